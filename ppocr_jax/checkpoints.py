@@ -1,0 +1,235 @@
+"""The states that a run keeps: `latest` and the one before it, and `best`, in one Orbax manager.
+
+A checkpoint `<workdir>/checkpoints/<step>` holds `state` (parameters, statistics, optimiser),
+`meta` (JSON: config, roles, best so far, metrics by role, checksums) and, when the step was
+evaluated, `metrics`. Orbax commits a step by a rename, so a killed run leaves whole steps only.
+"""
+
+import zlib
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint import checkpoint_managers as policies
+
+from ppocr_jax.errors import UserError
+
+FOLDER = "checkpoints"
+
+
+def _hmean(metrics):
+    return metrics["hmean"]
+
+
+class Checkpoints:
+    """Writes and restores the states of one workdir. Use as a context manager."""
+
+    def __init__(self, workdir):
+        self.folder = epath.Path(workdir).resolve() / FOLDER
+        keep = policies.AnyPreservationPolicy([
+            policies.LatestN(2),
+            policies.BestN(get_metric_fn=_hmean, n=1, keep_checkpoints_without_metrics=False),
+        ])  # fmt: skip
+        self._options = ocp.CheckpointManagerOptions(
+            preservation_policy=keep,
+            best_fn=_hmean,
+            best_mode="max",
+            cleanup_tmp_directories=True,
+            create=True,
+        )
+        self._manager = None
+
+    def __enter__(self):
+        self._manager = ocp.CheckpointManager(self.folder, options=self._options)
+        return self
+
+    def __exit__(self, *_):
+        self._manager.close()
+
+    def save(self, state, meta, hmean=None):
+        """Saves in the background; the state may be donated as soon as this returns.
+
+        Args:
+            state: TrainState.
+            meta: what `meta` should hold, JSON's types only; checksums are added.
+            hmean: of the best role when this step was evaluated; NaN counts as -1.
+
+        Raises:
+            UserError: this save or the one before it failed, a full disk for example.
+        """
+        step = int(state.step)
+        tree = state_tree(state)
+        meta = {**meta, "checksums": checksums(tree)}
+        metrics = None if hmean is None else {"hmean": float(hmean) if hmean == hmean else -1.0}
+        items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
+        try:
+            self._manager.wait_until_finished()
+            if not self._manager.save(step, args=items, metrics=metrics, force=True):
+                raise OSError("Orbax did not take the step")
+        except Exception as error:
+            raise UserError(self._failure(step, error)) from error
+
+    def wait(self):
+        """Returns when the last save is on disk.
+
+        Raises:
+            UserError: it failed.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise UserError(self._failure("the last step", error)) from error
+
+    def _failure(self, step, error):
+        kept = self._steps()
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        return (
+            f"{self.folder}: saving {step} failed ({type(error).__name__}: {reason[:200]}); "
+            f"steps kept: {kept or 'none'}; free some disk space and run the same command again"
+        )
+
+    def _steps(self):
+        return list_steps(self.folder.parent)
+
+    def restore(self, template, warn):
+        """The newest state that can be read, as `(state, meta)`, or None when there is none.
+
+        A step that cannot be read, or whose values are not those that were saved, is moved aside
+        as `<step>.unreadable`, `warn` is told, and the step before it is tried.
+
+        Args:
+            template: TrainState of arrays or ShapeDtypeStructs with their shardings.
+            warn: takes a line of text.
+
+        Raises:
+            UserError: there are steps and none can be read.
+        """
+        steps = self._steps()
+        for step in reversed(steps):
+            try:
+                return self._restore_step(step, template)
+            except Exception as error:
+                reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
+                self._move_aside(step)
+                warn(
+                    f"checkpoint {step} cannot be read ({type(error).__name__}: {reason}): moved "
+                    f"to {step}.unreadable, falling back to the step before it"
+                )
+        if steps:
+            raise UserError(f"{self.folder}: none of the steps {steps} can be read")
+        return None
+
+    def _restore_step(self, step, template):
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardRestore(state_tree(template)), meta=ocp.args.JsonRestore()
+            ),
+        )
+        tree, meta = restored["state"], restored["meta"]
+        wrong = [k for k, v in checksums(tree).items() if meta["checksums"].get(k) != v]
+        if wrong:
+            raise ValueError(f"values of {', '.join(wrong)} are not those that were saved")
+        return template.replace(**tree), meta
+
+    def _move_aside(self, step):
+        source = self.folder / str(step)
+        source.rename(self.folder / f"{step}.unreadable")
+        self._manager.reload()
+
+
+def state_tree(state):
+    """A TrainState as a dict of its fields."""
+    return {name: getattr(state, name) for name in ("step", "params", "batch_stats", "opt_state")}
+
+
+def checksums(tree):
+    """CRC-32 of the bytes of every role's parameters and statistics and of the optimiser state."""
+    parts = {"opt_state": tree["opt_state"]}
+    for kind in ("params", "batch_stats"):
+        parts |= {f"{kind}/{role}": part for role, part in tree[kind].items()}
+    sums = {}
+    for name, part in parts.items():
+        value = 0
+        for leaf in jax.device_get(_local(part)):
+            value = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), value)
+        sums[name] = value
+    return sums
+
+
+def _local(tree):
+    """Leaves as this process holds them: replicated arrays of several processes are not whole."""
+    return [
+        leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf
+        for leaf in jax.tree.leaves(tree)
+    ]
+
+
+def list_steps(workdir):
+    """Steps that a workdir holds, ascending."""
+    folder = epath.Path(workdir) / FOLDER
+    if not folder.is_dir():
+        return []
+    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+
+
+def read_meta(workdir, step):
+    """The `meta` of a step."""
+    return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(
+        (epath.Path(workdir).resolve() / FOLDER / str(step) / "meta")
+    )
+
+
+def best_step(workdir):
+    """The step with the highest hmean, the newest of equals; None when none was evaluated."""
+    best = None
+    for step in list_steps(workdir):
+        path = epath.Path(workdir) / FOLDER / str(step) / "metrics" / "metrics"
+        if path.exists():
+            hmean = _read_json(path).get("hmean", -1.0)
+            best = (hmean, step) if best is None or hmean >= best[0] else best
+    return best and best[1]
+
+
+def _read_json(path):
+    import json
+
+    return json.loads(path.read_text())
+
+
+def read_role(folder, role):
+    """Variables of one role out of a `state` folder; nothing else is read into memory.
+
+    Args:
+        folder: `<workdir>/checkpoints/<step>/state` or `<extracted>/state`.
+        role: name, or None for a folder that holds one network alone.
+
+    Returns:
+        `{"params", "batch_stats"}` of NumPy arrays.
+    """
+    with ocp.PyTreeCheckpointer() as reader:
+        tree = reader.metadata(folder).item_metadata.tree
+        wanted = {kind: _pick(tree[kind], role) for kind in ("params", "batch_stats")}
+        abstract = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted
+        )
+        restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), abstract)
+        got = reader.restore(
+            folder,
+            args=ocp.args.PyTreeRestore(
+                item=abstract, restore_args=restore_args, partial_restore=True
+            ),
+        )
+    lost = [leaf for leaf in jax.tree.leaves(got) if isinstance(leaf, jax.ShapeDtypeStruct)]
+    if lost:
+        raise UserError(f"{folder}: {len(lost)} arrays are not in the checkpoint")
+    return {kind: _drop(got[kind], role) for kind in got}
+
+
+def _pick(tree, role):
+    return tree if role is None else {role: tree[role]}
+
+
+def _drop(tree, role):
+    return tree if role is None else tree[role]

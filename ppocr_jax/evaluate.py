@@ -1,0 +1,196 @@
+"""Scores a network on labelled images: maps -> polygons -> precision, recall, hmean.
+
+    python -m ppocr_jax.evaluate --config configs/ppocrv3_det_mobile.py --weights runs/mobile
+
+`--weights` is a workdir (its best state), `<workdir>/latest`, `<workdir>/<step>`, a folder that
+`extract` wrote, or a `.pdparams` file. Without `--config`, the config saved in the workdir is
+used. The last line on stdout is one JSON object; `--output FILE` writes it to a file too.
+"""
+
+import collections
+import concurrent.futures
+import json
+import os
+import sys
+import time
+
+import jax
+import numpy as np
+from etils import epath
+from tqdm import tqdm
+
+from ppocr_jax import cli, config as configs, sources
+from ppocr_jax.data.labels import read_sources
+from ppocr_jax.data.prepare import prepare_data
+from ppocr_jax.errors import UserError
+from ppocr_jax.inference import predict_files
+from ppocr_jax.metrics import match_image, summarise
+from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.postprocess import find_polygons
+from ppocr_jax.train_step import make_predict
+
+THREADS = max(2, os.cpu_count() or 2)
+
+
+class Outcome:
+    """What was found in one image.
+
+    Attributes:
+        sample: the labelled image.
+        polygons: found, int32 `[P, 2]` each, in the image's own pixels.
+        counts: of the metric.
+        map_max, map_mean: of the shrink map.
+        reason: why the image could not be read; "" when it could.
+    """
+
+    def __init__(self, sample, polygons, counts, map_max=0.0, map_mean=0.0, reason=""):
+        self.sample, self.polygons, self.counts = sample, polygons, counts
+        self.map_max, self.map_mean, self.reason = map_max, map_mean, reason
+
+
+def evaluate(predict, variables, samples, config, sharding=None, progress=False):
+    """Runs a network over labelled images.
+
+    Args:
+        predict: see `train_step.make_predict`.
+        variables: `{"params", "batch_stats"}`.
+        samples: list of `data.labels.Sample`.
+        config: a whole config; `eval` and `postprocess` are read.
+        sharding: of a batch of images over devices.
+        progress: show a bar.
+
+    Returns:
+        `(metrics, outcomes)`: see `summary`; one Outcome per sample, in order. An image that
+        cannot be read counts with all its words missed.
+    """
+    started = time.perf_counter()
+    outcomes = [None] * len(samples)
+    files = ((index, sample.image_path) for index, sample in enumerate(samples))
+    post = config.postprocess.to_dict()
+    bar = tqdm(total=len(samples), unit="image", disable=not progress)
+    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool, bar:
+        pending = collections.deque()
+        predicted = predict_files(predict, variables, files, config.eval, sharding, THREADS)
+        for item in predicted:
+            pending.append((item.key, pool.submit(_judge, samples[item.key], item, post)))
+            while pending and (pending[0][1].done() or len(pending) > 4 * THREADS):
+                index, future = pending.popleft()
+                outcomes[index] = future.result()
+                bar.update()
+        for index, future in pending:
+            outcomes[index] = future.result()
+            bar.update()
+    return summary(outcomes, time.perf_counter() - started), outcomes
+
+
+def _judge(sample, item, post):
+    if item.shrink_map is None:
+        counts = match_image(sample.polygons, sample.ignore, [])
+        return Outcome(sample, [], counts, reason=item.reason)
+    polygons, _ = find_polygons(item.shrink_map, item.size, **post)
+    counts = match_image(sample.polygons, sample.ignore, polygons)
+    peak, mean = float(item.shrink_map.max()), float(item.shrink_map.mean())
+    return Outcome(sample, polygons, counts, peak, mean)
+
+
+def summary(outcomes, seconds):
+    """The metrics of a split, with what explains them; builtin numbers, ready for JSON."""
+    metrics = dict(summarise([outcome.counts for outcome in outcomes]))
+    read = [outcome for outcome in outcomes if not outcome.reason]
+    return {
+        **metrics,
+        "map_max": max((outcome.map_max for outcome in read), default=0.0),
+        "map_mean": float(np.mean([outcome.map_mean for outcome in read])) if read else 0.0,
+        "images": len(outcomes),
+        "unreadable": len(outcomes) - len(read),
+        "images_per_s": round(len(outcomes) / max(seconds, 1e-9), 3),
+    }
+
+
+def explain(metrics):
+    """One line that says why the number is what it is."""
+    return (
+        f"precision {metrics['precision']:.4f} recall {metrics['recall']:.4f} "
+        f"hmean {metrics['hmean']:.4f}; boxes found {metrics['boxes_found']}, labelled "
+        f"{metrics['boxes_labelled']}, ignored {metrics['boxes_ignored']}, matched "
+        f"{metrics['boxes_matched']}; map max {metrics['map_max']:.3f} mean "
+        f"{metrics['map_mean']:.4f}; {metrics['images']} images, "
+        f"{metrics['images_per_s']:.1f} images/s"
+    )
+
+
+def read_validation(config):
+    """The labelled images of `config.data.val`.
+
+    Raises:
+        UserError: a label file or an image is missing.
+    """
+    prepare_data(config)
+    configs.check_data_root(config)
+    samples = [s for part in read_sources(config.data.val, config.data.root) for s in part]
+    if not samples:
+        raise UserError(f"{config.data.val}: holds no image to evaluate")
+    missing = [sample for sample in samples if not os.path.isfile(sample.image_path)]
+    if missing:
+        sample = missing[0]
+        raise UserError(
+            f"{sample.source} line {sample.line}: {sample.image_path} is missing, and "
+            f"{len(missing) - 1} more images; check config.data.root"
+        )
+    return samples
+
+
+def load_network(config, weights, role):
+    """The detector of a role and its variables from `weights`, with the report of the load."""
+    model = build_detector(config.roles[role], config.dtype)
+    template = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+    variables, report = sources.load_role(weights, role, template, trainable=False)
+    fresh = init_variables(model, jax.random.key(config.seed)) if report.initial else None
+    return model, fill_initial(variables, fresh), report
+
+
+def fill_initial(variables, fresh):
+    """`variables` with every leaf that is only a shape taken from `fresh`."""
+    if fresh is None:
+        return variables
+    return jax.tree.map(
+        lambda given, new: new if isinstance(given, jax.ShapeDtypeStruct) else given,
+        variables,
+        fresh,
+    )
+
+
+def main(argv):
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--weights", required=True, help="what to evaluate")
+    arguments.add_argument("--role", help="network of a checkpoint with several; default: best.role")
+    arguments.add_argument("--output", metavar="FILE", help="file for the JSON line")
+    args, config = cli.parse(
+        arguments, argv, saved=lambda args: sources.saved_config(args.weights)
+    )
+    configs.check(config)
+    cli.settle_platform()
+    role = args.role or config.best.role
+    if role not in config.roles:
+        raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")
+    samples = read_validation(config)
+    model, variables, report = load_network(config, args.weights, role)
+    print(f"{role} from {args.weights}: {report}", file=sys.stderr)
+    metrics, outcomes = evaluate(
+        make_predict(model), variables, samples, config, progress=sys.stderr.isatty()
+    )
+    for outcome in outcomes:
+        if outcome.reason:
+            print(f"warning: {outcome.reason}; its words count as missed", file=sys.stderr)
+    print(explain(metrics), file=sys.stderr)
+    line = json.dumps({**metrics, "role": role, "weights": str(args.weights)})
+    if args.output:
+        output = epath.Path(args.output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(line + "\n")
+    print(line)
+    return 1 if metrics["unreadable"] else 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

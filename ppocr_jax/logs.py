@@ -1,0 +1,95 @@
+"""What a run leaves for people to read: lines or a progress bar, metrics.jsonl, event files."""
+
+import json
+import sys
+import time
+
+from etils import epath
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+
+class RunLog:
+    """Writes every record to the terminal, to `metrics.jsonl` and to TensorBoard event files.
+
+    A process that does not lead writes nothing. Use as a context manager.
+    """
+
+    def __init__(self, workdir, total_steps, first_step=0, leads=True):
+        self.leads = leads
+        self._path = epath.Path(workdir) / "metrics.jsonl"
+        self._total, self._first = total_steps, first_step
+        self._bar = self._events = self._file = None
+
+    def __enter__(self):
+        if self.leads:
+            keep_until(self._path, self._first)
+            self._file = self._path.open("a")
+            self._events = SummaryWriter(
+                str(self._path.parent / "events"), purge_step=self._first + 1
+            )
+            if sys.stderr.isatty():
+                self._bar = tqdm(total=self._total, initial=self._first, unit="step")
+        return self
+
+    def __exit__(self, *_):
+        for part in (self._bar, self._events, self._file):
+            if part is not None:
+                part.close()
+
+    def say(self, line):
+        """One line for people, beside the progress bar where there is one."""
+        if self.leads:
+            tqdm.write(line, file=sys.stderr)
+            sys.stderr.flush()
+
+    def advance(self):
+        if self._bar is not None:
+            self._bar.update()
+
+    def record(self, kind, step, values):
+        """Keeps a record under `kind`: "train", "eval" or an event of the run.
+
+        Args:
+            kind: name of the record and prefix of the TensorBoard tags.
+            step: updates done.
+            values: JSON's types; numbers become TensorBoard scalars.
+        """
+        if not self.leads:
+            return
+        line = {"kind": kind, "step": step, "time": round(time.time(), 3), **values}
+        self._file.write(json.dumps(line) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                self._events.add_scalar(f"{kind}/{name}", value, step)
+
+
+def keep_until(path, step):
+    """Drops from a `metrics.jsonl` what a run wrote after the step that it continues from."""
+    if not path.exists():
+        return
+    lines = path.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
+    if len(kept) != len(lines):
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_text("".join(kept))
+        temporary.replace(path)
+
+
+def _step_of(line):
+    try:
+        return json.loads(line).get("step", 0)
+    except ValueError:  # the line that a kill cut short
+        return float("inf")
+
+
+def format_losses(values):
+    """`name value` pairs with four digits, for one line."""
+    return ", ".join(f"{name} {value:.4f}" for name, value in values.items())
+
+
+def format_duration(seconds):
+    """`1:02:03` from seconds."""
+    minutes, seconds = divmod(int(seconds + 0.5), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"

@@ -1,0 +1,55 @@
+"""{role: maps}, batch -> the objective and every loss by name: terms over roles and pairs."""
+
+from ppocr_jax.errors import UserError
+from ppocr_jax.losses.db import db_loss
+from ppocr_jax.losses.distill import mutual_loss, teacher_loss
+
+
+def make_loss(config):
+    """The function that the train step differentiates.
+
+    Args:
+        config: `config.loss` (see `configs/parts.py`): `labels` is a tuple of roles, `mutual` and
+            `teacher` tuples of pairs (the student first), each pair optionally with a weight.
+
+    Returns:
+        `loss_fn(maps, batch) -> (objective, losses)`. `losses` maps `db/<role>/<map>`,
+        `mutual/<role>-<role>`, `teacher/<student>-<teacher>` and `total` to scalars; weights
+        are included, and `total` is their sum. The objective is `total` or, with
+        `config.total == "sum"`, the batch size times that.
+    """
+    if config.total not in ("sum", "mean"):
+        raise UserError(f"config.loss.total={config.total}: choose sum or mean")
+    shared = dict(
+        alpha=config.alpha,
+        main=config.main,
+        balance=config.balance,
+        negative_ratio=config.negative_ratio,
+    )
+
+    def loss_fn(maps, batch):
+        losses = {}
+        for student, teacher, weight in weighted_pairs(config.teacher):
+            losses[f"teacher/{student}-{teacher}"] = weight * teacher_loss(
+                maps[student],
+                maps[teacher]["shrink"],
+                batch["shrink_mask"],
+                thresh=config.teacher_thresh,
+                **shared,
+            )
+        for one, other, weight in weighted_pairs(config.mutual):
+            per_image = mutual_loss(maps[one]["shrink"], maps[other]["shrink"], config.mutual_act)
+            losses[f"mutual/{one}-{other}"] = weight * per_image.mean()
+        for role in config.labels:
+            for name, value in db_loss(maps[role], batch, beta=config.beta, **shared).items():
+                losses[f"db/{role}/{name}"] = value
+        total = sum(losses.values())
+        size = batch["shrink_map"].shape[0] if config.total == "sum" else 1
+        return size * total, {"total": total, **losses}
+
+    return loss_fn
+
+
+def weighted_pairs(pairs):
+    """`(a, b)` or `(a, b, weight)` entries as `(a, b, weight)`, weight 1 by default."""
+    return [(pair[0], pair[1], float(pair[2]) if len(pair) > 2 else 1.0) for pair in pairs]

@@ -1,0 +1,246 @@
+"""Convolutions of the detectors, each in the form that its platform runs fastest.
+
+XLA's CPU backend expands a grouped convolution into a dense one and is slow on the filter
+gradient of narrow convolutions. On CPU the three products (output, input gradient, filter
+gradient) are therefore written out: a depthwise convolution as shifted multiply-adds, a 1x1 as a
+matrix product, the filter gradient of a dense convolution as one matrix product per block of
+rows. Elsewhere the same functions are XLA's own convolution.
+
+All functions take `x` `[B, H, W, C]` and a kernel `[kh, kw, in, out]`, cross-correlate, and pad
+`k // 2` zeros on every side: for stride 2 on even sizes that is not XLA's "SAME".
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+
+
+def convolve(x, kernel, stride=1, groups=1):
+    """Convolution with symmetric zero padding `k // 2`.
+
+    Args:
+        x: `[B, H, W, C]`, floating.
+        kernel: `[k, k, C / groups, O]`, k odd, dtype of `x`.
+        stride: 1 or 2, both axes.
+        groups: 1, or C for a depthwise convolution (then O = C).
+
+    Returns:
+        `[B, ceil(H / stride), ceil(W / stride), O]`.
+
+    Raises:
+        ValueError: ranks or channels do not fit, or the kernel is not square and odd.
+    """
+    size, width, narrow, _ = kernel.shape
+    if x.ndim != 4 or size != width or size % 2 == 0 or narrow * groups != x.shape[-1]:
+        raise ValueError(f"kernel {kernel.shape} with {groups} groups does not fit {x.shape}")
+    if jax.default_backend() != "cpu":
+        return library_convolve(x, kernel, stride, groups)
+    if size == 1 and stride == 1 and groups == 1:
+        return pointwise(x, kernel)
+    if groups == 1:
+        return dense(x, kernel, stride)
+    return depthwise(x, kernel, stride)
+
+
+def library_convolve(x, kernel, stride=1, groups=1):
+    """The same convolution as one XLA operation: the form of GPU and TPU, and of the tests."""
+    pad = kernel.shape[0] // 2
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        ((pad, pad), (pad, pad)),
+        dimension_numbers=DIMENSIONS,
+        feature_group_count=groups,
+    )
+
+
+def _matmul(a, b):
+    return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
+
+
+@jax.custom_vjp
+def pointwise(x, kernel):
+    """A 1x1 convolution as a matrix product over all pixels."""
+    rows = _matmul(x.reshape(-1, x.shape[-1]), kernel[0, 0])
+    return rows.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def _pointwise_forward(x, kernel):
+    return pointwise(x, kernel), (x, kernel)
+
+
+def _pointwise_backward(saved, grad):
+    x, kernel = saved
+    grad_rows = grad.reshape(-1, grad.shape[-1])
+    grad_x = _matmul(grad_rows, kernel[0, 0].T).reshape(x.shape)
+    grad_kernel = _matmul(x.reshape(-1, x.shape[-1]).T, grad_rows)
+    return grad_x, grad_kernel.reshape(kernel.shape)
+
+
+pointwise.defvjp(_pointwise_forward, _pointwise_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def dense(x, kernel, stride):
+    """A k x k convolution over all channels, with its own filter gradient at stride 1."""
+    return library_convolve(x, kernel, stride)
+
+
+def _dense_forward(x, kernel, stride):
+    return dense(x, kernel, stride), (x, kernel)
+
+
+def _dense_backward(stride, saved, grad):
+    x, kernel = saved
+    convolved = functools.partial(library_convolve, stride=stride)
+    if stride != 1:
+        return jax.vjp(convolved, x, kernel)[1](grad)
+    _, pull = jax.vjp(lambda x: convolved(x, kernel), x)
+    return pull(grad)[0], _filter_gradient(x, grad, kernel.shape)
+
+
+dense.defvjp(_dense_forward, _dense_backward)
+
+
+def _filter_gradient(x, grad, shape):
+    """Gradient of a dense stride-1 filter: taps of the narrow side, one product per row block.
+
+    The narrower of input and gradient is copied once per tap, so that the whole of
+    `[k * k * narrow, pixels] @ [pixels, wide]` is one product; rows go in blocks to keep the
+    copies inside the cache.
+    """
+    size, _, num_in, num_out = shape
+    pad = size // 2
+    batch, height, width, _ = x.shape
+    flip = num_out < num_in  # then the taps are those of the gradient, seen from the input
+    narrow, wide = (grad, x) if flip else (x, grad)
+    narrow = jnp.pad(narrow, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    rows = next(r for r in (8, 4, 2, 1) if height % r == 0)
+
+    def block(total, start):
+        part = lax.dynamic_slice_in_dim(narrow, start, rows + 2 * pad, axis=1)
+        taps = [
+            part[:, i : i + rows, j : j + width] for i in range(size) for j in range(size)
+        ]
+        taps = jnp.concatenate(taps, axis=-1).reshape(-1, size * size * narrow.shape[-1])
+        other = lax.dynamic_slice_in_dim(wide, start, rows, axis=1).reshape(-1, wide.shape[-1])
+        return total + _matmul(taps.T, other), None
+
+    total = jnp.zeros((size * size * narrow.shape[-1], wide.shape[-1]), x.dtype)
+    total, _ = lax.scan(block, total, jnp.arange(0, height, rows))
+    total = total.reshape(size, size, narrow.shape[-1], wide.shape[-1])
+    return total[::-1, ::-1].transpose(0, 1, 3, 2) if flip else total
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def depthwise(x, kernel, stride):
+    """A depthwise convolution as a sum of shifted products, kernel `[k, k, 1, C]`."""
+    size = kernel.shape[0]
+    pad = size // 2
+    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    height, width = -(-x.shape[1] // stride), -(-x.shape[2] // stride)
+    terms = [
+        _shifted(padded, i, j, height, width, stride) * _tap(kernel, i, j)
+        for i in range(size)
+        for j in range(size)
+    ]
+    return functools.reduce(jnp.add, terms)
+
+
+def _tap(kernel, i, j):
+    return kernel[i, j].reshape(1, 1, 1, -1)
+
+
+def _shifted(padded, i, j, height, width, stride):
+    rows = slice(i, i + stride * (height - 1) + 1, stride)
+    return padded[:, rows, j : j + stride * (width - 1) + 1 : stride]
+
+
+def _depthwise_forward(x, kernel, stride):
+    return depthwise(x, kernel, stride), (x, kernel)
+
+
+def _depthwise_backward(stride, saved, grad):
+    x, kernel = saved
+    if stride == 1:
+        grad_x = depthwise(grad, kernel[::-1, ::-1], 1)
+    else:
+        grad_x = _spread(grad, kernel, stride, x.shape)
+    return grad_x, _depthwise_filter_gradient(x, grad, kernel.shape, stride)
+
+
+depthwise.defvjp(_depthwise_forward, _depthwise_backward)
+
+
+def _spread(grad, kernel, stride, shape):
+    """Input gradient of a strided depthwise convolution, one phase of the input at a time."""
+    size, pad = kernel.shape[0], kernel.shape[0] // 2
+    _, height, width, channels = shape
+    rows, columns = -(-height // stride), -(-width // stride)
+    edge = size // stride + 1
+    padded = jnp.pad(grad, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+
+    def phase(a, b):
+        """Gradient of the input pixels (stride * y + a, stride * x + b)."""
+        total = jnp.zeros((shape[0], rows, columns, channels), grad.dtype)
+        for i in range(size):
+            for j in range(size):
+                if (a + pad - i) % stride == 0 and (b + pad - j) % stride == 0:
+                    y, x = edge + (a + pad - i) // stride, edge + (b + pad - j) // stride
+                    part = padded[:, y : y + rows, x : x + columns]
+                    total = total + part * _tap(kernel, i, j)
+        return total
+
+    lines = [jnp.stack([phase(a, b) for b in range(stride)], axis=3) for a in range(stride)]
+    whole = jnp.stack(lines, axis=2).reshape(shape[0], rows * stride, columns * stride, channels)
+    return whole[:, :height, :width]
+
+
+def _depthwise_filter_gradient(x, grad, shape, stride):
+    """Filter gradient as a scan over image rows with one accumulator per tap and column."""
+    size = shape[0]
+    pad = size // 2
+    batch, height, width, channels = grad.shape
+    padded = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    span = stride * (width - 1) + 1
+
+    def row(total, y):
+        line = lax.dynamic_slice_in_dim(grad, y, 1, axis=1)[:, 0]
+        window = lax.dynamic_slice_in_dim(padded, y * stride, size, axis=1)
+        taps = [
+            (window[:, i, j : j + span : stride] * line).sum(0)
+            for i in range(size)
+            for j in range(size)
+        ]
+        return tuple(t + tap for t, tap in zip(total, taps, strict=True)), None
+
+    total = tuple(jnp.zeros((width, channels), x.dtype) for _ in range(size * size))
+    total, _ = lax.scan(row, total, jnp.arange(height))
+    return jnp.stack([t.sum(0) for t in total]).reshape(shape)
+
+
+def transposed_convolve(x, kernel, bias):
+    """Transposed convolution with kernel 2 and stride 2: a matrix product and a reshape.
+
+    `out[2y + i, 2x + j] = x[y, x] @ kernel[i, j] + bias`, which is also what PaddlePaddle
+    computes from its `[in, out, 2, 2]` weight.
+
+    Args:
+        x: `[B, H, W, C]`.
+        kernel: `[2, 2, C, O]`.
+        bias: `[O]`.
+
+    Returns:
+        `[B, 2H, 2W, O]`.
+    """
+    batch, height, width, channels = x.shape
+    num_out = kernel.shape[-1]
+    flat = kernel.transpose(2, 0, 1, 3).reshape(1, 1, channels, 4 * num_out)
+    out = pointwise(x, flat).reshape(batch, height, width, 2, 2, num_out)
+    out = out.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, num_out)
+    return out + bias.reshape(1, 1, 1, -1)

@@ -1,0 +1,61 @@
+"""Head: fused map at stride 4 -> maps at full size, by differentiable binarization."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from ppocr_jax.models.layers import Conv, TransposedConv, batch_norm
+
+
+class MapBranch(nn.Module):
+    """One map: k x k convolution, two doublings, sigmoid. `[B, h, w, C]` to `[B, 4h, 4w]`.
+
+    The last addition and the sigmoid run in float32 whatever `dtype` is.
+    """
+
+    size: int = 3
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train=False, area=None):
+        width = x.shape[-1] // 4
+        bound = width**-0.5  # for both biases, the single one of the last layer too
+
+        def normalise(x, name):
+            return nn.relu(batch_norm(self.dtype, name, 1e-4)(x, use_running_average=not train))
+
+        x = Conv(width, self.size, dtype=self.dtype, name="conv1")(x, area)
+        x = normalise(x, "conv_bn1")
+        x = TransposedConv(width, bound, dtype=self.dtype, name="conv2")(x)
+        x = normalise(x, "conv_bn2")
+        x = TransposedConv(1, bound, dtype=self.dtype, name="conv3")(x)
+        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+        return jax.nn.sigmoid(x[..., 0])
+
+
+class DBHead(nn.Module):
+    """Shrink, threshold and binary map (DB, arXiv:1911.08947).
+
+    Attributes:
+        kernels: sizes of the three layers; the two transposed ones are always 2.
+        k: steepness of the binary map 1 / (1 + exp(-k (P - T))).
+    """
+
+    kernels: tuple[int, int, int] = (3, 2, 2)
+    k: float = 50.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train=False, area=None, all_maps=None):
+        """Gives `{"shrink"}`, and `"threshold"` and `"binary"` when `all_maps` (default: `train`).
+
+        Each map is `[B, 4h, 4w]`, float32, in [0, 1].
+        """
+        shrink = MapBranch(self.kernels[0], self.dtype, name="binarize")(x, train, area)
+        if not (train if all_maps is None else all_maps):
+            return {"shrink": shrink}
+        threshold = MapBranch(self.kernels[0], self.dtype, name="thresh")(x, train, area)
+        binary = jax.nn.sigmoid(self.k * (shrink - threshold))
+        return {"shrink": shrink, "threshold": threshold, "binary": binary}

@@ -1,0 +1,91 @@
+"""Combined trees keyed by role: making them, taking one network out, putting one back."""
+
+from typing import Any
+
+import flax
+import jax
+import optax
+
+from ppocr_jax.errors import UserError
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that a run needs in order to continue. Mappings are keyed by role."""
+
+    step: jax.Array  # int32 [], updates done so far
+    params: dict[str, Any]  # {"student": ..., "student2": ..., "teacher": ...}
+    batch_stats: dict[str, Any]  # same keys
+    opt_state: optax.OptState  # trainable roles only: a frozen teacher costs no slots
+
+
+def init_roles(models, init_variables, seed):
+    """Fresh variables of every role.
+
+    Args:
+        models: `{role: detector}`.
+        init_variables: `(detector, key) -> {"params", "batch_stats"}`.
+        seed: int; a role's values depend on it and on the role's name alone.
+
+    Returns:
+        `{role: {"params", "batch_stats"}}`.
+    """
+    root = jax.random.key(seed)
+    return {
+        role: init_variables(model, jax.random.fold_in(root, name_to_int(role)))
+        for role, model in models.items()
+    }
+
+
+def name_to_int(name):
+    """A number in [0, 2^31) that depends on the letters of a name (FNV-1a)."""
+    value = 2166136261
+    for byte in name.encode():
+        value = (value ^ byte) * 16777619 % 2**32
+    return value % 2**31
+
+
+def make_state(variables, tx, trainable):
+    """The state of step 0 from the variables of every role."""
+    params = {role: tree["params"] for role, tree in variables.items()}
+    return TrainState(
+        step=jax.numpy.zeros((), jax.numpy.int32),
+        params=params,
+        batch_stats={role: tree["batch_stats"] for role, tree in variables.items()},
+        opt_state=tx.init({role: params[role] for role in trainable}),
+    )
+
+
+def extract_role(state, role):
+    """Variables of one network, the same tree that its own `init` makes."""
+    return {"params": state.params[role], "batch_stats": state.batch_stats[role]}
+
+
+def graft_role(state, role, variables):
+    """The way back in: the state with one network replaced.
+
+    Raises:
+        UserError: leaves missing, left over, or of another shape or dtype; it lists their paths.
+    """
+    differing = differences(extract_role(state, role), variables)
+    if differing:
+        raise UserError(f"cannot graft {role}: {'; '.join(differing)}")
+    return state.replace(
+        params={**state.params, role: variables["params"]},
+        batch_stats={**state.batch_stats, role: variables["batch_stats"]},
+    )
+
+
+def differences(expected, given):
+    """What makes two trees unequal in structure, shape or dtype: one line per leaf path."""
+    expected, given = (
+        {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(t)}
+        for t in (expected, given)
+    )
+    lines = [f"{path} is missing" for path in expected if path not in given]
+    lines += [f"{path} is not expected" for path in given if path not in expected]
+    for path, leaf in expected.items():
+        other = given.get(path, leaf)
+        if (leaf.shape, leaf.dtype) != (other.shape, other.dtype):
+            lines.append(f"{path} is {other.dtype}{other.shape}, not {leaf.dtype}{leaf.shape}")
+    return lines

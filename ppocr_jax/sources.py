@@ -1,0 +1,138 @@
+"""Where weights come from: a path -> what is there, and one role's variables out of it.
+
+A path is a `.pdparams` file, a workdir (its best state), `<workdir>/latest`, `<workdir>/best`,
+`<workdir>/<step>`, or a folder that `extract` wrote.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+from etils import epath
+
+from ppocr_jax import checkpoints
+from ppocr_jax.errors import UserError
+from ppocr_jax.pdparams import read_pdparams
+from ppocr_jax.weights import from_paddle, require_parts, role_prefixes, select_role, to_paddle
+
+EXTRACTED = "extracted.json"
+
+
+class Source(NamedTuple):
+    """A place that holds weights.
+
+    Attributes:
+        kind: "pdparams", "checkpoint" or "extracted".
+        path: the file, the workdir or the folder.
+        step: of a checkpoint, else None.
+        meta: what was written beside the weights: config, roles, metrics; {} for a file.
+    """
+
+    kind: str
+    path: epath.Path
+    step: int | None
+    meta: dict[str, Any]
+
+    def roles(self):
+        """Names of the networks in it; [""] for a file that holds one without a prefix."""
+        if self.kind == "pdparams":
+            return role_prefixes(read_pdparams(str(self.path))) or [""]
+        return list(self.meta["roles"])
+
+    def __str__(self):
+        return str(self.path) if self.step is None else f"{self.path} at step {self.step}"
+
+
+def open_source(path):
+    """Finds out what lies at `path`.
+
+    Raises:
+        UserError: nothing, or nothing that holds weights.
+    """
+    place = epath.Path(path)
+    if place.is_dir():
+        if (place / EXTRACTED).exists():
+            return Source("extracted", place, None, json.loads((place / EXTRACTED).read_text()))
+        if (place / checkpoints.FOLDER).is_dir():
+            return _checkpoint(place, "best")
+        raise UserError(f"{path}: neither a workdir, nor a checkpoint, nor an extracted folder")
+    if (place.parent / checkpoints.FOLDER).is_dir() and not place.exists():
+        return _checkpoint(place.parent, place.name)
+    return Source("pdparams", place, None, {})
+
+
+def _checkpoint(workdir, which):
+    steps = checkpoints.list_steps(workdir)
+    if not steps:
+        raise UserError(f"{workdir}: the run has not saved a state yet")
+    if which == "latest":
+        step = steps[-1]
+    elif which == "best":
+        step = checkpoints.best_step(workdir)
+        if step is None:
+            raise UserError(f"{workdir}: nothing was evaluated yet; name {workdir}/latest instead")
+    elif which.isdigit() and int(which) in steps:
+        step = int(which)
+    else:
+        names = ", ".join(["best", "latest", *map(str, steps)])
+        raise UserError(f"{workdir} holds {names}; there is no {which}")
+    return Source("checkpoint", workdir, step, checkpoints.read_meta(workdir, step))
+
+
+def saved_config(path):
+    """The `config.json` that belongs to the weights at `path`, or None."""
+    place = epath.Path(path)
+    for folder in (place, place.parent):
+        if (folder / "config.json").exists():
+            return str(folder / "config.json")
+    return None
+
+
+def read_arrays(source, role):
+    """Arrays of one role under PaddleOCR's names, without a prefix.
+
+    Args:
+        source: see `open_source`.
+        role: name; a source that holds a single network gives that one whatever its name.
+
+    Raises:
+        UserError: several networks and none of that name.
+    """
+    if source.kind == "pdparams":
+        return select_role(read_pdparams(str(source.path)), role, str(source.path))
+    return to_paddle(read_variables(source, role))
+
+
+def read_variables(source, role):
+    """Variables of one role of a checkpoint or an extracted folder, as NumPy arrays."""
+    roles = source.roles()
+    if role not in roles:
+        if len(roles) > 1:
+            raise UserError(f"{source}: holds {', '.join(roles)}, not {role}; extract one first")
+        role = roles[0]
+    if source.kind == "extracted":
+        return checkpoints.read_role(source.path / "state", None)
+    return checkpoints.read_role(
+        source.path / checkpoints.FOLDER / str(source.step) / "state", role
+    )
+
+
+def load_role(path, role, template, trainable):
+    """Variables of a network for one role, and the report of what was found.
+
+    Args:
+        path: see above.
+        role: name of the role.
+        template: variables of that network; a part that the source lacks keeps these values.
+        trainable: whether it will learn; then neck and head may be missing, else only the
+            threshold branch may.
+
+    Returns:
+        `(variables, LoadReport)`.
+
+    Raises:
+        UserError: a part is incomplete, or one that is needed is missing.
+    """
+    source = open_source(path)
+    variables, report = from_paddle(read_arrays(source, role), template, str(source))
+    require_parts(report, trainable)
+    return variables, report

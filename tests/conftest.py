@@ -1,0 +1,64 @@
+"""Fixtures shared by all tests: the recorded cases, and a JAX that is strict about ranks."""
+
+import json
+import os
+import pathlib
+
+import jax
+import numpy as np
+import pytest
+
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+DEFAULT = pathlib.Path(__file__).resolve().parents[1].parent / "shared"
+NAMED = os.environ.get("PPOCR_JAX_SHARED")
+
+
+def pytest_configure(config):
+    if NAMED and not (pathlib.Path(NAMED) / "reference").is_dir():
+        raise pytest.UsageError(f"PPOCR_JAX_SHARED={NAMED} holds no folder `reference`")
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """Gives the path of a recorded file, such as `shared("reference/losses.json")`.
+
+    `reference/` is looked for in the named folder alone; `weights/` and `data/` there and then in
+    the default folder. A file that is not there skips the test, by name.
+    """
+
+    def find(name):
+        folders = [pathlib.Path(NAMED)] if NAMED else []
+        if not NAMED or not name.startswith("reference"):
+            folders.append(DEFAULT)
+        for folder in folders:
+            if (folder / name).exists():
+                return folder / name
+        pytest.skip(f"{name} is not among the recorded cases")
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def recorded(shared):
+    """Reads a recorded file of `reference/`: `.json` to its value, `.npz` to a dict of arrays."""
+
+    def read(name):
+        path = shared(f"reference/{name}")
+        if path.suffix == ".json":
+            return json.loads(path.read_text())
+        with np.load(path) as arrays:
+            return {key: arrays[key] for key in arrays.files}
+
+    return read
+
+
+@pytest.fixture(scope="session")
+def cases():
+    """Passes a list of recorded cases through and fails when it is empty."""
+
+    def check(listed):
+        assert len(listed) > 0, "the list of recorded cases is empty"
+        return listed
+
+    return check
