@@ -28,9 +28,9 @@ def losses(labels, mutual=(), teacher=()):
     """Terms of the objective, over roles and pairs of roles.
 
     `total` says what the gradient is taken of: "mean", the losses as they are logged, or "sum",
-    the global batch size times that. The published distillation recipes differentiate the sum,
-    which divides the effective strength of the coupled L2 by the batch size; the published
-    single network differentiates the mean.
+    the global batch size times that. The published recipes with a mutual term differentiate the
+    sum, which divides the effective strength of the coupled L2 by the batch size; the others
+    differentiate the mean.
     """
     return dict(
         labels=labels,
@@ -43,7 +43,7 @@ def losses(labels, mutual=(), teacher=()):
         negative_ratio=3.0,
         mutual_act="none",  # none, softmax (over the width) or sigmoid
         teacher_thresh=0.3,
-        total="sum" if mutual or teacher else "mean",
+        total="sum" if mutual else "mean",
     )
 
 

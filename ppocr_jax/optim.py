@@ -1,6 +1,7 @@
 """The learning rate by step, and the chain of optax transformations that uses it."""
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 
@@ -17,14 +18,15 @@ def warmup_cosine(base, total_steps, warmup_steps):
         warmup_steps: updates of the warm-up.
 
     Returns:
-        `step -> rate`; `step` is the number of updates already done.
+        `step -> rate`; `step` is the number of updates already done: an int gives a float64,
+        a traced int32 a float32 on device.
     """
 
     def rate(step):
-        step = jnp.asarray(step, jnp.result_type(float))
+        lib = np if isinstance(step, int | np.integer) else jnp
         warm = base * step / max(warmup_steps, 1)
-        cosine = 0.5 * base * (1.0 + jnp.cos(jnp.pi * (step - warmup_steps) / total_steps))
-        return jnp.where(step < warmup_steps, warm, cosine)
+        cosine = 0.5 * base * (1.0 + lib.cos(np.pi * (step - warmup_steps) / total_steps))
+        return lib.where(step < warmup_steps, warm, cosine)
 
     return rate
 

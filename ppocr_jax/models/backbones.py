@@ -75,10 +75,12 @@ class MobileNetV3(nn.Module):
     Attributes:
         scale: width factor; channels are rounded to multiples of 8.
         squeeze_excite: keep the gates of the paper. The published detector drops them.
+        blocks: which rows of the table are built; all of them but in experiments and tests.
     """
 
     scale: float = 0.5
     squeeze_excite: bool = False
+    blocks: tuple[int, ...] = tuple(range(len(MOBILENET_V3_LARGE)))
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -86,7 +88,8 @@ class MobileNetV3(nn.Module):
         stem = round_channels(STEM * self.scale)
         x = ConvBN(stem, 3, 2, act=hard_swish, dtype=self.dtype, name="conv")(x, train, area)
         taps, stage, index = [], 0, 0
-        for number, (size, expanded, features, gate, act, stride) in enumerate(MOBILENET_V3_LARGE):
+        for number in self.blocks:
+            size, expanded, features, gate, act, stride = MOBILENET_V3_LARGE[number]
             if stride == 2 and number > 2:
                 taps.append(x)
                 stage, index = stage + 1, 0

@@ -1,0 +1,44 @@
+"""Weights of the recorded cases: made by their rule, or taken from the published student."""
+
+import zlib
+
+import numpy as np
+
+from ppocr_jax.pdparams import read_pdparams
+
+
+def make_arrays(names, published=None, drop=""):
+    """Arrays by Paddle name from the content of a `names_*.json`.
+
+    Args:
+        names: `{"salt", "params": [{"name", "shape", "init", ...}]}`.
+        published: path of the published student's `.pdparams`, for entries that start from it.
+        drop: a prefix that is part of the rule's names but not of the state-dict's.
+    """
+    source = read_pdparams(str(published)) if published else {}
+    arrays = {}
+    for entry in names["params"]:
+        name = entry["name"]
+        seed = zlib.crc32((names["salt"] + name).encode())
+        noise = np.random.RandomState(seed).standard_normal(entry["shape"]).astype(np.float32)
+        plain = name.split(".", 1)[1] if name.startswith(("Student", "Teacher")) else name
+        if entry["init"] == "rule":
+            noise = abs(noise) if entry["abs"] else noise
+            value = np.float32(entry["offset"]) + np.float32(entry["scale"]) * noise
+        elif entry["init"] == "published":
+            value = source[plain]
+        else:
+            value = source[plain] * (np.float32(1) + np.float32(0.02) * noise)
+        arrays[name.removeprefix(drop)] = value
+    return arrays
+
+
+def needs_published(names):
+    """Whether some entry starts from the published student."""
+    return any(entry["init"] != "rule" for entry in names["params"])
+
+
+def relative_l2(actual, expected):
+    """|actual - expected| / |expected| over all elements."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    return np.linalg.norm(actual - expected) / max(np.linalg.norm(expected), 1e-30)

@@ -1,0 +1,269 @@
+"""The train step: recorded gradients and trajectories, frozen roles, several devices."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+from rule_weights import make_arrays, needs_published, relative_l2
+
+from configs import parts
+from ppocr_jax.losses.recipes import make_loss
+from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.optim import make_optimizer, warmup_cosine
+from ppocr_jax.roles import extract_role, make_state
+from ppocr_jax.train_step import all_finite, make_predict, make_train_step
+from ppocr_jax.weights import from_paddle, to_paddle
+
+ROLE = "student"
+TERMS = {  # ours: the original's
+    "total": "loss",
+    "db/student/shrink": "loss_shrink_maps",
+    "db/student/threshold": "loss_threshold_maps",
+    "db/student/binary": "loss_binary_maps",
+}
+
+
+def single_loss():
+    return make_loss(ml_collections.ConfigDict(parts.losses(labels=(ROLE,))))
+
+
+@pytest.fixture(scope="module")
+def model():
+    return build_detector(parts.small())
+
+
+@pytest.fixture(scope="module")
+def template(model):
+    return jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+
+
+@pytest.fixture(scope="module")
+def load(recorded, shared, template):
+    def read(names_file, drop=""):
+        names = recorded(names_file)
+        published = None
+        if needs_published(names):
+            published = shared("weights/ch_PP-OCRv3_det_student.pdparams")
+        arrays = make_arrays(names, published, drop)
+        return from_paddle(arrays, template, names_file)[0], arrays
+
+    return read
+
+
+def batch_of(batches, samples):
+    batch = {"image": jnp.asarray(batches["image"][samples].transpose(0, 2, 3, 1))}
+    for name in ("threshold_map", "threshold_mask", "shrink_map", "shrink_mask"):
+        batch[name] = jnp.asarray(batches[name][samples])
+    return batch
+
+
+def test_gradients_match_reference(recorded, cases, load, model):
+    records, raw = recorded("gradients_student.json"), recorded("gradients_student.npz")
+    batches, loss_fn = recorded("batches.npz"), single_loss()
+
+    @jax.jit
+    def gradients(params, batch_stats, batch):
+        def objective(params):
+            variables = {"params": params, "batch_stats": batch_stats}
+            maps, _ = model.apply(variables, batch["image"], train=True, mutable=["batch_stats"])
+            targets = {n: v.astype(jnp.float32) for n, v in batch.items() if n != "image"}
+            return loss_fn({ROLE: maps}, targets)
+
+        return jax.grad(objective, has_aux=True)(params)
+
+    for condition in cases(list(records)):
+        record = records[condition]
+        ruled = condition.startswith("rule")
+        variables, _ = load(
+            "names_student_rule.json" if ruled else "names_student.json", "rule." if ruled else ""
+        )
+        batch = batch_of(batches, record["batch_samples"])
+        grads, losses = gradients(variables["params"], variables["batch_stats"], batch)
+        for ours, theirs in TERMS.items():
+            np.testing.assert_allclose(losses[ours], record["losses"][theirs], rtol=1e-4)
+        arrays = to_paddle({"params": grads, "batch_stats": {}})
+        noise = set(record["exactly_zero_in_theory"])
+        for name, norm in record["l2_norm"].items():
+            if name not in noise:  # gradients that a batch norm behind them cancels
+                np.testing.assert_allclose(
+                    np.linalg.norm(arrays[name]), norm, rtol=1e-3, err_msg=f"{condition} {name}"
+                )
+        for key in cases([key for key in raw if key.startswith(condition + "/")]):
+            name = key.split("/", 1)[1]
+            if name not in noise:
+                assert relative_l2(arrays[name], raw[key]) < 1e-3, key
+
+
+@pytest.mark.parametrize(
+    ("run", "names_file", "drop"),
+    [
+        ("train_student", "names_student.json", ""),
+        ("train_student_rule", "names_student_rule.json", "rule."),
+    ],
+)
+def test_trajectory_matches_reference(recorded, cases, load, model, run, names_file, drop):
+    record, after = recorded(f"{run}.json"), recorded(f"{run}.npz")
+    floors = recorded("train_rounding.json")[run.removeprefix("train_")]
+    variables, before = load(names_file, drop)
+    numbers, lengths = record["optimizer"], record["lr_arguments"]
+    schedule = warmup_cosine(
+        numbers["lr"]["learning_rate"],
+        lengths["epochs"] * lengths["step_each_epoch"],
+        lengths["warmup_steps"],
+    )
+    optimizer = {"b1": numbers["beta1"], "b2": numbers["beta2"], "eps": 1e-8}
+    optimizer["l2"] = numbers["regularizer"]["factor"]
+    tx = make_optimizer(ml_collections.ConfigDict(optimizer), schedule)
+    step_fn = make_train_step({ROLE: model}, single_loss(), tx, (ROLE,))
+    state = make_state({ROLE: jax.tree.map(jnp.asarray, variables)}, tx, (ROLE,))
+    batches = recorded("batches.npz")
+    for index, step in enumerate(cases(record["steps"])):
+        np.testing.assert_allclose(schedule(index), step["lr"], rtol=1e-9)
+        state, metrics = step_fn(state, batch_of(batches, step["batch_samples"]))
+        floor = max(np.max(floors["loss_relative"][index]), 1e-5)
+        for ours, theirs in TERMS.items():
+            np.testing.assert_allclose(
+                metrics[ours], step["losses"][theirs], rtol=max(1e-4, 10 * floor)
+            )
+        if index == 0:
+            first = to_paddle(extract_role(state, ROLE))
+            check_first_step(first, before, after)
+    check_last_step(to_paddle(extract_role(state, ROLE)), before, after, floors, state)
+
+
+def check_first_step(arrays, before, after):
+    """The first rate is 0: statistics move, weights do not."""
+    for name, value in before.items():
+        if name.endswith(("._mean", "._variance")):
+            assert relative_l2(arrays[name], after[f"after_first_step/{name}"]) < 1e-3, name
+        else:
+            np.testing.assert_array_equal(arrays[name], value)
+
+
+def check_last_step(arrays, before, after, floors, state):
+    for name in before:
+        expected = after.get(f"after/{name}")
+        floor = floors["parameters"].get(name)
+        if expected is None or floor is None:
+            continue
+        if name.endswith(("._mean", "._variance")):
+            assert relative_l2(arrays[name], expected) < max(1e-3, 5 * floor["rel_l2"]), name
+        else:  # how far it moved is what was learned; the rest it had before
+            moved = relative_l2(arrays[name] - before[name], expected - before[name])
+            assert moved < max(0.02, 5 * floor["rel_l2_of_movement"]), name
+    adam = state.opt_state[1]
+    for field, moments in (("adam_moment1", adam.mu), ("adam_moment2", adam.nu)):
+        ours = to_paddle({"params": moments[ROLE], "batch_stats": {}})
+        known = [key for key in after if key.startswith(field + "/")]
+        close = [relative_l2(ours[key.split("/", 1)[1]], after[key]) < 0.05 for key in known]
+        assert np.mean(close) > 0.9  # those whose gradients are noise alone are not
+
+
+TINY = {
+    "backbone": {"name": "MobileNetV3", "scale": 0.35, "blocks": (1, 3, 6, 12)},
+    "neck": {"name": "RSEFPN", "channels": 16},
+    "head": {"name": "DBHead", "kernels": (3, 2, 2)},
+}
+
+
+def drawn_batch(size=4, side=64, seed=0):
+    rng = np.random.default_rng(seed)
+    batch = {"image": rng.integers(0, 256, (size, side, side, 3), np.uint8)}
+    batch["threshold_map"] = rng.uniform(0.3, 0.7, (size, side, side)).astype(np.float32)
+    for name in ("threshold_mask", "shrink_map", "shrink_mask"):
+        batch[name] = (rng.random((size, side, side)) < 0.5).astype(np.uint8)
+    return batch
+
+
+def tiny_step(roles=(ROLE,), trainable=(ROLE,), frozen_norm="batch", rate=1e-3, **loss):
+    model = build_detector(TINY)
+    tx = make_optimizer(
+        ml_collections.ConfigDict({"b1": 0.9, "b2": 0.999, "eps": 1e-8, "l2": 5e-5}),
+        lambda step: rate,
+    )
+    variables = {
+        role: init_variables(model, jax.random.key(i)) for i, role in enumerate(roles)
+    }
+    loss = loss or {"labels": trainable}
+    loss_fn = make_loss(ml_collections.ConfigDict(parts.losses(**loss)))
+    step_fn = make_train_step({r: model for r in roles}, loss_fn, tx, trainable, frozen_norm)
+    return model, step_fn, lambda: make_state(jax.tree.map(jnp.array, variables), tx, trainable)
+
+
+def test_loss_falls_and_metrics_are_named():
+    _, step_fn, fresh = tiny_step()
+    state, batch = fresh(), drawn_batch()
+    totals = []
+    for _ in range(8):
+        state, metrics = step_fn(state, batch)
+        totals.append(float(metrics["total"]))
+    assert totals[-1] < 0.9 * totals[0]
+    assert set(metrics) == {*TERMS, "grad_norm"}
+    assert int(state.step) == 8 and bool(all_finite(metrics))
+    parts_sum = sum(float(metrics[name]) for name in TERMS if name != "total")
+    np.testing.assert_allclose(parts_sum, float(metrics["total"]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("frozen_norm", ["batch", "stored"])
+def test_frozen_role_stays_bit_identical(frozen_norm):
+    model, step_fn, fresh = tiny_step(
+        roles=("student", "teacher"),
+        trainable=("student",),
+        frozen_norm=frozen_norm,
+        labels=("student",),
+        teacher=(("student", "teacher"),),
+    )
+    state = fresh()
+    before = jax.device_get(extract_role(state, "teacher"))
+    student = jax.device_get(extract_role(state, "student"))
+    for seed in range(2):
+        state, metrics = step_fn(state, drawn_batch(seed=seed))
+    jax.tree.map(np.testing.assert_array_equal, before, extract_role(state, "teacher"))
+    moved = jax.tree.map(
+        lambda a, b: bool((a != b).any()), student, jax.device_get(extract_role(state, "student"))
+    )
+    assert all(jax.tree.leaves(moved["batch_stats"]))
+    assert "teacher/student-teacher" in metrics
+    slots = jax.tree.leaves(state.opt_state[1].mu)
+    assert sum(s.size for s in slots) == sum(p.size for p in jax.tree.leaves(student["params"]))
+
+
+def test_frozen_norm_chooses_the_teachers_statistics():
+    losses = {}
+    for frozen_norm in ("batch", "stored"):
+        _, step_fn, fresh = tiny_step(
+            ("student", "teacher"), ("student",), frozen_norm,
+            labels=("student",), teacher=(("student", "teacher"),),
+        )  # fmt: skip
+        _, metrics = step_fn(fresh(), drawn_batch())
+        losses[frozen_norm] = float(metrics["teacher/student-teacher"])
+    assert losses["batch"] != losses["stored"]
+
+
+def test_predict_draws_the_eval_map():
+    model = build_detector(TINY)
+    variables = init_variables(model, jax.random.key(0))
+    image = drawn_batch(2)["image"]
+    shrink = make_predict(model)(variables, image)
+    direct = model.apply(variables, jnp.asarray(image))["shrink"]
+    np.testing.assert_allclose(shrink, direct, atol=1e-5)
+
+
+def test_images_in_a_larger_shape_get_the_maps_they_get_alone():
+    model = build_detector(TINY)
+    predict = make_predict(model)
+    variables = init_variables(model, jax.random.key(0))
+    rng = np.random.default_rng(0)
+    sizes = [(h, w) for h in (32, 64, 96, 128) for w in (32, 64, 128)]
+    images = np.zeros((len(sizes), 128, 128, 3), np.uint8)
+    alone = []
+    for index, (height, width) in enumerate(sizes):
+        image = rng.integers(0, 256, (height, width, 3), np.uint8)
+        images[index, :height, :width] = image
+        alone.append(np.asarray(predict(variables, image[None]))[0])
+    before = predict._cache_size()
+    together = predict(variables, images, np.asarray(sizes, np.int32))
+    assert predict._cache_size() == before + 1  # twelve sizes, one more program
+    for (height, width), shrink, expected in zip(sizes, together, alone, strict=True):
+        np.testing.assert_allclose(shrink[:height, :width], expected, atol=1e-5)
