@@ -56,7 +56,7 @@ def make_train_step(models, loss_fn, tx, trainable, frozen_norm="batch"):
         (_, (losses, batch_stats)), grads = jax.value_and_grad(objective, has_aux=True)(learning)
         updates, opt_state = tx.update(grads, state.opt_state, learning)
         learning = optax.apply_updates(learning, updates)
-        metrics = {**losses, "grad_norm": optax.global_norm(grads)}
+        metrics = {**losses, "grad_norm": optax.tree.norm(grads)}
         params = {role: learning.get(role, frozen.get(role)) for role in state.params}
         return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 

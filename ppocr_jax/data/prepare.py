@@ -1,7 +1,5 @@
 """Data that a config draws for itself, made once before anything reads it."""
 
-from ppocr_jax.data.scenes import write_scenes
-
 
 def prepare_data(config):
     """Draws the scenes of `config.data.draw` into `config.data.root`, if it asks for any.
@@ -10,6 +8,8 @@ def prepare_data(config):
     """
     draw = config.data.draw
     if draw.train or draw.val:
+        from ppocr_jax.data.scenes import write_scenes
+
         write_scenes(
             config.data.root,
             train_images=draw.train,

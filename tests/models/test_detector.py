@@ -84,7 +84,7 @@ def test_train_matches_reference(recorded, loaded, run):
     for name, value in after.items():
         deviation = np.sqrt(after[name.replace("_mean", "_variance")])
         limit = 1e-4 * deviation if name.endswith("_mean") else 4e-4 * np.abs(value)
-        assert (abs(arrays[name] - value) <= limit).all(), name
+        assert (abs(arrays[name] - value) <= limit + 1e-30).all(), name  # a dead channel
 
 
 def test_imagenet_backbone_matches_reference(recorded, shared, template):

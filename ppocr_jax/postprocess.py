@@ -1,0 +1,141 @@
+"""Shrink map -> scored polygons in the pixels of the source image.
+
+Contours of the map's bitmap are boxed, scored by the map's mean inside, grown back by what the
+targets had shrunk, and scaled. Source: DB (arXiv:1911.08947), in the form of PP-OCRv3.
+"""
+
+import cv2
+import numpy as np
+import pyclipper
+
+MIN_SIDE = 3  # pixels of the map: thinner boxes are noise
+
+
+def find_polygons(
+    shrink_map,
+    size,
+    *,
+    thresh=0.3,
+    box_thresh=0.6,
+    max_candidates=1000,
+    unclip_ratio=1.5,
+    use_dilation=False,
+    score_mode="fast",
+    box_type="quad",
+):
+    """Text regions of one image.
+
+    Args:
+        shrink_map: float32 `[H, W]`, in [0, 1].
+        size: (height, width) of the source image, to which coordinates are scaled.
+        thresh: map -> bitmap, strictly above.
+        box_thresh: lowest mean score of a kept box.
+        max_candidates: contours that are looked at, in OpenCV's order.
+        unclip_ratio: r' of the distance area r' / perimeter that boxes grow by.
+        use_dilation: grow the bitmap by one pixel right and down first.
+        score_mode: "fast", the mean inside the box; "slow", inside the contour (quads only).
+        box_type: "quad" for rotated rectangles, "poly" for the contour's own shape.
+
+    Returns:
+        `(polygons, scores)`: int32 `[P, 2]` each (x, y), 0 to width and height inclusive, in the
+        order of OpenCV's contours; float32 `[K]`. Quads run clockwise from the upper left.
+    """
+    bitmap = (shrink_map > thresh).astype(np.uint8)
+    if use_dilation:
+        bitmap = cv2.dilate(bitmap, np.ones((2, 2), np.uint8))
+    contours, _ = cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    polygons, scores = [], []
+    for contour in contours[:max_candidates]:
+        if box_type == "quad":
+            found = _quad(shrink_map, contour, box_thresh, unclip_ratio, score_mode)
+        else:
+            found = _poly(shrink_map, contour, box_thresh, unclip_ratio)
+        if found is not None:
+            polygons.append(_scale(found[0], shrink_map.shape, size))
+            scores.append(found[1])
+    return polygons, np.array(scores, np.float32)
+
+
+def _quad(shrink_map, contour, box_thresh, unclip_ratio, score_mode):
+    """`(quad, score)` in the map's pixels, or None."""
+    points, side = box_around(contour)
+    if side < MIN_SIDE:
+        return None
+    score = mean_inside(shrink_map, points if score_mode == "fast" else contour.reshape(-1, 2))
+    if score < box_thresh:
+        return None
+    grown = unclip(points, unclip_ratio)
+    if grown is None:
+        return None
+    points, side = box_around(grown)
+    return None if side < MIN_SIDE + 2 else (points, score)
+
+
+def _poly(shrink_map, contour, box_thresh, unclip_ratio):
+    """`(polygon, score)` in the map's pixels, or None."""
+    points = cv2.approxPolyDP(contour, 0.002 * cv2.arcLength(contour, True), True).reshape(-1, 2)
+    if len(points) < 4:
+        return None
+    score = mean_inside(shrink_map, points)
+    if score < box_thresh:
+        return None
+    grown = unclip(points, unclip_ratio)
+    if grown is None or box_around(grown)[1] < MIN_SIDE + 2:
+        return None
+    return grown, score
+
+
+def box_around(points):
+    """Smallest rotated rectangle: `(quad float32 [4, 2], shorter side)`.
+
+    The quad begins with the corner that is upper of the two leftmost and runs clockwise. Angle
+    and first corner of OpenCV's rectangle change between its versions and are not used.
+    """
+    rectangle = cv2.minAreaRect(points)
+    corners = sorted(cv2.boxPoints(rectangle).tolist(), key=lambda point: point[0])
+    first, fourth = (0, 1) if corners[1][1] > corners[0][1] else (1, 0)
+    second, third = (2, 3) if corners[3][1] > corners[2][1] else (3, 2)
+    quad = np.array([corners[i] for i in (first, second, third, fourth)], np.float32)
+    return quad, min(rectangle[1])
+
+
+def mean_inside(shrink_map, points):
+    """Mean of the map over the pixels that a filled polygon covers, float.
+
+    The window is the polygon's bounding box cut to the map; vertices are truncated to pixels
+    inside it.
+    """
+    height, width = shrink_map.shape
+    left, top = np.floor(points.min(0)).astype(int)
+    right, bottom = np.ceil(points.max(0)).astype(int)
+    left, right = min(max(left, 0), width - 1), min(max(right, 0), width - 1)
+    top, bottom = min(max(top, 0), height - 1), min(max(bottom, 0), height - 1)
+    mask = np.zeros((bottom - top + 1, right - left + 1), np.uint8)
+    moved = points.astype(np.float32) - np.array([left, top], np.float32)
+    cv2.fillPoly(mask, [moved.astype(np.int32)], 1)
+    window = shrink_map[top : bottom + 1, left : right + 1]
+    return cv2.mean(window, mask)[0]
+
+
+def unclip(points, ratio):
+    """The polygon grown by area x ratio / perimeter with round corners, int32 `[P, 2]`.
+
+    Clipper works on whole numbers: vertices are truncated on the way in. None when the result
+    is not one polygon.
+    """
+    x, y = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
+    area = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0
+    perimeter = np.hypot(x - np.roll(x, -1), y - np.roll(y, -1)).sum()
+    if perimeter == 0.0:
+        return None
+    offset = pyclipper.PyclipperOffset()
+    offset.AddPath(points.tolist(), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
+    grown = offset.Execute(area * ratio / perimeter)
+    return np.array(grown[0], np.int32) if len(grown) == 1 else None
+
+
+def _scale(points, shape, size):
+    """Map pixels -> source pixels, rounded half to even and clipped, int32."""
+    limit = np.array([size[1], size[0]], np.float64)
+    grid = np.array([shape[1], shape[0]], np.float64)
+    return np.clip(np.round(points / grid * limit), 0, limit).astype(np.int32)
