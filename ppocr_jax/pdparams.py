@@ -104,12 +104,18 @@ def _tuple(items=()):
     return tuple(items)
 
 
+def _no_bytes():
+    """What protocol 2 calls for an empty byte string."""
+    return b""
+
+
 ADMITTED = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("collections", "OrderedDict"): _ordered,
     ("builtins", "tuple"): _tuple,
     ("__builtin__", "tuple"): _tuple,
+    ("__builtin__", "bytes"): _no_bytes,
     ("_codecs", "encode"): _encode,
     **{
         (f"numpy.{core}.multiarray", name): function

@@ -21,6 +21,11 @@ PARTS = ("backbone", "neck", "head.binarize", "head.thresh")
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "_mean", "var": "_variance"}
 LISTED = re.compile(r"^(stage\d+|ins_conv|inp_conv|pan_head_conv|pan_lat_conv)_(\d+)$")
 RESNET = re.compile(r"^(bb_\d+_\d+|conv1_\d+)$")
+LAYERS = (
+    "backbone neck head binarize thresh conv1_1 conv1_2 conv1_3 conv _conv bn _batch_norm "
+    "expand_conv bottleneck_conv mid_se linear_conv ins_conv inp_conv in_conv se_block "
+    "conv0 conv1 conv_bn1 bn1 conv2 conv_bn2 conv3 conv_end short"
+).split()
 ORDER = {"weight": 0, "bias": 1, "_mean": 2, "_variance": 3}
 
 
@@ -74,14 +79,21 @@ def to_paddle(variables, prefix=""):
     for path, value in flat.items():
         name = paddle_name(path[1:])
         arrays[prefix + name] = np.ascontiguousarray(_to_layout(path, np.asarray(value)))
-    layers = {name.rpartition(".")[0]: None for name in arrays}
-    layers = {layer: index for index, layer in enumerate(layers)}
+    return {name: arrays[name] for name in sorted(arrays, key=_place)}
 
-    def place(name):
-        layer, _, leaf = name.rpartition(".")
-        return layers[layer], ORDER[leaf]
 
-    return {name: arrays[name] for name in sorted(arrays, key=place)}
+def _place(name):
+    """Sorts names as Paddle's modules are made; what is not in LAYERS goes by its numbers."""
+    layer, _, leaf = name.rpartition(".")
+    words = [
+        (LAYERS.index(word) if word in LAYERS else len(LAYERS), *_numbered(word))
+        for word in layer.split(".")
+    ]
+    return words, ORDER[leaf]
+
+
+def _numbered(word):
+    return [int(piece) if piece.isdigit() else -1 for piece in re.findall(r"\d+|\D+", word)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -139,7 +139,8 @@ def check_first_step(arrays, before, after):
             if f"after_first_step/{name}" in after:
                 assert relative_l2(arrays[name], after[f"after_first_step/{name}"]) < 1e-3, name
         else:
-            np.testing.assert_array_equal(arrays[name], value)
+            # XLA's CPU code flushes the few subnormal weights of the published file to zero.
+            np.testing.assert_allclose(arrays[name], value, rtol=0, atol=1e-37)
 
 
 def check_last_step(arrays, before, after, floors, state):

@@ -1,0 +1,93 @@
+"""Drawn scenes: reproducible, not trivial, and nothing of one split in the other."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from ppocr_jax.data import scene_parts as parts
+from ppocr_jax.data.labels import read_labels
+from ppocr_jax.data.scenes import describe, draw_scene, write_scenes
+
+
+@pytest.fixture(scope="module")
+def drawn():
+    return {split: [draw_scene(7, split, i, 256) for i in range(40)] for split in ("train", "val")}
+
+
+def test_a_scene_is_a_function_of_its_arguments(drawn):
+    image, words = draw_scene(7, "train", 3, 256)
+    np.testing.assert_array_equal(image, drawn["train"][3][0])
+    np.testing.assert_array_equal(words[0].quad, drawn["train"][3][1][0].quad)
+    for seed, split, index in ((8, "train", 3), (7, "val", 3), (7, "train", 4)):
+        assert (draw_scene(seed, split, index, 256)[0] != image).any()
+
+
+def test_the_set_is_not_trivial():
+    figures = describe([draw_scene(1, "val", i, 448)[1] for i in range(60)])
+    assert figures["words_per_scene"] >= 4
+    assert figures["turned_more_than_15"] >= 0.1
+    assert 0 < figures["ignored_share"] < 0.2
+    heights, contrasts = figures["height_px"], figures["contrast_grey"]
+    assert heights[0] < 16 and heights[-1] > 45 and heights == sorted(heights)
+    assert contrasts[0] >= 45
+
+
+def test_splits_share_no_word_and_no_background(drawn):
+    said = {
+        split: {word.text.lower() for _, words in scenes for word in words} - {"###"}
+        for split, scenes in drawn.items()
+    }
+    assert not said["train"] & said["val"]
+    for split, words in said.items():
+        assert all(parts.split_of_word(word) == split for word in words)
+    backgrounds = {image.tobytes() for scenes in drawn.values() for image, _ in scenes}
+    assert len(backgrounds) == 80
+
+
+def test_quads_are_inside_and_hold_their_words(drawn):
+    for image, words in drawn["train"]:
+        for word in words:
+            assert word.quad.min() >= 0 and word.quad.max() <= 256
+            sides = np.linalg.norm(word.quad - np.roll(word.quad, -1, 0), axis=1)
+            assert cv2.contourArea(word.quad) > 0.8 * sides[0] * sides[1]
+            np.testing.assert_allclose(sides[1], word.height, rtol=0.3)
+
+
+def test_words_do_not_overlap(drawn):
+    for _, words in drawn["train"]:
+        for i, one in enumerate(words):
+            for other in words[i + 1 :]:
+                assert cv2.intersectConvexConvex(one.quad, other.quad)[0] == 0
+
+
+def test_ink_fills_its_box():
+    for face in parts.FACES:
+        ink = parts.render_word("Wry", face, 48)
+        assert ink[0].max() > 64 and ink[-1].max() > 64
+        assert ink[:, 0].max() > 64 and ink[:, -1].max() > 64
+
+
+def test_written_scenes_are_read_back_and_kept(tmp_path):
+    arguments = dict(
+        train_images=3, val_images=2, side=128, seed=5, train_labels="a.txt", val_labels="b.txt"
+    )
+    write_scenes(tmp_path, **arguments)
+    train, val = (read_labels(name, tmp_path) for name in ("a.txt", "b.txt"))
+    assert len(train) == 3 and len(val) == 2
+    for sample, (image, words) in zip(
+        train, (draw_scene(5, "train", i, 128) for i in range(3)), strict=True
+    ):
+        stored = cv2.imread(sample.image_path)
+        assert np.abs(stored.astype(float) - image).mean() < 12  # JPEG
+        assert len(sample.polygons) == len(words)
+        for polygon, word in zip(sample.polygons, words, strict=True):
+            np.testing.assert_allclose(polygon, word.quad, atol=0.06)
+        assert list(sample.ignore) == [word.text == "###" for word in words]
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
+    write_scenes(tmp_path, **arguments)
+    assert before == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
+    write_scenes(tmp_path, **{**arguments, "seed": 6})
+    assert json.loads((tmp_path / "scenes.json").read_text())["seed"] == 6
+    assert before != {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
