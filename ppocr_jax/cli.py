@@ -1,11 +1,9 @@
 """What the commands share: options, `--config` with overrides, one-line errors, quiet devices."""
 
 import argparse
-import contextlib
 import difflib
 import glob
 import importlib.util
-import io
 import os
 import pathlib
 import sys
@@ -85,12 +83,8 @@ def _load_config(source, overrides):
     path = source.partition(":")[0]
     if not os.path.isfile(path):
         raise UserError(f"--config {path}: there is no such file")
-    values = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values)
     try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            values(["ppocr_jax", f"--config={source}"])
-        config = values.config
+        config, _ = _parse_flags([f"--config={source}"])
     except Exception as error:
         raise UserError(f"--config {path}: {type(error).__name__}: {error}") from None
     known = list(config_keys(config))
@@ -106,15 +100,21 @@ def _load_config(source, overrides):
             hint = f"; did you mean {near[0]}?" if near else ""
             hint = f"; it holds {', '.join(inside)}" if inside else hint
             raise UserError(f"unknown config key {key}{hint}")
-    fresh = flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=fresh)
     try:
-        left = fresh(["ppocr_jax", f"--config={source}", *overrides])[1:]
+        config, left = _parse_flags([f"--config={source}", *overrides])
     except (flags.Error, TypeError, ValueError, AttributeError, KeyError, SyntaxError) as error:
         raise UserError(f"config: {str(error).replace('flag --', '')}") from None
     if left:
         raise UserError(f"{left[0]}: unknown argument")
-    return fresh.config
+    return config
+
+
+def _parse_flags(argv):
+    """`(config, what was left over)` of ml_collections' own parser."""
+    argv, values = ["ppocr_jax", *argv], flags.FlagValues()
+    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+    left = values(argv)[1:]
+    return values.config, left
 
 
 def config_keys(config, prefix=""):

@@ -58,11 +58,16 @@ def read_sources(sources, root):
     Raises:
         UserError: a source is missing, empty or garbled; it names file and line.
     """
+    return [read_labels(source, root) for source in split_sources(sources)]
+
+
+def split_sources(sources):
+    """The single sources of a comma-separated text or a tuple."""
     if isinstance(sources, str):
         sources = [part.strip() for part in sources.split(",") if part.strip()]
     if not sources:
         raise UserError("no label file is named: set config.data.train and config.data.val")
-    return [read_labels(source, root) for source in sources]
+    return list(sources)
 
 
 def read_labels(source, root):

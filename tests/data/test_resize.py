@@ -1,0 +1,114 @@
+"""Reading images and the size at which they are evaluated."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ppocr_jax.data import resize
+from ppocr_jax.errors import UserError
+
+
+def planned(height, width, mode):
+    """Size by the arguments of a recorded mode."""
+    if "image_shape" in mode:
+        return resize.plan_fixed(height, width, **mode)
+    if "resize_long" in mode:
+        return resize.plan_resize_long(height, width, **mode)
+    names = {"limit_side_len": "limit_side", "limit_type": "limit_type"}
+    return resize.plan_resize(height, width, **{names[k]: v for k, v in mode.items()})
+
+
+def test_sizes_match_reference(recorded, cases):
+    expected = recorded("resize.json")
+    for row in cases(expected["rows"]):
+        blank = np.zeros((row["h"], row["w"], 3), np.uint8)
+        height, width = resize.pad_small(blank).shape[:2]
+        for name, mode in expected["modes"].items():
+            size = planned(height, width, mode)
+            assert size == (row[name]["h"], row[name]["w"]), (row["h"], row["w"], name)
+            ratios = [size[0] / height, size[1] / width]
+            np.testing.assert_allclose(row[name]["shape"], [row["h"], row["w"], *ratios])
+
+
+def test_normalise_matches_reference(recorded):
+    expected = recorded("normalise.npz")
+    actual = resize.normalise(expected["bgr"]).transpose(2, 0, 1)
+    np.testing.assert_allclose(actual, expected["normalised"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "expected"),
+    [
+        ((720, 1280), {}, (736, 1312)),
+        ((720, 1280), {"limit_side": 960, "limit_type": "max"}, (544, 960)),
+        ((1000, 1000), {}, (992, 992)),  # "min" does not reduce: 1000 / 32 = 31.25
+        ((100, 50), {"limit_side": 64, "limit_type": "resize_long"}, (64, 32)),
+        ((10, 2000), {"limit_side": 64, "limit_type": "max"}, (32, 64)),
+    ],
+)
+def test_plan(size, limits, expected):
+    assert resize.plan_resize(*size, **limits) == expected
+
+
+def test_unknown_limit_is_refused():
+    with pytest.raises(UserError, match="choose min, max"):
+        resize.plan_resize(5, 5, limit_type="both")
+
+
+def test_small_images_are_padded():
+    padded = resize.pad_small(np.full((10, 20, 3), 7, np.uint8))
+    assert padded.shape == (32, 32, 3) and padded.sum() == 7 * 600
+    image = np.zeros((40, 30, 3), np.uint8)
+    assert resize.pad_small(image) is image and resize.resize_image(image, 40, 30) is image
+    assert resize.resize_image(image, 64, 32).shape == (64, 32, 3)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".tif", ".webp"])
+def test_formats(tmp_path, suffix):
+    image = np.full((20, 30, 3), (10, 200, 90), np.uint8)
+    path = tmp_path / f"gr\u00fcn{suffix}"
+    path.write_bytes(cv2.imencode(suffix, image)[1].tobytes())
+    np.testing.assert_allclose(resize.read_image(path).astype(int), image.astype(int), atol=6)
+
+
+def test_grey_and_alpha_become_bgr(tmp_path):
+    grey, alpha = np.full((8, 9), 77, np.uint8), np.full((8, 9, 4), 50, np.uint8)
+    for index, image in enumerate((grey, alpha)):
+        path = tmp_path / f"{index}.png"
+        path.write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        assert resize.read_image(path).shape == (8, 9, 3)
+
+
+def jpeg():
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    return cv2.imencode(".jpg", noise)[1].tobytes()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"no image at all", "not an image"),
+        (jpeg()[:2000], "cut short"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "not an image"),
+        # A header that claims 60000 x 60000 pixels.
+        (b"BM" + (54).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
+         + (40).to_bytes(4, "little") + (60000).to_bytes(4, "little") * 2
+         + (1).to_bytes(2, "little") + (24).to_bytes(2, "little") + bytes(24), "image"),
+    ],
+)  # fmt: skip
+def test_what_is_no_image_is_named(tmp_path, content, reason):
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=f"a.jpg: .*{reason}"):
+        resize.read_image(path)
+
+
+def test_missing_and_oversized(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="No such file"):
+        resize.read_image(tmp_path / "a.jpg")
+    path = tmp_path / "a.jpg"
+    path.write_bytes(jpeg())
+    monkeypatch.setattr(resize, "MAX_PIXELS", 1000)
+    with pytest.raises(UserError, match="64x64 pixels are too many"):
+        resize.read_image(path)

@@ -1,0 +1,111 @@
+"""Target maps: the recorded ones bit for bit, and what mathematics says of them."""
+
+import cv2
+import numpy as np
+import pytest
+
+from ppocr_jax.data.targets import (
+    draw_shrink_map,
+    draw_targets,
+    draw_threshold_map,
+    offset_distance,
+    shrink_polygon,
+    signed_area,
+)
+
+WORD = np.array([[20, 20], [80, 24], [79, 44], [19, 40]], np.float32)
+
+
+def test_maps_match_reference(recorded, cases):
+    arrays = recorded("targets.npz")
+    for case in cases(recorded("targets.json")):
+        polygons = [np.array(polygon, np.float32) for polygon in case["polys"]]
+        size, name = (case["h"], case["w"]), case["name"]
+        shrink_map, shrink_mask, ignore = draw_shrink_map(polygons, case["ignore"], *size)
+        np.testing.assert_array_equal(shrink_map, arrays[f"{name}/shrink_map"], name)
+        np.testing.assert_array_equal(shrink_mask, arrays[f"{name}/shrink_mask"], name)
+        assert list(ignore) == list(case["ignore_after"]), name
+        threshold_map, mask = draw_threshold_map(polygons, case["ignore"], *size)
+        if f"{name}/threshold_map" in arrays:  # else the original drops the whole sample
+            np.testing.assert_array_equal(threshold_map, arrays[f"{name}/threshold_map"], name)
+            np.testing.assert_array_equal(mask, arrays[f"{name}/threshold_mask"], name)
+
+
+def test_dtypes_and_ranges():
+    maps = draw_targets([WORD], [False], 64, 96)
+    assert {name: (m.dtype, m.shape) for name, m in maps.items()} == {
+        "threshold_map": (np.float32, (64, 96)),
+        "threshold_mask": (np.uint8, (64, 96)),
+        "shrink_map": (np.uint8, (64, 96)),
+        "shrink_mask": (np.uint8, (64, 96)),
+    }
+    np.testing.assert_allclose(maps["threshold_map"].min(), 0.3, rtol=1e-6)
+    assert 0.65 < maps["threshold_map"].max() <= 0.7000001
+    assert maps["shrink_mask"].all() and set(np.unique(maps["shrink_map"])) == {0, 1}
+
+
+def test_threshold_map_is_a_distance():
+    """Against the distance to the outline that OpenCV measures, where edges are long."""
+    square = np.array([[20, 20], [80, 20], [80, 80], [20, 80]], np.float32)
+    threshold_map, mask = draw_threshold_map([square], [False], 100, 100)
+    distance = offset_distance(square, 0.4)
+    assert distance == pytest.approx(60 * 60 * (1 - 0.16) / 240)
+    row = threshold_map[50, :50]
+    expected = 0.3 + 0.4 * np.clip(1 - abs(np.arange(50) - 20) / distance, 0, 1)
+    off_line = np.arange(50) != 20  # on the line itself rounding decides
+    np.testing.assert_allclose(row[off_line], expected[off_line], atol=1e-5)
+    assert mask[50, 8] == 1 and mask[50, 6] == 0
+
+
+def test_a_smaller_ratio_shrinks_more():
+    areas = [draw_shrink_map([WORD], [False], 64, 96, r, 8)[0].sum() for r in (0.2, 0.4, 0.6)]
+    assert 0 < areas[0] < areas[1] < areas[2] < cv2.contourArea(WORD)
+
+
+def test_a_flip_of_polygons_flips_the_maps():
+    square = np.array([[20, 20], [70, 20], [70, 50], [20, 50]], np.float32)
+    flipped = square * [-1, 1] + np.array([95, 0])
+    one = draw_targets([square], [False], 64, 96)
+    other = draw_targets([flipped.astype(np.float32)], [False], 64, 96)
+    for name in one:  # but for pixels at round corners, whose vertices Clipper truncates
+        assert (abs(one[name][:, ::-1] - other[name].astype(float)) > 1e-5).mean() < 0.005, name
+
+
+def test_ignored_and_tiny_words_are_cut_out_of_the_mask():
+    tiny = np.array([[5, 50], [40, 50], [40, 55], [5, 55]], np.float32)
+    shrink_map, mask, ignore = draw_shrink_map([WORD, tiny], [True, False], 64, 96)
+    assert not shrink_map.any() and list(ignore) == [True, True]
+    assert mask[30, 50] == 0 and mask[52, 20] == 0 and mask[5, 5] == 1
+    threshold_map, _ = draw_threshold_map([tiny], [False], 64, 96)
+    assert threshold_map.max() > 0.6  # too small to shrink, but its border is learned
+
+
+def test_polygons_outside_or_without_area_draw_nothing():
+    outside = WORD + np.float32(500)
+    line = np.array([[5, 5], [50, 5], [30, 5]], np.float32)
+    for polygon in (outside, -outside, line):
+        maps = draw_targets([polygon], [False], 64, 96)
+        assert not maps["shrink_map"].any()
+        np.testing.assert_allclose(maps["threshold_map"], 0.3, rtol=1e-6)
+
+
+def test_no_polygons():
+    maps = draw_targets([], [], 32, 32)
+    assert maps["shrink_mask"].all() and not maps["shrink_map"].any()
+    assert not maps["threshold_mask"].any()
+
+
+def test_a_dumbbell_keeps_one_piece_or_all():
+    dumbbell = np.array(
+        [[0, 0], [40, 0], [40, 15], [60, 15], [60, 0], [100, 0], [100, 40], [60, 40],
+         [60, 19], [40, 19], [40, 40], [0, 40]], np.float32,
+    )  # fmt: skip
+    pieces = shrink_polygon(dumbbell + 10, 0.4)
+    assert len(pieces) >= 1
+    shrink_map, _, _ = draw_shrink_map([dumbbell + 10], [False], 64, 128)
+    assert shrink_map[20, 20] == 1 and shrink_map[20, 90] == 1
+
+
+def test_signed_area():
+    assert signed_area(WORD) == -signed_area(WORD[::-1])
+    assert abs(signed_area(WORD)) == pytest.approx(cv2.contourArea(WORD))
