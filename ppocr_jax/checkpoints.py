@@ -5,6 +5,9 @@ A checkpoint `<workdir>/checkpoints/<step>` holds `state` (parameters, statistic
 evaluated, `metrics`. Orbax commits a step by a rename, so a killed run leaves whole steps only.
 """
 
+import json
+import os
+import shutil
 import zlib
 
 import jax
@@ -25,7 +28,8 @@ def _hmean(metrics):
 class Checkpoints:
     """Writes and restores the states of one workdir. Use as a context manager."""
 
-    def __init__(self, workdir):
+    def __init__(self, workdir, warn=print):
+        self._warn = warn
         self.folder = epath.Path(workdir).resolve() / FOLDER
         keep = policies.AnyPreservationPolicy([
             policies.LatestN(2),
@@ -39,13 +43,23 @@ class Checkpoints:
             create=True,
         )
         self._manager = None
+        self._lost = []
 
     def __enter__(self):
+        for step in self._steps():  # Orbax reads all of these at once, and fails at once
+            try:
+                read_hmean(self.folder / str(step))
+            except ValueError:
+                self._move_aside(step, "its metrics are damaged")
         self._manager = ocp.CheckpointManager(self.folder, options=self._options)
         return self
 
-    def __exit__(self, *_):
-        self._manager.close()
+    def __exit__(self, _, raised, __):
+        try:
+            self._manager.close()
+        except Exception as error:
+            if not isinstance(raised, UserError):  # which is already the reason to end
+                raise UserError(self._failure("the last step", error)) from error
 
     def save(self, state, meta, hmean=None):
         """Saves in the background; the state may be donated as soon as this returns.
@@ -62,6 +76,7 @@ class Checkpoints:
         tree = state_tree(state)
         meta = {**meta, "checksums": checksums(tree)}
         metrics = None if hmean is None else {"hmean": float(hmean) if hmean == hmean else -1.0}
+        self._require_space(tree)
         items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
         try:
             self._manager.wait_until_finished()
@@ -81,6 +96,16 @@ class Checkpoints:
         except Exception as error:
             raise UserError(self._failure("the last step", error)) from error
 
+    def _require_space(self, tree):
+        """Refuses to begin a save that the disk cannot hold: nothing is written, nothing is lost."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20
+        free = shutil.disk_usage(self.folder).free if os.path.isdir(self.folder) else needed
+        if free < needed:
+            raise UserError(
+                f"{self.folder}: a state needs {needed >> 20} MiB and {free >> 20} are free; steps "
+                f"kept: {self._steps() or 'none'}; free some and run the same command again"
+            )
+
     def _failure(self, step, error):
         kept = self._steps()
         reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -92,15 +117,14 @@ class Checkpoints:
     def _steps(self):
         return list_steps(self.folder.parent)
 
-    def restore(self, template, warn):
+    def restore(self, template):
         """The newest state that can be read, as `(state, meta)`, or None when there is none.
 
         A step that cannot be read, or whose values are not those that were saved, is moved aside
-        as `<step>.unreadable`, `warn` is told, and the step before it is tried.
+        as `<step>.unreadable`, which is said, and the step before it is tried.
 
         Args:
             template: TrainState of arrays or ShapeDtypeStructs with their shardings.
-            warn: takes a line of text.
 
         Raises:
             UserError: there are steps and none can be read.
@@ -111,13 +135,10 @@ class Checkpoints:
                 return self._restore_step(step, template)
             except Exception as error:
                 reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
-                self._move_aside(step)
-                warn(
-                    f"checkpoint {step} cannot be read ({type(error).__name__}: {reason}): moved "
-                    f"to {step}.unreadable, falling back to the step before it"
-                )
-        if steps:
-            raise UserError(f"{self.folder}: none of the steps {steps} can be read")
+                self._move_aside(step, f"{type(error).__name__}: {reason}")
+                self._manager.reload()
+        if self._lost:
+            raise UserError(f"{self.folder}: none of the steps {sorted(self._lost)} can be read")
         return None
 
     def _restore_step(self, step, template):
@@ -133,10 +154,13 @@ class Checkpoints:
             raise ValueError(f"values of {', '.join(wrong)} are not those that were saved")
         return template.replace(**tree), meta
 
-    def _move_aside(self, step):
-        source = self.folder / str(step)
-        source.rename(self.folder / f"{step}.unreadable")
-        self._manager.reload()
+    def _move_aside(self, step, reason):
+        (self.folder / str(step)).rename(self.folder / f"{step}.unreadable")
+        self._lost.append(step)
+        self._warn(
+            f"checkpoint {step} cannot be read ({reason}): moved to {step}.unreadable, falling "
+            "back to the step before it"
+        )
 
 
 def state_tree(state):
@@ -183,19 +207,15 @@ def read_meta(workdir, step):
 
 def best_step(workdir):
     """The step with the highest hmean, the newest of equals; None when none was evaluated."""
-    best = None
-    for step in list_steps(workdir):
-        path = epath.Path(workdir) / FOLDER / str(step) / "metrics" / "metrics"
-        if path.exists():
-            hmean = _read_json(path).get("hmean", -1.0)
-            best = (hmean, step) if best is None or hmean >= best[0] else best
-    return best and best[1]
+    folder = epath.Path(workdir) / FOLDER
+    scored = [(read_hmean(folder / str(step)), step) for step in list_steps(workdir)]
+    return max((entry for entry in scored if entry[0] is not None), default=(None, None))[1]
 
 
-def _read_json(path):
-    import json
-
-    return json.loads(path.read_text())
+def read_hmean(folder):
+    """The hmean that a step was saved with, or None. Raises ValueError when it is damaged."""
+    path = folder / "metrics" / "metrics"
+    return json.loads(path.read_text())["hmean"] if path.exists() else None
 
 
 def read_role(folder, role):

@@ -17,11 +17,16 @@ SAVED = pathlib.Path(__file__).with_name("saved_config.py")
 
 
 def run(command, argv=None):
-    """Runs `command(argv) -> exit status`; a UserError becomes one line on stderr and status 2."""
+    """Runs `command(argv) -> exit status`; a UserError
+    or OSError becomes one line on stderr and status 2."""
     try:
         sys.exit(command(sys.argv[1:] if argv is None else argv))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:  # a full disk, a folder without rights
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

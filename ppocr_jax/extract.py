@@ -121,7 +121,7 @@ def main(argv):
     arguments.add_argument("--list", action="store_true", help="only say what is in it")
     args, _ = cli.parse(arguments, argv, needs_config=False)
     cli.settle_platform()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what Orbax logs is said in one line
     if args.list:
         print("\n".join(describe(args.weights)))
         return 0

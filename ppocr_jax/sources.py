@@ -12,7 +12,14 @@ from etils import epath
 from ppocr_jax import checkpoints
 from ppocr_jax.errors import UserError
 from ppocr_jax.pdparams import read_pdparams
-from ppocr_jax.weights import from_paddle, require_parts, role_prefixes, select_role, to_paddle
+from ppocr_jax.weights import (
+    from_paddle,
+    require_parts,
+    role_of_prefix,
+    role_prefixes,
+    select_role,
+    to_paddle,
+)
 
 EXTRACTED = "extracted.json"
 
@@ -35,7 +42,8 @@ class Source(NamedTuple):
     def roles(self):
         """Names of the networks in it; [""] for a file that holds one without a prefix."""
         if self.kind == "pdparams":
-            return role_prefixes(read_pdparams(str(self.path))) or [""]
+            prefixes = role_prefixes(read_pdparams(str(self.path)))
+            return [role_of_prefix(prefix) for prefix in prefixes] or [""]
         return list(self.meta["roles"])
 
     def __str__(self):

@@ -55,10 +55,10 @@ def train(config, workdir):
     workdir.mkdir(parents=True, exist_ok=True)
     old = workdir / "config.json"
     changes = []
-    if list_steps(workdir) and old.exists():
+    if old.exists() and list_steps(workdir):
         changes = configs.compare_for_resume(config, json.loads(old.read_text()))
     run = Run(config, data, workdir)
-    with Checkpoints(workdir) as run.checkpoints:
+    with Checkpoints(workdir, run.notes.append) as run.checkpoints:
         run.start(changes)
         with RunLog(workdir, data.total_steps, run.step, jax.process_index() == 0) as run.log:
             return run.to_the_end()
@@ -114,7 +114,7 @@ class Run:
         self.log = self.checkpoints = self.state = None
         self.step = 0
         self.best = {"hmean": -1.0, "step": -1}
-        self.window = []  # (step, metrics) since the last record
+        self.window = []  # (step, losses, crops without text) since the last record
         self.evaluated = {}  # role: metrics of the last evaluation
         self.evaluated_step = -1
         self.saved_step = -1
@@ -144,7 +144,7 @@ class Run:
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
             jax.eval_shape(fresh),
         )
-        restored = self.checkpoints.restore(template, self.notes.append)
+        restored = self.checkpoints.restore(template)
         if restored is None:
             self._start_fresh()
         else:
@@ -248,21 +248,21 @@ class Run:
         batches = self.data.batches(self.step)
         step_fn = None
         self._mark_time()
-        inflight = collections.deque()  # (step, metrics, samples), not looked at yet
+        inflight = collections.deque()  # (step, metrics, textless, records), not looked at yet
         try:
             while self.step < self.data.total_steps:
                 waited = time.perf_counter()
                 batch = next(batches)
                 self.waited += time.perf_counter() - waited
                 self._note_failures(batch.pop("failures"))
-                records, textless = batch.pop("record"), ~batch["shrink_map"].any((1, 2))
-                self.textless += int(textless.sum())
+                records = batch.pop("record")
+                textless = int((~batch["shrink_map"].any((1, 2))).sum())
                 arrays = devices.put_batch(batch, self.mesh)
                 if step_fn is None:
                     step_fn = self._compile(arrays)
                 self.state, metrics = step_fn(self.state, arrays)
                 self.step += 1
-                inflight.append((self.step, metrics, records))
+                inflight.append((self.step, metrics, textless, records))
                 if len(inflight) > 1:  # one update runs, one is queued: more would only hold memory
                     self._look_at(inflight.popleft())
                 self.log.advance()
@@ -285,10 +285,10 @@ class Run:
             self._record()
         if evaluation:
             self.evaluate()
-            if last:
-                self._draw()
         if saving:
             self.save()
+        if evaluation and last:
+            self._draw()
         if evaluation or saving:
             self._mark_time(keep=not recording)
         if stop.number and not last:
@@ -322,12 +322,11 @@ class Run:
             self.clock_start += now - self.clock_paused
         else:
             self.clock_start, self.clock_step, self.waited = now, self.step, 0.0
-            self.textless = 0
         self.clock_paused = now
 
     def _look_at(self, entry):
         """Waits for an update's losses and refuses what is not finite."""
-        step, metrics, records = entry
+        step, metrics, textless, records = entry
         values = {name: float(value) for name, value in jax.device_get(metrics).items()}
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
         if wrong:
@@ -339,13 +338,13 @@ class Run:
                 f"{', '.join(files)}; last good state: step {kept[-1] if kept else 'none'}; a "
                 "lower learning rate or a look at these files may help"
             )
-        self.window.append((step, values))
+        self.window.append((step, values, textless))
         self.clock_paused = time.perf_counter()
 
     def _record(self):
         """One line and one record: means over the updates since the last one."""
         names = list(self.window[0][1])
-        means = {name: float(np.mean([v[name] for _, v in self.window])) for name in names}
+        means = {name: float(np.mean([v[name] for _, v, _ in self.window])) for name in names}
         done = self.step - self.clock_step
         seconds = max(time.perf_counter() - self.clock_start, 1e-9)
         rate = float(self.schedule(self.step - 1))
@@ -358,8 +357,8 @@ class Run:
             f"{format_losses(means)}; {per_s:.2f} images/s, waiting {wait:.0%}, "
             f"eta {format_duration(left)}"
         )
-        seen = max(done * self.config.batch_size // jax.process_count(), 1)
-        textless = self.textless / seen
+        seen = len(self.window) * self.config.batch_size // jax.process_count()
+        textless = sum(count for _, _, count in self.window) / seen
         self.log.record("train", self.step, {
             "epoch": epoch,
             "learning_rate": rate,
@@ -471,7 +470,7 @@ def main(argv):
     arguments.add_argument("--workdir", required=True, help="folder of the run")
     args, config = cli.parse(arguments, argv)
     cli.settle_platform()
-    logging.set_verbosity(logging.ERROR)
+    logging.set_verbosity(logging.FATAL)  # what Orbax logs is said in one line
     try:
         train(config, args.workdir)
     except Stopped as stopped:

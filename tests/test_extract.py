@@ -1,0 +1,159 @@
+"""Weights out of a run and in again: every form gives the same network."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from tiny import draw_data, load_config, run, write_config
+
+from ppocr_jax import evaluate, extract, sources
+from ppocr_jax.errors import UserError
+from ppocr_jax.pdparams import read_pdparams
+from ppocr_jax.roles import differences, extract_role, graft_role
+from ppocr_jax.train import train
+from ppocr_jax.train_step import make_predict
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """`(folder, config path, state)`: a run of 6 updates in `folder/run`."""
+    folder = tmp_path_factory.mktemp("extract")
+    path = write_config(folder, draw_data(folder / "data"))
+    state, _ = train(load_config(path, "steps=6", "eval.every_steps=3"), folder / "run")
+    return folder, path, jax.device_get(state)
+
+
+@pytest.fixture(scope="module")
+def extracted(trained):
+    folder = trained[0]
+    extract.extract(str(folder / "run"), None, str(folder / "student_dir"))
+    extract.extract(str(folder / "run" / "latest"), "student", str(folder / "student.pdparams"))
+    return folder
+
+
+def variables_of(config, weights):
+    model, variables, report = evaluate.load_network(config, str(weights), "student")
+    assert report.initial == []
+    return model, variables
+
+
+def test_every_form_holds_the_same_numbers(trained, extracted):
+    folder, path, state = trained
+    config = load_config(path)
+    assert extract_role(state, "student").keys() == {"params", "batch_stats"}
+    forms = ["run", "run/best", "run/latest", "run/6", "student_dir", "student.pdparams"]
+    for form in forms:
+        _, variables = variables_of(config, folder / form)
+        jax.tree.map(np.testing.assert_array_equal, variables, extract_role(state, "student"))
+
+
+def test_extracted_maps_are_bit_identical(trained, extracted):
+    folder, path, state = trained
+    config = load_config(path)
+    model, variables = variables_of(config, folder / "student_dir")
+    image = np.random.default_rng(0).integers(0, 256, (1, 96, 128, 3), np.uint8)
+    predict = make_predict(model)
+    inside = predict(extract_role(state, "student"), image)
+    np.testing.assert_array_equal(predict(variables, image), inside)
+
+
+def test_extracted_folder_says_what_it_is(trained, extracted):
+    meta = json.loads((extracted / "student_dir" / "extracted.json").read_text())
+    assert meta["role"] == "student" and meta["step"] == 6
+    assert "hmean" in meta["metrics"]["student"] and len(meta["hash"]) == 12
+    assert (extracted / "student_dir" / "config.json").exists()
+
+
+def test_list(trained, extracted):
+    folder = trained[0]
+    (line,) = extract.describe(str(folder / "run"))
+    assert line.startswith("student: ") and "hmean 0." in line
+    (line,) = extract.describe(str(folder / "student.pdparams"))
+    assert line.startswith("network: ")
+    count = sum(v.size for v in read_pdparams(str(folder / "student.pdparams")).values())
+    assert f"{count} numbers, {4 * count} bytes" in line
+
+
+def test_extract_then_graft_gives_the_same_state(trained):
+    state = trained[2]
+    again = graft_role(state, "student", extract_role(state, "student"))
+    jax.tree.map(np.testing.assert_array_equal, state, again)
+    broken = extract_role(state, "student")
+    broken = {**broken, "batch_stats": {}}
+    assert "is missing" in differences(extract_role(state, "student"), broken)[0]
+    with pytest.raises(UserError, match="cannot graft student"):
+        graft_role(state, "student", broken)
+    wide = jax.tree.map(lambda leaf: leaf[None], extract_role(state, "student"))
+    assert "not float32" in differences(extract_role(state, "student"), wide)[0]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ("run/7", "holds best, latest, .*there is no 7"),
+        ("data", "neither a workdir"),
+        ("gone", "no such file"),
+        ("data/train.txt", "no readable .pdparams"),
+    ],
+)
+def test_wrong_places_are_named(trained, weights, message):
+    with pytest.raises(UserError, match=message):
+        extract.describe(str(trained[0] / weights))
+
+
+def test_wrong_outputs_and_roles_are_refused(trained, extracted):
+    folder = trained[0]
+    with pytest.raises(UserError, match="other content"):
+        extract.extract(str(folder / "run"), None, str(folder / "data"))
+    with pytest.raises(UserError, match="holds student, not teacher"):
+        extract.extract(str(folder / "run"), "teacher", str(folder / "x"))
+    with pytest.raises(UserError, match="goes to a .pdparams file"):
+        extract.extract(str(folder / "student.pdparams"), None, str(folder / "x"))
+    extract.extract(str(folder / "run"), None, str(folder / "student_dir"))  # over its own kind
+    with pytest.raises(UserError, match="--output is missing"):
+        extract.main(["--weights", str(folder / "run")])
+
+
+def test_an_empty_workdir_has_no_weights(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    with pytest.raises(UserError, match="not saved a state"):
+        sources.open_source(str(tmp_path))
+
+
+def test_roles_of_a_distillation_file(trained, extracted, tmp_path):
+    from ppocr_jax.pdparams import write_pdparams
+
+    arrays = read_pdparams(str(extracted / "student.pdparams"))
+    tree = {f"{p}.{n}": v for p in ("Student", "Teacher") for n, v in arrays.items()}
+    write_pdparams(tmp_path / "both.pdparams", tree)
+    lines = extract.describe(str(tmp_path / "both.pdparams"))
+    assert [line.split(":")[0] for line in lines] == ["student", "teacher"]
+    extract.extract(str(tmp_path / "both.pdparams"), "teacher", str(tmp_path / "t.pdparams"))
+    assert list(read_pdparams(str(tmp_path / "t.pdparams"))) == list(arrays)
+    with pytest.raises(UserError, match="say which with --role"):
+        extract.extract(str(tmp_path / "both.pdparams"), None, str(tmp_path / "x.pdparams"))
+
+
+def test_commands(trained, extracted):
+    """The commands as a user types them: evaluate ends with one JSON line."""
+    folder, path, _ = trained
+    status, out, err = run(
+        "evaluate", "--weights", folder / "run", "--output", folder / "sub" / "score.json"
+    )
+    assert status == 0, err
+    metrics = json.loads(out.strip().splitlines()[-1])
+    assert {"precision", "recall", "hmean", "images", "images_per_s"} <= metrics.keys()
+    assert metrics["images"] == 3
+    assert json.loads((folder / "sub" / "score.json").read_text()) == metrics
+    assert "boxes found" in err
+    run_meta = sources.open_source(str(folder / "run")).meta["metrics"]["student"]
+    assert metrics["hmean"] == run_meta["hmean"]
+    status, out, _ = run("extract", "--weights", folder / "run", "--list")
+    assert status == 0 and out.startswith("student: ")
+    status, _, err = run("evaluate", "--weights", folder / "gone", "--config", path)
+    assert status == 2 and err.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in err
+    for module in ("train", "evaluate", "extract", "check_data"):
+        status, out, _ = run(module, "--help")
+        assert status == 0 and f"python -m ppocr_jax.{module}" in out

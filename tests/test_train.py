@@ -1,0 +1,266 @@
+"""The loop: resuming, workers, signals, and what goes wrong."""
+
+import json
+import resource
+import shutil
+import signal
+import time
+
+import jax
+import numpy as np
+import pytest
+from tiny import draw_data, load_config, run, start, write_config
+
+from ppocr_jax.checkpoints import list_steps
+from ppocr_jax.config import describe_rate
+from ppocr_jax.errors import UserError
+from ppocr_jax.train import train
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train")
+    draw_data(folder / "data")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def config_path(folder):
+    return write_config(folder, folder / "data")
+
+
+@pytest.fixture(scope="module")
+def straight(folder, config_path):
+    """`(workdir, state)` of an undisturbed run of 8 updates."""
+    state, _ = train(load_config(config_path), folder / "straight")
+    return folder / "straight", jax.device_get(state)
+
+
+def assert_states_equal(one, other):
+    jax.tree.map(np.testing.assert_array_equal, one, jax.device_get(other))
+
+
+def records(workdir, kind):
+    """What metrics.jsonl holds of a kind, without clocks."""
+    clocks = ("time", "images_per_s", "waiting_share")
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [
+        {name: value for name, value in line.items() if name not in clocks}
+        for line in lines
+        if line["kind"] == kind
+    ]
+
+
+def test_a_run_leaves_what_it_promises(straight, config_path):
+    workdir, state = straight
+    assert int(state.step) == 8
+    assert list_steps(workdir) == [6, 8]  # the newest two; 8 is the best as well
+    saved = json.loads((workdir / "config.json").read_text())
+    assert saved["steps"] == 8 and saved["data"]["augment"]["scale"] == [0.8, 1.2]
+    train_records = records(workdir, "train")
+    assert [record["step"] for record in train_records] == [2, 4, 6, 8]
+    for name in ("total", "db/student/shrink", "db/student/threshold", "db/student/binary"):
+        assert all(np.isfinite(record[name]) for record in train_records)
+    assert [record["step"] for record in records(workdir, "eval")] == [4, 8]
+    assert any((workdir / "events").iterdir())
+    assert (workdir / "predictions.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_command_again_changes_nothing(straight, config_path, capfd):
+    workdir, state = straight
+    again, metrics = train(load_config(config_path), workdir)
+    assert_states_equal(state, again)
+    assert "student" in metrics
+    assert "continuing from step 8 of 8" in capfd.readouterr().err
+
+
+def test_same_seed_same_run_whatever_the_workers(straight, config_path, folder):
+    for workers in (1, 3):
+        config = load_config(config_path, f"data.workers={workers}")
+        state, _ = train(config, folder / f"workers{workers}")
+        assert_states_equal(straight[1], state)
+
+
+def test_kill_and_resume_equals_a_straight_run(folder, config_path):
+    overrides = ["steps=40", "eval.every_steps=20", "save.every_steps=20", "log.every_steps=8"]
+    whole, _ = train(load_config(config_path, *overrides), folder / "whole")
+    killed = folder / "killed"
+    argv = ["--config", config_path, "--workdir", killed, *(f"--config.{o}" for o in overrides)]
+    process = start("train", *argv)
+    deadline = time.time() + 300
+    while not (killed / "checkpoints" / "20").exists() and process.poll() is None:
+        assert time.time() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    assert max(list_steps(killed)) == 20
+    status, _, err = run("train", *argv)
+    assert status == 0 and "continuing from step 20 of 40" in err
+    resumed, _ = train(load_config(config_path, *overrides), killed)
+    assert_states_equal(jax.device_get(whole), resumed)
+    for kind in ("train", "eval"):
+        assert records(folder / "whole", kind) == records(killed, kind)
+
+
+def test_a_signal_saves_and_says_so(folder, config_path):
+    workdir = folder / "stopped"
+    argv = ["--config", config_path, "--workdir", workdir, "--config.steps=4000"]
+    argv += ["--config.save.every_steps=0", "--config.eval.every_steps=0", "--config.crop=96"]
+    process = start("train", *argv)
+    deadline = time.time() + 300
+    while not (workdir / "metrics.jsonl").exists() or '"train"' not in (
+        workdir / "metrics.jsonl"
+    ).read_text():
+        assert time.time() < deadline and process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    (step,) = list_steps(workdir)
+    assert 0 < step < 4000 and f"stopped at step {step}" in err and "Traceback" not in err
+
+
+def test_an_unreadable_state_falls_back(straight, config_path, folder, capfd):
+    workdir = folder / "damaged"
+    shutil.copytree(straight[0], workdir)
+    for path in (workdir / "checkpoints" / "8" / "state").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    state, _ = train(load_config(config_path), workdir)
+    err = capfd.readouterr().err
+    assert "checkpoint 8 cannot be read" in err and "continuing from step 6" in err
+    assert (workdir / "checkpoints" / "8.unreadable").is_dir()
+    assert_states_equal(straight[1], state)
+
+
+def test_a_flipped_value_is_noticed(straight, config_path, folder, capfd):
+    workdir = folder / "flipped"
+    shutil.copytree(straight[0], workdir)
+    meta = workdir / "checkpoints" / "8" / "meta" / "metadata"
+    content = json.loads(meta.read_text())
+    content["checksums"]["params/student"] ^= 1
+    meta.write_text(json.dumps(content))
+    state, _ = train(load_config(config_path), workdir)
+    assert "values of params/student are not those that were saved" in capfd.readouterr().err
+    assert_states_equal(straight[1], state)
+
+
+def test_nothing_readable_is_an_error(straight, config_path, folder):
+    workdir = folder / "lost"
+    shutil.copytree(straight[0], workdir)
+    for path in (workdir / "checkpoints").rglob("*"):
+        if path.is_file():
+            path.write_bytes(b"")
+    with pytest.raises(UserError, match="none of the steps"):
+        train(load_config(config_path), workdir)
+
+
+def test_changed_keys(straight, config_path, folder, capfd):
+    workdir = folder / "changed"
+    shutil.copytree(straight[0], workdir)
+    with pytest.raises(UserError, match=r"learning_rate: 0.001 -> 0.002.*another --workdir"):
+        train(load_config(config_path, "learning_rate=2e-3"), workdir)
+    train(load_config(config_path, "log.every_steps=4"), workdir)
+    assert "config.log.every_steps: 2 -> 4" in capfd.readouterr().err
+
+
+def test_a_full_disk_keeps_the_state_before(straight, config_path, folder):
+    workdir = folder / "full"
+    shutil.copytree(straight[0], workdir)
+    shutil.rmtree(workdir / "checkpoints" / "8")
+    argv = ["--config", config_path, "--workdir", workdir]
+    # No file may grow beyond 60 kB: the arrays of a state do not fit, the log does.
+    largest = (60_000, 60_000)
+    process = start(
+        "train", *argv, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, largest)
+    )
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2, err
+    (last,) = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert "failed" in last and "steps kept: [6]" in last
+    assert list_steps(workdir) == [6]
+    state, _ = train(load_config(config_path), workdir)
+    assert_states_equal(straight[1], state)
+
+
+def test_a_disk_without_room_is_not_written_to(straight, config_path, folder, monkeypatch):
+    workdir = folder / "no_room"
+    shutil.copytree(straight[0], workdir)
+    shutil.rmtree(workdir / "checkpoints" / "8")
+    usage = shutil.disk_usage(folder)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
+    with pytest.raises(UserError, match=r"a state needs 1 MiB and 0 are free; steps kept: \[6\]"):
+        train(load_config(config_path), workdir)
+    assert list_steps(workdir) == [6]
+
+
+def test_nan_names_step_term_and_files(config_path, folder):
+    workdir = folder / "nan"
+    config = load_config(config_path, "learning_rate=1e30", "warmup_epochs=1.0", "steps=30")
+    with pytest.raises(UserError, match=r"step \d+: .* is (nan|inf).*train_\d\.png.*good state"):
+        train(config, workdir)
+    good = list_steps(workdir)
+    if good:
+        text = (workdir / "checkpoints" / str(good[-1]) / "meta" / "metadata").read_text()
+        assert "NaN" not in text
+
+
+def test_bad_records_are_named_and_too_many_stop(config_path, folder, tmp_path, capfd):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    (tmp_path / "data" / "train_2.png").write_bytes(b"no image")
+    config = load_config(config_path, f"data.root={tmp_path / 'data'}", "data.max_bad_share=0.2")
+    train(config, tmp_path / "some")
+    assert "train_2.png: not an image" in capfd.readouterr().err
+    (skipped,) = records(tmp_path / "some", "skipped")
+    assert skipped["path"].endswith("train_2.png")
+    config = load_config(config_path, f"data.root={tmp_path / 'data'}")
+    with pytest.raises(UserError, match="1 of 10 training records .*max_bad_share=0.05"):
+        train(config, tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("batch_size=11", "more than the 10 images"),
+        ("data.root=/nowhere", "no such folder"),
+        ("data.root=", "data.root is empty"),
+        ("data.train=gone.txt", "gone.txt is missing"),
+        ("init_from.student=gone.pdparams", "no such file"),
+        ("batch_size=0", "should be at least 1"),
+        ("loss.main=focal", "dice, bce"),
+        ("best.role=teacher", "not among roles student"),
+        ("mesh.devices=9", "only 1 are visible"),
+        ("dtype=float16", "float16 overflows"),
+        ("data.ratios=(0.5,0.5)", "one for all"),
+    ],
+)
+def test_mistakes_have_one_line(config_path, tmp_path, override, message):
+    with pytest.raises(UserError, match=message) as caught:
+        train(load_config(config_path, override), tmp_path / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_missing_validation_images_are_named(config_path, folder, tmp_path):
+    shutil.copytree(folder / "data", tmp_path / "data")
+    (tmp_path / "data" / "val_1.png").unlink()
+    with pytest.raises(UserError, match=r"val.txt line 2: .*val_1.png is missing"):
+        train(load_config(config_path, f"data.root={tmp_path / 'data'}"), tmp_path / "run")
+
+
+def test_fine_tuning_scores_the_weights_it_was_given(straight, config_path, tmp_path, capfd):
+    config = load_config(config_path, f"init_from.student={straight[0]}", "steps=2")
+    train(config, tmp_path / "tuned")
+    err = capfd.readouterr().err
+    assert "evaluated student at step 0" in err and "head.thresh" in err
+    assert [record["step"] for record in records(tmp_path / "tuned", "eval")] == [0, 2]
+
+
+def test_no_evaluation_is_announced(config_path, tmp_path, capfd):
+    train(load_config(config_path, "eval.every_steps=0", "steps=2"), tmp_path / "run")
+    assert "1 evaluations to come" in capfd.readouterr().err  # the one at the end
+
+
+def test_linear_scaling_is_shown(config_path):
+    line = describe_rate(load_config(config_path, "batch_size=8"))
+    assert "global batch 8" in line and "0.000125" in line
