@@ -18,7 +18,8 @@ import numpy as np
 import shapely
 from tqdm import tqdm
 
-from ppocr_jax import cli, config as configs
+from ppocr_jax import cli
+from ppocr_jax import config as configs
 from ppocr_jax.data import augment
 from ppocr_jax.data.labels import Problem, scan_labels, split_sources
 from ppocr_jax.data.prepare import prepare_data
@@ -93,9 +94,7 @@ def _look_at_polygons(sample, size):
             reason = f"lies outside the image of {size[1]}x{size[0]} pixels"
         if reason:
             where = np.round(polygon, 1).tolist()
-            found.append(
-                Problem(sample.source, sample.line, f"polygon {index} {reason}: {where}")
-            )
+            found.append(Problem(sample.source, sample.line, f"polygon {index} {reason}: {where}"))
     return found
 
 
@@ -153,9 +152,7 @@ def _survival(samples, config):
             tries=options.crop_tries, min_side=options.min_crop_side,
         )  # fmt: skip
         side = config.crop
-        _, polygons, ignore = augment.apply_crop(
-            image, polygons, sample.ignore, crop, (side, side)
-        )
+        _, polygons, ignore = augment.apply_crop(image, polygons, sample.ignore, crop, (side, side))
         _, _, after = draw_shrink_map(
             polygons, ignore, side, side, targets.shrink_ratio, targets.min_text_size
         )

@@ -97,7 +97,7 @@ class Checkpoints:
             raise UserError(self._failure("the last step", error)) from error
 
     def _require_space(self, tree):
-        """Refuses to begin a save that the disk cannot hold: nothing is written, nothing is lost."""
+        """Refuses to begin a save that the disk cannot hold."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20
         free = shutil.disk_usage(self.folder).free if os.path.isdir(self.folder) else needed
         if free < needed:
@@ -201,7 +201,7 @@ def list_steps(workdir):
 def read_meta(workdir, step):
     """The `meta` of a step."""
     return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(
-        (epath.Path(workdir).resolve() / FOLDER / str(step) / "meta")
+        epath.Path(workdir).resolve() / FOLDER / str(step) / "meta"
     )
 
 
@@ -231,9 +231,7 @@ def read_role(folder, role):
     with ocp.PyTreeCheckpointer() as reader:
         tree = reader.metadata(folder).item_metadata.tree
         wanted = {kind: _pick(tree[kind], role) for kind in ("params", "batch_stats")}
-        abstract = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted
-        )
+        abstract = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), wanted)
         restore_args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), abstract)
         got = reader.restore(
             folder,

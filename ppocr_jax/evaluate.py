@@ -19,7 +19,8 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from ppocr_jax import cli, config as configs, sources
+from ppocr_jax import cli, sources
+from ppocr_jax import config as configs
 from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.prepare import prepare_data
 from ppocr_jax.errors import UserError
@@ -163,11 +164,11 @@ def fill_initial(variables, fresh):
 def main(argv):
     arguments = cli.parser(__doc__)
     arguments.add_argument("--weights", required=True, help="what to evaluate")
-    arguments.add_argument("--role", help="network of a checkpoint with several; default: best.role")
-    arguments.add_argument("--output", metavar="FILE", help="file for the JSON line")
-    args, config = cli.parse(
-        arguments, argv, saved=lambda args: sources.saved_config(args.weights)
+    arguments.add_argument(
+        "--role", help="network of a checkpoint with several; default: best.role"
     )
+    arguments.add_argument("--output", metavar="FILE", help="file for the JSON line")
+    args, config = cli.parse(arguments, argv, saved=lambda args: sources.saved_config(args.weights))
     configs.check(config)
     cli.settle_platform()
     role = args.role or config.best.role

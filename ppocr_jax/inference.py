@@ -43,9 +43,7 @@ class Predicted(NamedTuple):
 def prepare(key, path, limit_side, limit_type):
     """Reads and resizes one image. Raises UserError when the file is no image."""
     image = read_image(path)
-    height, width = plan_resize(
-        *image.shape[:2], limit_side=limit_side, limit_type=limit_type
-    )
+    height, width = plan_resize(*image.shape[:2], limit_side=limit_side, limit_type=limit_type)
     return Prepared(key, resize_image(image, height, width), image.shape[:2])
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from absl import logging
 from etils import epath
 
-from ppocr_jax import __version__, cli, config as configs, devices, sources
+from ppocr_jax import __version__, cli, devices, sources
+from ppocr_jax import config as configs
 from ppocr_jax.checkpoints import Checkpoints, list_steps
 from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.pipeline import make_batches, require_text, samples_per_epoch, steps_per_epoch

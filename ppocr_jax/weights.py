@@ -18,7 +18,13 @@ import numpy as np
 from ppocr_jax.errors import UserError
 
 PARTS = ("backbone", "neck", "head.binarize", "head.thresh")
-LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "_mean", "var": "_variance"}
+LEAVES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "_mean",
+    "var": "_variance",
+}
 LISTED = re.compile(r"^(stage\d+|ins_conv|inp_conv|pan_head_conv|pan_lat_conv)_(\d+)$")
 RESNET = re.compile(r"^(bb_\d+_\d+|conv1_\d+)$")
 LAYERS = (
@@ -215,9 +221,7 @@ def require_parts(report, trainable):
     heads = sorted({name.split(".")[0] for name in report.unused})
     holds = f"; it holds names under {_some(heads, 5)}" if heads else ""
     use = "a role that learns" if trainable else "a role that is frozen or evaluated"
-    raise UserError(
-        f"{report.source}: nothing for {', '.join(lacking)}, which {use} needs{holds}"
-    )
+    raise UserError(f"{report.source}: nothing for {', '.join(lacking)}, which {use} needs{holds}")
 
 
 def role_prefixes(arrays):

@@ -41,7 +41,9 @@ def main(count, steps, dtype, order):
     # No decay: the first moment after one update is then a tenth of the gradient.
     optimizer = ml_collections.ConfigDict({"b1": 0.9, "b2": 0.999, "eps": 1e-8, "l2": 0.0})
     tx = make_optimizer(optimizer, lambda step: 1e-4)
-    variables = jax.tree.map(lambda a: np.asarray(a, dtype), init_variables(model, jax.random.key(0)))
+    variables = jax.tree.map(
+        lambda a: np.asarray(a, dtype), init_variables(model, jax.random.key(0))
+    )
     loss_fn = make_loss(ml_collections.ConfigDict(parts.losses(labels=("student",))))
     step_fn = make_train_step({"student": model}, loss_fn, tx, ("student",))
     state = devices.replicate(make_state({"student": variables}, tx, ("student",)), mesh)
@@ -64,4 +66,9 @@ def main(count, steps, dtype, order):
 
 if __name__ == "__main__":
     permuted = len(sys.argv) > 4
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], np.arange(8)[::-1] if permuted else np.arange(8))
+    main(
+        int(sys.argv[1]),
+        int(sys.argv[2]),
+        sys.argv[3],
+        np.arange(8)[::-1] if permuted else np.arange(8),
+    )

@@ -107,7 +107,11 @@ def test_mean_inside_equals_a_mask_over_the_whole_map():
 def test_corners_run_clockwise_from_the_upper_left():
     rng = np.random.default_rng(1)
     for _ in range(100):
-        rectangle = (tuple(rng.uniform(50, 60, 2)), tuple(rng.uniform(5, 40, 2)), rng.uniform(0, 44))
+        rectangle = (
+            tuple(rng.uniform(50, 60, 2)),
+            tuple(rng.uniform(5, 40, 2)),
+            rng.uniform(0, 44),
+        )
         quad, side = box_around(cv2.boxPoints(rectangle))
         assert side == pytest.approx(min(rectangle[1]), rel=1e-3)
         assert quad[0, 1] <= quad[3, 1] and quad[1, 1] <= quad[2, 1]

@@ -184,9 +184,7 @@ def tiny_step(roles=(ROLE,), trainable=(ROLE,), frozen_norm="batch", rate=1e-3, 
         ml_collections.ConfigDict({"b1": 0.9, "b2": 0.999, "eps": 1e-8, "l2": 5e-5}),
         lambda step: rate,
     )
-    variables = {
-        role: init_variables(model, jax.random.key(i)) for i, role in enumerate(roles)
-    }
+    variables = {role: init_variables(model, jax.random.key(i)) for i, role in enumerate(roles)}
     loss = loss or {"labels": trainable}
     loss_fn = make_loss(ml_collections.ConfigDict(parts.losses(**loss)))
     step_fn = make_train_step({r: model for r in roles}, loss_fn, tx, trainable, frozen_norm)

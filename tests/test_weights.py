@@ -38,7 +38,9 @@ def test_names_and_layouts(variables, arrays):
     assert arrays["neck.inp_conv.2.se_block.conv1.bias"].shape == (6,)
     params = variables["params"]
     ours = params["neck"]["ins_conv_3"]["in_conv"]["kernel"]
-    np.testing.assert_array_equal(arrays["neck.ins_conv.3.in_conv.weight"][5, 7, 0, 0], ours[0, 0, 7, 5])
+    np.testing.assert_array_equal(
+        arrays["neck.ins_conv.3.in_conv.weight"][5, 7, 0, 0], ours[0, 0, 7, 5]
+    )
     ours = params["head"]["thresh"]["conv2"]["kernel"]  # transposed: [in, out, kh, kw] there
     np.testing.assert_array_equal(arrays["head.thresh.conv2.weight"][3, 4, 0, 1], ours[0, 1, 3, 4])
     assert weights.paddle_name(("backbone", "bb_0_1", "conv2", "bn", "scale")) == (

@@ -8,7 +8,6 @@ import sys
 import cv2
 import numpy as np
 
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = dict(
     backbone=dict(name="MobileNetV3", scale=0.35, squeeze_excite=False, blocks=(1, 3, 6, 12)),
@@ -16,7 +15,7 @@ TINY = dict(
     head=dict(name="DBHead", kernels=(3, 2, 2), k=50.0),
 )
 
-CONFIG = '''
+CONFIG = """
 from configs import parts
 from tiny import TINY
 
@@ -35,7 +34,7 @@ def get_config():
     config.eval.limit_side, config.eval.every_steps = 96, 4
     config.save.every_steps = config.log.every_steps = 2
     return config
-'''
+"""
 
 
 def draw_data(folder, train=10, val=3, side=96):

@@ -23,7 +23,9 @@ PASTE_TRIES = 5  # images looked at for words to paste
 
 def samples_per_epoch(sizes, ratios):
     """Number of samples of an epoch, from the number and the share of each source."""
-    return sum(round(size * ratio) for size, ratio in zip(sizes, spread(ratios, sizes), strict=True))
+    return sum(
+        round(size * ratio) for size, ratio in zip(sizes, spread(ratios, sizes), strict=True)
+    )
 
 
 def spread(ratios, sizes):
@@ -145,7 +147,11 @@ class MakeExample(grain.transforms.Map):
         for _ in range(MAX_TRIES):
             sample = self.samples[record]
             try:
-                return {**self.example(sample, rng), "record": np.int32(record), "failures": failures}
+                return {
+                    **self.example(sample, rng),
+                    "record": np.int32(record),
+                    "failures": failures,
+                }
             except UserError as error:
                 failures.append((sample.image_path, str(error)))
                 record = int(rng.integers(len(self.samples)))

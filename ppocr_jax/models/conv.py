@@ -124,9 +124,7 @@ def _filter_gradient(x, grad, shape):
 
     def block(total, start):
         part = lax.dynamic_slice_in_dim(narrow, start, rows + 2 * pad, axis=1)
-        taps = [
-            part[:, i : i + rows, j : j + width] for i in range(size) for j in range(size)
-        ]
+        taps = [part[:, i : i + rows, j : j + width] for i in range(size) for j in range(size)]
         taps = jnp.concatenate(taps, axis=-1).reshape(-1, size * size * narrow.shape[-1])
         other = lax.dynamic_slice_in_dim(wide, start, rows, axis=1).reshape(-1, wide.shape[-1])
         return total + _matmul(taps.T, other), None

@@ -69,9 +69,7 @@ def identity(x):
 def upsample(x, factor):
     """Nearest neighbour: every pixel becomes `factor` x `factor` equal ones."""
     batch, height, width, channels = x.shape
-    x = jnp.broadcast_to(
-        x[:, :, None, :, None], (batch, height, factor, width, factor, channels)
-    )
+    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, factor, width, factor, channels))
     return x.reshape(batch, height * factor, width * factor, channels)
 
 
@@ -157,9 +155,9 @@ class ConvBN(nn.Module):
 
     @nn.compact
     def __call__(self, x, train=False, area=None):
-        x = Conv(
-            self.features, self.size, self.stride, self.groups, dtype=self.dtype, name="conv"
-        )(x, area)
+        x = Conv(self.features, self.size, self.stride, self.groups, dtype=self.dtype, name="conv")(
+            x, area
+        )
         return self.act(batch_norm(self.dtype, "bn")(x, use_running_average=not train))
 
 

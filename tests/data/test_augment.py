@@ -63,7 +63,11 @@ def test_pixels_and_points_move_together():
     image = np.zeros((80, 120, 3), np.uint8)
     cv2.circle(image, (70, 30), 3, (255, 255, 255), -1)
     point = np.array([[70, 30], [71, 30], [70, 31]], np.float32)
-    for geometry in (Geometry(True, 0.0, 1.0), Geometry(False, 9.0, 1.0), Geometry(True, -7.0, 2.0)):
+    for geometry in (
+        Geometry(True, 0.0, 1.0),
+        Geometry(False, 9.0, 1.0),
+        Geometry(True, -7.0, 2.0),
+    ):
         moved, (polygon,) = augment.apply_geometry(image, [point], geometry)
         rows, columns = np.nonzero(moved[:, :, 0] > 128)
         scale = geometry.scale

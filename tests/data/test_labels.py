@@ -45,7 +45,7 @@ def test_samples_of_a_label_file(tmp_path):
         ("a.jpg\t[", "no JSON"),
         ("a.jpg\t{}", "no JSON list"),
         ('a.jpg\t[{"points": [[0, 0]]}]', "lacks points or transcription"),
-        ('a.jpg\t[7]', "lacks points or transcription"),
+        ("a.jpg\t[7]", "lacks points or transcription"),
         (line("a.jpg", ("x", QUAD[:2])).strip(), "2 points; at least 3"),
         (line("a.jpg", ("x", [["a", 1]] * 4)).strip(), "not pairs of numbers"),
         (line("a.jpg", ("x", [[1, 2], [3]])).strip(), "not pairs of numbers"),

@@ -159,7 +159,9 @@ def test_bad_records_are_replaced_and_named(tmp_path, folder):
 def test_nothing_but_bad_records_ends(tmp_path, folder):
     config = load_config(write_config(tmp_path, folder / "data"))
     samples = read_sources(config.data.train, config.data.root)[0]
-    lost = [type(s)(s.image_path + ".gone", s.polygons, s.ignore, s.source, s.line) for s in samples]
+    lost = [
+        type(s)(s.image_path + ".gone", s.polygons, s.ignore, s.source, s.line) for s in samples
+    ]
     with pytest.raises(UserError, match="10 training records in turn"):
         MakeExample(lost, config).map((0, 0, 0))
 

@@ -47,7 +47,7 @@ def test_splits_share_no_word_and_no_background(drawn):
 
 
 def test_quads_are_inside_and_hold_their_words(drawn):
-    for image, words in drawn["train"]:
+    for _, words in drawn["train"]:
         for word in words:
             assert word.quad.min() >= 0 and word.quad.max() <= 256
             sides = np.linalg.norm(word.quad - np.roll(word.quad, -1, 0), axis=1)

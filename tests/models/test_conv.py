@@ -39,7 +39,11 @@ def test_equals_the_library(shape):
 
 def test_transposed_convolution_by_hand():
     rng = np.random.default_rng(1)
-    x, kernel, bias = rng.normal(size=(2, 3, 4, 5)), rng.normal(size=(2, 2, 5, 6)), rng.normal(size=6)
+    x, kernel, bias = (
+        rng.normal(size=(2, 3, 4, 5)),
+        rng.normal(size=(2, 2, 5, 6)),
+        rng.normal(size=6),
+    )
     expected = np.zeros((2, 6, 8, 6))
     for i in range(2):
         for j in range(2):
@@ -50,7 +54,11 @@ def test_transposed_convolution_by_hand():
 
 @pytest.mark.parametrize(
     ("x", "kernel", "groups"),
-    [((1, 4, 4, 3), (2, 2, 3, 1), 1), ((1, 4, 4, 3), (3, 3, 2, 1), 1), ((4, 4, 3), (3, 3, 3, 1), 1)],
+    [
+        ((1, 4, 4, 3), (2, 2, 3, 1), 1),
+        ((1, 4, 4, 3), (3, 3, 2, 1), 1),
+        ((4, 4, 3), (3, 3, 3, 1), 1),
+    ],
 )
 def test_refuses_what_does_not_fit(x, kernel, groups):
     with pytest.raises(ValueError, match="does not fit"):

@@ -154,9 +154,7 @@ def test_taps_and_maps_have_their_shapes(student, template):
 
 def test_refuses_sides_that_are_no_multiples_of_32(student, template):
     with pytest.raises(ValueError, match="multiples of 32"):
-        jax.eval_shape(
-            lambda v: student.apply(v, jnp.zeros((1, 72, 96, 3), jnp.float32)), template
-        )
+        jax.eval_shape(lambda v: student.apply(v, jnp.zeros((1, 72, 96, 3), jnp.float32)), template)
 
 
 def test_initial_values_follow_the_original(student):
