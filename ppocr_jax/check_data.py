@@ -22,8 +22,8 @@ from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.data import augment
 from ppocr_jax.data.labels import Problem, scan_labels, split_sources
-from ppocr_jax.data.prepare import prepare_data
 from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.splits import prepare_root
 from ppocr_jax.data.targets import draw_shrink_map, signed_area
 from ppocr_jax.errors import UserError
 
@@ -43,8 +43,7 @@ def check(config, progress=False):
     Raises:
         UserError: a label file is missing or empty.
     """
-    prepare_data(config)
-    configs.check_data_root(config)
+    prepare_root(config)
     problems, summary, seen = [], [], {}
     for split in ("train", "val"):
         samples = []

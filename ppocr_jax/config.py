@@ -1,7 +1,6 @@
 """A config as a run sees it: checked values, its plain form for JSON, what a resume may change."""
 
 import json
-import pathlib
 
 from etils import epath
 
@@ -87,15 +86,6 @@ def _check_roles(config, need):
     if unknown:
         raise UserError(f"config: role {unknown[0]} is not among roles {', '.join(roles)}")
     need("trainable", len(config.trainable) > 0, f"one or more of {', '.join(roles)}")
-
-
-def check_data_root(config):
-    """Refuses a data root that is not given or is no folder."""
-    root = config.data.root
-    if not root:
-        raise UserError("config.data.root is empty: give the folder of the images")
-    if not pathlib.Path(root).is_dir():
-        raise UserError(f"config.data.root={root}: there is no such folder")
 
 
 def compare_for_resume(config, saved):

@@ -21,8 +21,7 @@ from tqdm import tqdm
 
 from ppocr_jax import cli, sources
 from ppocr_jax import config as configs
-from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.prepare import prepare_data
+from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.errors import UserError
 from ppocr_jax.inference import predict_files
 from ppocr_jax.metrics import match_image, summarise
@@ -120,27 +119,6 @@ def explain(metrics):
     )
 
 
-def read_validation(config):
-    """The labelled images of `config.data.val`.
-
-    Raises:
-        UserError: a label file or an image is missing.
-    """
-    prepare_data(config)
-    configs.check_data_root(config)
-    samples = [s for part in read_sources(config.data.val, config.data.root) for s in part]
-    if not samples:
-        raise UserError(f"{config.data.val}: holds no image to evaluate")
-    missing = [sample for sample in samples if not os.path.isfile(sample.image_path)]
-    if missing:
-        sample = missing[0]
-        raise UserError(
-            f"{sample.source} line {sample.line}: {sample.image_path} is missing, and "
-            f"{len(missing) - 1} more images; check config.data.root"
-        )
-    return samples
-
-
 def load_network(config, weights, role):
     """The detector of a role and its variables from `weights`, with the report of the load."""
     model = build_detector(config.roles[role], config.dtype)
@@ -174,6 +152,7 @@ def main(argv):
     role = args.role or config.best.role
     if role not in config.roles:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")
+    prepare_root(config)
     samples = read_validation(config)
     model, variables, report = load_network(config, args.weights, role)
     print(f"{role} from {args.weights}: {report}", file=sys.stderr)

@@ -11,7 +11,6 @@ The workdir gets `checkpoints/` (best and latest), `config.json`, `metrics.jsonl
 import collections
 import json
 import math
-import signal
 import time
 
 import jax
@@ -22,17 +21,16 @@ from etils import epath
 from ppocr_jax import __version__, cli, devices, sources
 from ppocr_jax import config as configs
 from ppocr_jax.checkpoints import Checkpoints, list_steps
-from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.pipeline import make_batches, require_text, samples_per_epoch, steps_per_epoch
-from ppocr_jax.data.prepare import prepare_data
+from ppocr_jax.data.splits import Training, prepare_root, read_validation
 from ppocr_jax.errors import UserError
-from ppocr_jax.evaluate import evaluate, explain, fill_initial, read_validation
+from ppocr_jax.evaluate import evaluate, explain, fill_initial
 from ppocr_jax.logs import RunLog, format_duration, format_losses
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer, make_schedule
 from ppocr_jax.pictures import save_predictions
 from ppocr_jax.roles import extract_role, init_roles, make_state
+from ppocr_jax.signals import StopOnSignal, Stopped
 from ppocr_jax.train_step import make_predict, make_train_step
 
 
@@ -51,66 +49,33 @@ def train(config, workdir):
         Stopped: SIGTERM or SIGINT came; the state is saved.
     """
     configs.check(config)
-    data = Data(config)
+    prepare_root(config)
+    training, validation = Training(config), read_validation(config)
     workdir = epath.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     old = workdir / "config.json"
     changes = []
     if old.exists() and list_steps(workdir):
         changes = configs.compare_for_resume(config, json.loads(old.read_text()))
-    run = Run(config, data, workdir)
+    run = Run(config, training, validation, workdir)
     with Checkpoints(workdir, run.notes.append) as run.checkpoints:
         run.start(changes)
-        with RunLog(workdir, data.total_steps, run.step, jax.process_index() == 0) as run.log:
+        with RunLog(workdir, training.total_steps, run.step, jax.process_index() == 0) as run.log:
             return run.to_the_end()
-
-
-class Stopped(Exception):
-    """A signal asked the run to stop, and it has saved its state."""
-
-    def __init__(self, number):
-        super().__init__(f"stopped by {signal.Signals(number).name}")
-        self.number = number
-
-
-class Data:
-    """Samples of both splits and the lengths that follow from them."""
-
-    def __init__(self, config):
-        self.config = config
-        prepare_data(config)
-        configs.check_data_root(config)
-        self.sources = read_sources(config.data.train, config.data.root)
-        self.samples = [sample for part in self.sources for sample in part]
-        require_text(self.samples)
-        self.validation = read_validation(config)
-        per_epoch = samples_per_epoch([len(part) for part in self.sources], config.data.ratios)
-        if config.batch_size > per_epoch:
-            raise UserError(
-                f"config.batch_size={config.batch_size} is more than the {per_epoch} images of "
-                f"{config.data.train}: take a smaller batch"
-            )
-        self.epoch_steps = steps_per_epoch(per_epoch, config.batch_size, config.data.last_batch)
-        self.total_steps = config.steps or config.epochs * self.epoch_steps
-
-    def batches(self, start):
-        """Batches of this process from update `start` to the end."""
-        shard = (jax.process_index(), jax.process_count())
-        steps = self.total_steps - start
-        return make_batches(self.sources, self.config, start, steps, shard)
 
 
 class Run:
     """The loop: one update after the other, with its evaluations, records and states."""
 
-    def __init__(self, config, data, workdir):
-        self.config, self.data, self.workdir = config, data, workdir
+    def __init__(self, config, training, validation, workdir):
+        self.config, self.workdir = config, workdir
+        self.training, self.validation = training, validation
         self.mesh = devices.make_mesh(config)
         self.models = {
             role: build_detector(network, config.dtype) for role, network in config.roles.items()
         }
         self.predicts = self._share_predicts()
-        self.schedule = make_schedule(config, data.total_steps, data.epoch_steps)
+        self.schedule = make_schedule(config, training.total_steps, training.epoch_steps)
         self.tx = make_optimizer(config.optimizer, self.schedule)
         self.log = self.checkpoints = self.state = None
         self.step = 0
@@ -181,29 +146,29 @@ class Run:
         self.best, self.window = meta["best"], [tuple(entry) for entry in meta["window"]]
         self.evaluated, self.evaluated_step = meta["metrics"], meta["evaluated_step"]
         self.notes.append(
-            f"continuing from step {self.step} of {self.data.total_steps}; best hmean so far "
+            f"continuing from step {self.step} of {self.training.total_steps}; best hmean so far "
             f"{self.best['hmean']:.4f} at step {self.best['step']}"
             if self.best["step"] >= 0
-            else f"continuing from step {self.step} of {self.data.total_steps}"
+            else f"continuing from step {self.step} of {self.training.total_steps}"
         )
 
     def announce(self):
         """What the run is going to do, in lines and as the record `start`."""
-        config, data = self.config, self.data
-        steps = range(self.step + 1, data.total_steps + 1)
+        config, training = self.config, self.training
+        steps = range(self.step + 1, training.total_steps + 1)
         evaluations = sum(self.evaluation_due(step) for step in steps)
         count = self.mesh.size
         device = jax.devices()[0]
         lines = [
             f"ppocr_jax {__version__}: {', '.join(config.trainable)} on {count} x "
-            f"{device.device_kind}, {len(data.samples)} training and {len(data.validation)} "
+            f"{device.device_kind}, {len(training.samples)} training and {len(self.validation)} "
             "validation images",
             configs.describe_rate(config),
-            f"{data.total_steps} steps, {data.epoch_steps} per epoch; {evaluations} evaluations "
-            f"to come{', one of them now' if self.baseline_due() else ''}",
+            f"{training.total_steps} steps, {training.epoch_steps} per epoch; {evaluations} "
+            f"evaluations to come{', one of them now' if self.baseline_due() else ''}",
             *self.notes,
         ]
-        if evaluations == 0 and self.step < data.total_steps:
+        if evaluations == 0 and self.step < training.total_steps:
             lines.append("warning: no evaluation will happen, so there will be no best state")
         for line in lines:
             self.log.say(line)
@@ -223,8 +188,8 @@ class Run:
     def evaluation_due(self, step):
         every = self.config.eval.every_steps
         if self.config.eval.every_epochs:
-            every = self.config.eval.every_epochs * self.data.epoch_steps
-        return step == self.data.total_steps or bool(every and step % every == 0)
+            every = self.config.eval.every_epochs * self.training.epoch_steps
+        return step == self.training.total_steps or bool(every and step % every == 0)
 
     # -- loop -------------------------------------------------------------------------------
 
@@ -235,7 +200,7 @@ class Run:
         if self.baseline_due() or (missed and self.evaluated_step != self.step):
             self.evaluate()
             self.save(replace=True)
-        if self.step < self.data.total_steps:
+        if self.step < self.training.total_steps:
             with StopOnSignal() as stop:
                 self._loop(stop)
         self.checkpoints.wait()
@@ -246,12 +211,12 @@ class Run:
         return self.state, self.evaluated
 
     def _loop(self, stop):
-        batches = self.data.batches(self.step)
+        batches = self.training.batches(self.step, (jax.process_index(), jax.process_count()))
         step_fn = None
         self._mark_time()
         inflight = collections.deque()  # (step, metrics, textless, records), not looked at yet
         try:
-            while self.step < self.data.total_steps:
+            while self.step < self.training.total_steps:
                 waited = time.perf_counter()
                 batch = next(batches)
                 self.waited += time.perf_counter() - waited
@@ -274,7 +239,7 @@ class Run:
     def _after_step(self, inflight, stop):
         """Records, evaluation and saving that are due after an update."""
         step, config = self.step, self.config
-        last = step == self.data.total_steps
+        last = step == self.training.total_steps
         evaluation = self.evaluation_due(step) and not stop.number
         saving = last or evaluation or stop.number
         saving = saving or (config.save.every_steps and step % config.save.every_steps == 0)
@@ -332,7 +297,7 @@ class Run:
         wrong = [name for name, value in values.items() if not math.isfinite(value)]
         if wrong:
             terms = [name for name in wrong if name not in ("total", "grad_norm")] or wrong
-            files = [self.data.samples[int(record)].image_path for record in records]
+            files = [self.training.samples[int(record)].image_path for record in records]
             kept = list_steps(self.workdir)
             raise UserError(
                 f"step {step}: {terms[0]} is {values[terms[0]]}; files of the batch: "
@@ -350,11 +315,11 @@ class Run:
         seconds = max(time.perf_counter() - self.clock_start, 1e-9)
         rate = float(self.schedule(self.step - 1))
         per_s = done * self.config.batch_size / seconds
-        left = (self.data.total_steps - self.step) * seconds / max(done, 1)
+        left = (self.training.total_steps - self.step) * seconds / max(done, 1)
         wait = self.waited / seconds
-        epoch = (self.step - 1) // self.data.epoch_steps + 1
+        epoch = (self.step - 1) // self.training.epoch_steps + 1
         self.log.say(
-            f"step {self.step}/{self.data.total_steps} epoch {epoch} rate {rate:.3g}: "
+            f"step {self.step}/{self.training.total_steps} epoch {epoch} rate {rate:.3g}: "
             f"{format_losses(means)}; {per_s:.2f} images/s, waiting {wait:.0%}, "
             f"eta {format_duration(left)}"
         )
@@ -385,11 +350,11 @@ class Run:
                 self.bad[path] = reason
                 self.log.say(f"warning: record skipped: {reason}")
                 self.log.record("skipped", self.step, {"path": path, "reason": reason})
-        limit = self.config.data.max_bad_share * len(self.data.samples)
+        limit = self.config.data.max_bad_share * len(self.training.samples)
         if len(self.bad) > limit:
             named = "; ".join(list(self.bad.values())[:3])
             raise UserError(
-                f"{len(self.bad)} of {len(self.data.samples)} training records cannot be used, "
+                f"{len(self.bad)} of {len(self.training.samples)} training records cannot be used, "
                 f"more than data.max_bad_share={self.config.data.max_bad_share:g}: {named}"
             )
 
@@ -402,7 +367,7 @@ class Run:
             metrics, outcomes = evaluate(
                 self.predicts[role],
                 extract_role(self.state, role),
-                self.data.validation,
+                self.validation,
                 self.config,
                 sharding,
             )
@@ -441,29 +406,6 @@ class Run:
         hmean = self.evaluated[self.config.best.role]["hmean"] if evaluated else None
         self.checkpoints.save(self.state, meta, hmean)
         self.saved_step = self.step
-
-
-class StopOnSignal:
-    """Remembers a SIGTERM or SIGINT instead of dying of it; a second one has its old effect."""
-
-    def __enter__(self):
-        self.number = 0
-        self._old = {}
-        for number in (signal.SIGTERM, signal.SIGINT):
-            try:
-                self._old[number] = signal.signal(number, self._take)
-            except ValueError:  # not in the main thread: signals go elsewhere
-                pass
-        return self
-
-    def __exit__(self, *_):
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
-
-    def _take(self, number, _):
-        self.number = number
-        for taken, handler in self._old.items():
-            signal.signal(taken, handler)
 
 
 def main(argv):
