@@ -1,0 +1,160 @@
+"""Options and configs: overrides, the nearest name, one line for a mistake."""
+
+import json
+import sys
+
+import pytest
+
+from ppocr_jax import __version__, cli, config, saved_config
+from ppocr_jax.errors import UserError
+
+MOBILE = "configs/ppocrv3_det_mobile.py"
+
+
+def parse(*argv, **kwargs):
+    arguments = cli.parser("example")
+    arguments.add_argument("--weights")
+    return cli.parse(arguments, list(argv), **kwargs)
+
+
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch):
+    from tiny import ROOT
+
+    monkeypatch.chdir(ROOT)
+
+
+def test_overrides():
+    _, c = parse("--config", MOBILE, "--config.batch_size=16", "--config.data.augment.paste=True",
+                 "--config.data.augment.rotate=(-5,5)", "--config.learning_rate", "3e-4",
+                 "--config.data.root=a=b")  # fmt: skip
+    assert (c.batch_size, c.data.augment.paste, c.learning_rate) == (16, True, 3e-4)
+    assert c.data.augment.rotate == (-5, 5) and c.data.root == "a=b"
+    assert c.is_locked
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "--config is missing"),
+        (["--config", "nothing.py"], "nothing.py: there is no such file"),
+        (["--config", MOBILE, "--config.learnin_rate=1"], "did you mean learning_rate"),
+        (["--config", MOBILE, "--config.data=1"], "data; it holds data.augment.crop_tries"),
+        (["--config", MOBILE, "--config.zzz=1"], "unknown config key zzz$"),
+        (["--config", MOBILE, "--config.batch_size=2.5"], "batch_size=2.5"),
+        (["--config", MOBILE, "--config.crop=wide"], "crop=wide"),
+        (["--config", MOBILE, "--configs.crop=32"], "unknown option"),
+        (["--config", MOBILE, "stray"], "stray: unknown argument"),
+        (["--weights", "x", "--config.crop=32"], "needs --config"),
+    ],
+)
+def test_mistakes(argv, message):
+    with pytest.raises(UserError, match=message):
+        parse(*argv)
+
+
+def test_a_config_that_does_not_run(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("def get_config():\n    return nothing\n")
+    with pytest.raises(UserError, match="broken.py: NameError"):
+        parse("--config", str(path))
+
+
+def test_a_saved_config_takes_overrides(tmp_path):
+    _, c = parse("--config", MOBILE)
+    config.save(c, tmp_path / "config.json")
+    _, again = parse("--config.crop=64", saved=lambda args: tmp_path / "config.json")
+    assert again.crop == 64 and again.roles.student.head.kernels == (3, 2, 2)
+    again.crop = c.crop
+    assert config.plain(again) == config.plain(c)
+    assert saved_config.with_tuples({"a": [1, [2]]}) == {"a": (1, (2,))}
+    assert parse("--weights", "x", needs_config=False)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("crop=100", "crop=100: should be a multiple of 32"),
+        ("steps=-1", "steps=-1"),
+        ("data.last_batch=pad", "fill or drop"),
+        ("data.workers=-1", "at least 0"),
+        ("loss.total=max", "sum or mean"),
+        ("loss.mutual_act=tanh", "none, softmax, sigmoid"),
+        ("frozen_norm=none", "batch or stored"),
+        ("eval.shared_shapes=100", "multiple of 32"),
+        ("postprocess.score_mode=best", "fast or slow"),
+        ("postprocess.box_type=circle", "quad or poly"),
+        ("log.every_steps=0", "at least 1"),
+        ("eval.every_steps=-1", "at least 0"),
+        ("trainable=()", "one or more of student"),
+        ("loss.labels=('teacher',)", "teacher is not among roles student"),
+        ("loss.mutual=(('student','x'),)", "x is not among"),
+    ],
+)
+def test_values_that_no_run_can_use(override, message):
+    _, c = parse("--config", MOBILE, f"--config.{override}")
+    with pytest.raises(UserError, match=message):
+        config.check(c)
+
+
+@pytest.mark.parametrize("name", ["ppocrv3_det_mobile", "quickstart"])
+def test_every_config_has_the_common_keys(name):
+    _, c = parse("--config", f"configs/{name}.py")
+    keys = set(cli.config_keys(c))
+    common = """seed epochs steps batch_size crop learning_rate warmup_epochs dtype data.root
+        data.train data.val data.workers eval.every_steps eval.every_epochs save.every_steps
+        log.every_steps init_from.student""".split()
+    assert set(common) <= keys
+    config.check(c)
+    json.dumps(config.plain(c))
+
+
+def test_every_config_is_counted():
+    from tiny import ROOT
+
+    written = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"parts", "__init__"}
+    assert written == {"ppocrv3_det_mobile", "quickstart"}
+
+
+def test_run_prints_one_line(capsys):
+    def fails(argv):
+        raise UserError("wrong\n  twice")
+
+    with pytest.raises(SystemExit) as caught:
+        cli.run(fails, [])
+    assert caught.value.code == 2 and capsys.readouterr().err == "error: wrong twice\n"
+
+    def full(argv):
+        raise OSError(28, "No space left on device", "runs/x")
+
+    with pytest.raises(SystemExit) as caught:
+        cli.run(full, [])
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: runs/x: No space left on device\n"
+
+    def interrupted(argv):
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit) as caught:
+        cli.run(interrupted, [])
+    assert caught.value.code == 130
+    with pytest.raises(SystemExit) as caught:
+        cli.run(lambda argv: 7, [])
+    assert caught.value.code == 7
+
+
+def test_cpu_is_chosen_quietly_where_there_is_no_gpu(monkeypatch, capsys):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: name.endswith("13_plugin"))
+    monkeypatch.setattr(cli.glob, "glob", lambda pattern: [])
+    monkeypatch.setattr(cli.os.path, "exists", lambda path: False)
+    cli.settle_platform()
+    assert cli.os.environ.pop("JAX_PLATFORMS") == "cpu"
+    assert capsys.readouterr().err == "no GPU found, running on the CPU\n"
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
+    cli.settle_platform()
+    assert capsys.readouterr().err == ""
+
+
+def test_version():
+    assert __version__.count(".") == 2 and sys.version_info >= (3, 11)
