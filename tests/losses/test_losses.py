@@ -1,0 +1,164 @@
+"""What mathematics says of the losses, and slow plain forms of them."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+
+from configs import parts
+from ppocr_jax.errors import UserError
+from ppocr_jax.losses import db
+from ppocr_jax.losses.distill import dilate, mutual_loss, teacher_loss
+from ppocr_jax.losses.recipes import make_loss
+
+
+@pytest.fixture
+def case():
+    rng = np.random.default_rng(0)
+    target = (rng.random((2, 16, 16)) < 0.3).astype(np.float32)
+    mask = (rng.random((2, 16, 16)) < 0.8).astype(np.float32)
+    maps = {name: jnp.asarray(rng.uniform(0.05, 0.95, (2, 16, 16)), jnp.float32)
+            for name in ("shrink", "threshold", "binary")}  # fmt: skip
+    batch = {
+        "shrink_map": jnp.asarray(target),
+        "shrink_mask": jnp.asarray(mask),
+        "threshold_map": jnp.asarray(rng.uniform(0.3, 0.7, (2, 16, 16)), jnp.float32),
+        "threshold_mask": jnp.asarray(mask),
+    }
+    return maps, batch
+
+
+def test_dice_is_zero_on_a_perfect_match_and_one_without_text(case):
+    _, batch = case
+    target, mask = batch["shrink_map"], batch["shrink_mask"]
+    assert float(db.dice_loss(target, target, mask)) == pytest.approx(0, abs=1e-6)
+    assert float(db.dice_loss(target, jnp.zeros_like(target), mask)) == 1.0
+    assert float(db.dice_loss(target, target, jnp.zeros_like(mask))) == 1.0
+
+
+@pytest.mark.parametrize("main", ["dice", "bce", "mask_l1"])
+def test_masked_pixels_do_not_teach(case, main):
+    maps, batch = case
+    grads = jax.grad(
+        lambda p: db.balanced_loss(p, batch["shrink_map"], batch["shrink_mask"], main)
+    )(maps["shrink"])
+    np.testing.assert_array_equal(grads[batch["shrink_mask"] == 0], 0.0)
+    assert (grads != 0).any()
+
+
+def plain_balanced_bce(pred, target, mask, ratio):
+    """Hard negatives by sorting, one number after the other."""
+    pred, target, mask = (np.asarray(x, np.float64) for x in (pred, target, mask))
+    loss = -(target * np.log(pred) + (1 - target) * np.log(1 - pred))
+    positive, negative = target * mask, (1 - target) * mask
+    count = int(positive.sum())
+    hard = int(min(negative.sum(), count * ratio))
+    top = np.sort((negative * loss).ravel())[::-1][:hard].sum()
+    return ((positive * loss).sum() + top) / (count + hard + 1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 3.0, 100.0])
+def test_hard_negatives_equal_the_plain_form(case, ratio):
+    maps, batch = case
+    arguments = maps["shrink"], batch["shrink_map"], batch["shrink_mask"]
+    actual = db.balanced_loss(*arguments, "bce", ratio)
+    np.testing.assert_allclose(actual, plain_balanced_bce(*arguments, ratio), rtol=1e-5)
+
+
+def test_balanced_dice_is_dice_or_zero(case):
+    maps, batch = case
+    target, mask = batch["shrink_map"], batch["shrink_mask"]
+    plain = db.dice_loss(maps["shrink"], target, mask)
+    np.testing.assert_allclose(db.balanced_loss(maps["shrink"], target, mask), plain, rtol=1e-5)
+    nothing = jnp.zeros_like(target)
+    assert float(db.balanced_loss(maps["shrink"], nothing, mask)) == 0.0
+    grads = jax.grad(lambda p: db.balanced_loss(p, nothing, mask))(maps["shrink"])
+    assert not grads.any()
+
+
+def test_sorting_a_fractional_mask_gives_the_largest(case):
+    maps, batch = case
+    half = batch["shrink_mask"] * 0.5
+    loss = db.dice_loss(maps["shrink"], batch["shrink_map"], half)
+    positive = np.asarray(batch["shrink_map"] * half)
+    negative = np.asarray((1 - batch["shrink_map"]) * half)
+    count = np.floor(positive.sum())
+    hard = int(min(np.floor(negative.sum()), 3 * count))
+    top = np.sort(negative.ravel())[::-1][:hard].sum()
+    expected = loss * (positive.sum() + top) / (count + hard + 1e-6)
+    actual = db.balanced_loss(maps["shrink"], batch["shrink_map"], half)
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+
+
+def test_unbalanced_choices(case):
+    maps, batch = case
+    arguments = maps["shrink"], batch["shrink_map"], batch["shrink_mask"]
+    assert db.shrink_loss(*arguments, "dice", False) == db.dice_loss(*arguments)
+    assert db.shrink_loss(*arguments, "mask_l1", False) == db.masked_l1_loss(*arguments)
+    bce = db.binary_cross_entropy(*arguments[:2]).mean()
+    assert db.shrink_loss(*arguments, "bce", False) == bce
+    with pytest.raises(ValueError, match="focal"):
+        db.balanced_loss(*arguments, "focal")
+
+
+def test_weights_are_in_the_named_losses(case):
+    maps, batch = case
+    one = db.db_loss(maps, batch, alpha=1.0, beta=1.0)
+    weighted = db.db_loss(maps, batch, alpha=5.0, beta=10.0)
+    np.testing.assert_allclose(weighted["shrink"], 5 * one["shrink"], rtol=1e-6)
+    np.testing.assert_allclose(weighted["threshold"], 10 * one["threshold"], rtol=1e-6)
+    assert weighted["binary"] == one["binary"]
+
+
+def test_dilate_grows_right_and_down():
+    mask = np.zeros((1, 4, 5), np.float32)
+    mask[0, 1, 2] = mask[0, 3, 4] = 1
+    grown = np.asarray(dilate(jnp.asarray(mask)))
+    assert sorted(zip(*np.nonzero(grown[0]), strict=True)) == [
+        (1, 2), (1, 3), (2, 2), (2, 3), (3, 4),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match="shape"):
+        dilate(jnp.zeros((4, 5)))
+
+
+def test_mutual_loss_is_symmetric_and_small_between_equals(case):
+    maps, _ = case
+    p, q = maps["shrink"], maps["binary"]
+    np.testing.assert_allclose(mutual_loss(p, q), mutual_loss(q, p), rtol=1e-6)
+    assert (abs(mutual_loss(p, p)) < 1e-4).all() and (mutual_loss(p, q) > 1e-3).all()
+    grads = jax.grad(lambda a, b: mutual_loss(a, b).sum(), (0, 1))(p, q)
+    assert all((g != 0).any() for g in grads)
+    assert (mutual_loss(p, q, "softmax") < 0.1 * mutual_loss(p, q)).all()
+    with pytest.raises(ValueError, match="tanh"):
+        mutual_loss(p, q, "tanh")
+
+
+def test_teacher_gets_no_gradient(case):
+    maps, batch = case
+    grads = jax.grad(lambda t: teacher_loss(maps, t, batch["shrink_mask"]))(maps["threshold"])
+    assert not grads.any()
+
+
+def recipe(**changes):
+    return make_loss(ml_collections.ConfigDict({**parts.losses(labels=("a", "b")), **changes}))
+
+
+def test_recipes_name_and_add_their_terms(case):
+    maps, batch = case
+    other = {name: 1.0 - value for name, value in maps.items()}
+    all_maps = {"a": maps, "b": other, "t": {"shrink": maps["binary"]}}
+    loss_fn = recipe(mutual=(("a", "b", 2.0),), teacher=(("a", "t"), ("b", "t", 0.5)))
+    objective, losses = loss_fn(all_maps, batch)
+    assert set(losses) == {
+        "total", "teacher/a-t", "teacher/b-t", "mutual/a-b",
+        *(f"db/{role}/{name}" for role in "ab" for name in ("shrink", "threshold", "binary")),
+    }  # fmt: skip
+    terms = sum(float(value) for name, value in losses.items() if name != "total")
+    np.testing.assert_allclose(float(losses["total"]), terms, rtol=1e-6)
+    assert objective == losses["total"]
+    summed, _ = recipe(total="sum")(all_maps, batch)
+    mean, _ = recipe()(all_maps, batch)
+    np.testing.assert_allclose(summed, 2 * mean, rtol=1e-6)  # two images
+    with pytest.raises(UserError, match="sum or mean"):
+        recipe(total="max")
