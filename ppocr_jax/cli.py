@@ -4,10 +4,12 @@ import argparse
 import difflib
 import glob
 import importlib.util
+import logging
 import os
 import pathlib
 import sys
 
+import jax
 from absl import flags
 from ml_collections import config_flags
 
@@ -137,5 +139,10 @@ def settle_platform():
         return
     plugin = any(importlib.util.find_spec(f"jax_cuda{n}_plugin") for n in (12, 13))
     if plugin and not glob.glob("/dev/nvidia[0-9]*") and not os.path.exists("/dev/dxg"):
-        os.environ["JAX_PLATFORMS"] = "cpu"
+        os.environ["JAX_PLATFORMS"] = "cpu"  # for the processes that this one starts
+        jax.config.update("jax_platforms", "cpu")
+        # JAX looks at its plugins all the same, and logs a traceback of the one that cannot work.
+        logging.getLogger("jax._src.xla_bridge").addFilter(
+            lambda record: "plugin configuration error" not in record.getMessage()
+        )
         print("no GPU found, running on the CPU", file=sys.stderr)
