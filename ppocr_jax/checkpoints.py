@@ -80,6 +80,8 @@ class Checkpoints:
         items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
         try:
             self._manager.wait_until_finished()
+            if step in self._steps():  # saved by a signal, before its evaluation
+                self._manager.delete(step)
             if not self._manager.save(step, args=items, metrics=metrics, force=True):
                 raise OSError("Orbax did not take the step")
         except Exception as error:

@@ -103,7 +103,8 @@ def compare_for_resume(config, saved):
             f"the workdir holds a run of another config ({'; '.join(lines[k] for k in refused)}): "
             "take another --workdir, with --config.init_from... to start from these weights"
         )
-    return list(lines.values())
+    started = " (no effect: the run goes on from its own state)"
+    return [line + started * key.startswith("init_from.") for key, line in lines.items()]
 
 
 def describe_rate(config):

@@ -84,6 +84,7 @@ class Run:
         self.evaluated = {}  # role: metrics of the last evaluation
         self.evaluated_step = -1
         self.saved_step = -1
+        self.reports, self.initial = {}, {}  # by role: what was loaded, parts with fresh values
         self.notes = []  # lines for the log, from before it is open
         self.bad = {}  # path: reason, of the records that could not be used
 
@@ -121,7 +122,6 @@ class Run:
     def _start_fresh(self):
         config = self.config
         variables = init_roles(self.models, init_variables, config.seed)
-        self.reports = {}
         for role in config.roles:
             path = config.init_from[role] or config.init_from.get("all", "")
             learns = role in config.trainable
@@ -134,6 +134,7 @@ class Run:
                 raise UserError(f"config.init_from.{role} is empty: a frozen role needs weights")
             initial = self.reports[role].initial if path else ["all of it"]
             if initial:
+                self.initial[role] = initial
                 self.notes.append(
                     f"warning: {role} starts from fresh values in {', '.join(initial)}"
                 )
@@ -141,7 +142,7 @@ class Run:
         self.state = devices.replicate(state, self.mesh)
 
     def _continue(self, state, meta):
-        self.state, self.reports = state, {}
+        self.state = state
         self.step = self.saved_step = meta["step"]
         self.best, self.window = meta["best"], [tuple(entry) for entry in meta["window"]]
         self.evaluated, self.evaluated_step = meta["metrics"], meta["evaluated_step"]
@@ -156,7 +157,7 @@ class Run:
         """What the run is going to do, in lines and as the record `start`."""
         config, training = self.config, self.training
         steps = range(self.step + 1, training.total_steps + 1)
-        evaluations = sum(self.evaluation_due(step) for step in steps)
+        evaluations = sum(map(self.evaluation_due, steps)) + self.baseline_due()
         count = self.mesh.size
         device = jax.devices()[0]
         lines = [
@@ -168,8 +169,6 @@ class Run:
             f"evaluations to come{', one of them now' if self.baseline_due() else ''}",
             *self.notes,
         ]
-        if evaluations == 0 and self.step < training.total_steps:
-            lines.append("warning: no evaluation will happen, so there will be no best state")
         for line in lines:
             self.log.say(line)
         self.log.record("start", self.step, {
@@ -177,7 +176,7 @@ class Run:
             "jax": jax.__version__,
             "devices": f"{count} x {device.device_kind}",
             "weights": {role: str(report) for role, report in self.reports.items()},
-            "initial": {role: report.initial for role, report in self.reports.items()},
+            "initial": self.initial,
             "notes": self.notes,
         })  # fmt: skip
 

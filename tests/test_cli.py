@@ -1,6 +1,5 @@
 """Options and configs: overrides, the nearest name, one line for a mistake."""
 
-import json
 import sys
 
 import pytest
@@ -95,25 +94,6 @@ def test_values_that_no_run_can_use(override, message):
     _, c = parse("--config", MOBILE, f"--config.{override}")
     with pytest.raises(UserError, match=message):
         config.check(c)
-
-
-@pytest.mark.parametrize("name", ["ppocrv3_det_mobile", "quickstart"])
-def test_every_config_has_the_common_keys(name):
-    _, c = parse("--config", f"configs/{name}.py")
-    keys = set(cli.config_keys(c))
-    common = """seed epochs steps batch_size crop learning_rate warmup_epochs dtype data.root
-        data.train data.val data.workers eval.every_steps eval.every_epochs save.every_steps
-        log.every_steps init_from.student""".split()
-    assert set(common) <= keys
-    config.check(c)
-    json.dumps(config.plain(c))
-
-
-def test_every_config_is_counted():
-    from tiny import ROOT
-
-    written = {path.stem for path in (ROOT / "configs").glob("*.py")} - {"parts", "__init__"}
-    assert written == {"ppocrv3_det_mobile", "quickstart"}
 
 
 def test_run_prints_one_line(capsys):

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from tiny import draw_data, load_config, run, start, write_config
 
-from ppocr_jax.checkpoints import list_steps
+from ppocr_jax.checkpoints import best_step, list_steps
 from ppocr_jax.config import describe_rate
 from ppocr_jax.errors import UserError
-from ppocr_jax.train import train
+from ppocr_jax.signals import Stopped
+from ppocr_jax.train import Run, train
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,23 @@ def test_a_signal_saves_and_says_so(folder, config_path):
     assert 0 < step < 4000 and f"stopped at step {step}" in err and "Traceback" not in err
 
 
+def test_a_stop_at_an_evaluation_makes_up_for_it(straight, config_path, folder, monkeypatch):
+    after_step = Run._after_step
+
+    def stop_at_four(self, inflight, stop):
+        stop.number = signal.SIGTERM if self.step == 4 else 0
+        after_step(self, inflight, stop)
+
+    monkeypatch.setattr(Run, "_after_step", stop_at_four)
+    with pytest.raises(Stopped, match="SIGTERM"):
+        train(load_config(config_path), folder / "made_up")
+    assert best_step(folder / "made_up") is None
+    monkeypatch.undo()
+    state, _ = train(load_config(config_path), folder / "made_up")
+    assert_states_equal(straight[1], state)
+    assert records(straight[0], "eval") == records(folder / "made_up", "eval")
+
+
 def test_an_unreadable_state_falls_back(straight, config_path, folder, capfd):
     workdir = folder / "damaged"
     shutil.copytree(straight[0], workdir)
@@ -162,8 +180,10 @@ def test_changed_keys(straight, config_path, folder, capfd):
     shutil.copytree(straight[0], workdir)
     with pytest.raises(UserError, match=r"learning_rate: 0.001 -> 0.002.*another --workdir"):
         train(load_config(config_path, "learning_rate=2e-3"), workdir)
-    train(load_config(config_path, "log.every_steps=4"), workdir)
-    assert "config.log.every_steps: 2 -> 4" in capfd.readouterr().err
+    train(load_config(config_path, "log.every_steps=4", "init_from.student=x"), workdir)
+    err = capfd.readouterr().err
+    assert "config.log.every_steps: 2 -> 4" in err
+    assert "config.init_from.student:  -> x (no effect" in err
 
 
 def test_a_full_disk_keeps_the_state_before(straight, config_path, folder):

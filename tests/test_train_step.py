@@ -86,13 +86,15 @@ def test_gradients_match_reference(recorded, cases, load, model):
         noise = set(record["exactly_zero_in_theory"])
         for name, norm in record["l2_norm"].items():
             if name not in noise:  # gradients that a batch norm behind them cancels
+                limit = max(1e-3, 5 * record["rounding_rel_l2"].get(name, 0.0))
                 np.testing.assert_allclose(
-                    np.linalg.norm(arrays[name]), norm, rtol=1e-3, err_msg=f"{condition} {name}"
+                    np.linalg.norm(arrays[name]), norm, rtol=limit, err_msg=f"{condition} {name}"
                 )
         for key in cases([key for key in raw if key.startswith(condition + "/")]):
             name = key.split("/", 1)[1]
             if name not in noise:
-                assert relative_l2(arrays[name], raw[key]) < 1e-3, key
+                limit = max(1e-3, 5 * record["rounding_rel_l2"].get(name, 0.0))
+                assert relative_l2(arrays[name], raw[key]) < limit, key
 
 
 @pytest.mark.parametrize(
