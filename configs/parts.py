@@ -4,6 +4,8 @@ PaddleOCR's PP-OCRv3 detection recipe: Adam with coupled L2, cosine rate with a 
 960x960 crops, eight images on each of eight devices.
 """
 
+import itertools
+
 import ml_collections
 
 
@@ -14,6 +16,20 @@ def small():
         neck=dict(name="RSEFPN", channels=96, shortcut=True),
         head=dict(name="DBHead", kernels=(3, 2, 2), k=50.0),
     )
+
+
+def large():
+    """The teacher: ResNet50_vd, LK-PAN with 9x9 kernels, DB head with a 7x7."""
+    return dict(
+        backbone=dict(name="ResNetVD", depths=(3, 4, 6, 3), width=64),
+        neck=dict(name="LKPAN", channels=256, mode="large"),
+        head=dict(name="DBHead", kernels=(7, 2, 2), k=50.0),
+    )
+
+
+def all_pairs(roles):
+    """Every role with every later one: ("a", "b"), ("a", "c"), ("b", "c")."""
+    return tuple(itertools.combinations(roles, 2))
 
 
 def init_from(roles):

@@ -11,20 +11,24 @@ def make_mesh(config):
     """A mesh with the axis "data" over all visible devices, or the first `mesh.devices`.
 
     Raises:
-        UserError: fewer devices than asked for, or a batch that they cannot share evenly.
+        UserError: fewer devices than asked for.
     """
     devices = jax.devices()
     count = config.mesh.devices or len(devices)
     if count > len(devices):
         raise UserError(f"config.mesh.devices={count}: only {len(devices)} are visible")
-    if config.batch_size % count:
-        fits = max(count, config.batch_size // count * count)
-        raise UserError(
-            f"config.batch_size={config.batch_size} does not divide over {count} devices: take "
-            f"{fits}, or set config.mesh.devices"
-        )
     # Auto, since sorting and slicing a batch-sharded map is refused on explicit axes.
     return jax.make_mesh((count,), ("data",), (AxisType.Auto,), devices=devices[:count])
+
+
+def require_even_shares(config, mesh):
+    """Refuses a batch that the devices cannot share evenly."""
+    if config.batch_size % mesh.size:
+        fits = max(mesh.size, config.batch_size // mesh.size * mesh.size)
+        raise UserError(
+            f"config.batch_size={config.batch_size} does not divide over {mesh.size} devices: "
+            f"take {fits}, or set config.mesh.devices"
+        )
 
 
 def replicated(mesh):

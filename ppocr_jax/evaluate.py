@@ -19,7 +19,7 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from ppocr_jax import cli, sources
+from ppocr_jax import cli, devices, sources
 from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.errors import UserError
@@ -142,34 +142,44 @@ def fill_initial(variables, fresh):
 def main(argv):
     arguments = cli.parser(__doc__)
     arguments.add_argument("--weights", required=True, help="what to evaluate")
-    arguments.add_argument(
-        "--role", help="network of a checkpoint with several; default: best.role"
-    )
-    arguments.add_argument("--output", metavar="FILE", help="file for the JSON line")
+    arguments.add_argument("--role", help="which network, or `all`; default: config.best.role")
+    arguments.add_argument("--output", metavar="FILE", help="file for the JSON lines")
     args, config = cli.parse(arguments, argv, saved=lambda args: sources.saved_config(args.weights))
     configs.check(config)
     cli.settle_platform()
-    role = args.role or config.best.role
-    if role not in config.roles:
-        raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")
+    roles = list(config.roles) if args.role == "all" else [args.role or config.best.role]
+    if roles[0] not in config.roles:
+        raise UserError(f"--role {roles[0]}: the config has {', '.join(config.roles)}, and all")
     prepare_root(config)
     samples = read_validation(config)
-    model, variables, report = load_network(config, args.weights, role)
-    print(f"{role} from {args.weights}: {report}", file=sys.stderr)
+    scored = [score(config, args.weights, role, samples) for role in roles]
+    lines = [json.dumps(metrics) for metrics in scored]
+    if args.output:
+        output = epath.Path(args.output)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text("".join(line + "\n" for line in lines))
+    print("\n".join(lines))
+    return 1 if scored[0]["unreadable"] else 0
+
+
+def score(config, weights, role, samples):
+    """Metrics of one role of `weights`, said on stderr as well."""
+    mesh = devices.make_mesh(config)
+    model, variables, report = load_network(config, weights, role)
+    print(f"{role} from {weights}: {report}", file=sys.stderr)
     metrics, outcomes = evaluate(
-        make_predict(model), variables, samples, config, progress=sys.stderr.isatty()
+        make_predict(model),
+        devices.replicate(variables, mesh),
+        samples,
+        config,
+        devices.split(mesh),
+        progress=sys.stderr.isatty(),
     )
     for outcome in outcomes:
         if outcome.reason:
             print(f"warning: {outcome.reason}; its words count as missed", file=sys.stderr)
     print(explain(metrics), file=sys.stderr)
-    line = json.dumps({**metrics, "role": role, "weights": str(args.weights)})
-    if args.output:
-        output = epath.Path(args.output)
-        output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text(line + "\n")
-    print(line)
-    return 1 if metrics["unreadable"] else 0
+    return {**metrics, "role": role, "weights": str(weights)}
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ class Run:
         self.config, self.workdir = config, workdir
         self.training, self.validation = training, validation
         self.mesh = devices.make_mesh(config)
+        devices.require_even_shares(config, self.mesh)
         self.models = {
             role: build_detector(network, config.dtype) for role, network in config.roles.items()
         }

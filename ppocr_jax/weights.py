@@ -29,8 +29,9 @@ LISTED = re.compile(r"^(stage\d+|ins_conv|inp_conv|pan_head_conv|pan_lat_conv)_(
 RESNET = re.compile(r"^(bb_\d+_\d+|conv1_\d+)$")
 LAYERS = (
     "backbone neck head binarize thresh conv1_1 conv1_2 conv1_3 conv _conv bn _batch_norm "
-    "expand_conv bottleneck_conv mid_se linear_conv ins_conv inp_conv in_conv se_block "
-    "conv0 conv1 conv_bn1 bn1 conv2 conv_bn2 conv3 conv_end short"
+    "expand_conv bottleneck_conv mid_se linear_conv ins_conv inp_conv pan_head_conv pan_lat_conv "
+    "in2_conv in3_conv in4_conv in5_conv p5_conv p4_conv p3_conv p2_conv in_conv se_block "
+    "conv0 conv1 conv_bn1 bn1 conv2 conv_bn2 bn2 conv3 conv_end short"
 ).split()
 ORDER = {"weight": 0, "bias": 1, "_mean": 2, "_variance": 3}
 

@@ -16,11 +16,14 @@ from ppocr_jax.train_step import make_train_step
 
 PARAMETERS = {  # config: parameters of all roles, of those that learn
     "ppocrv3_det_mobile": (603_418, 603_418),
+    "ppocrv3_det_cml": (34_102_806, 1_206_836),
+    "ppocrv3_det_dml": (65_791_940, 65_791_940),
+    "ppocrv3_det_server": (32_895_970, 32_895_970),
     "quickstart": (603_418, 603_418),
 }
 COMMON = """seed epochs steps batch_size crop learning_rate warmup_epochs dtype data.root data.train
-    data.val data.workers eval.every_steps eval.every_epochs save.every_steps log.every_steps
-    init_from.student""".split()
+    data.val data.workers eval.every_steps eval.every_epochs save.every_steps
+    log.every_steps""".split()
 
 
 def load(name):
@@ -47,7 +50,7 @@ def test_parameters_are_counted(name):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_every_config_has_the_common_keys(name):
     c = load(name)
-    assert set(COMMON) <= set(cli.config_keys(c))
+    assert {*COMMON, *(f"init_from.{role}" for role in c.roles)} <= set(cli.config_keys(c))
     config.check(c)
     json.dumps(config.plain(c))
 

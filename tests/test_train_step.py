@@ -197,12 +197,12 @@ def test_loss_falls_and_metrics_are_named():
     _, step_fn, fresh = tiny_step()
     state, batch = fresh(), drawn_batch()
     totals = []
-    for _ in range(8):
+    for _ in range(16):
         state, metrics = step_fn(state, batch)
         totals.append(float(metrics["total"]))
     assert totals[-1] < 0.9 * totals[0]
     assert set(metrics) == {*TERMS, "grad_norm"}
-    assert int(state.step) == 8 and bool(all_finite(metrics))
+    assert int(state.step) == 16 and bool(all_finite(metrics))
     parts_sum = sum(float(metrics[name]) for name in TERMS if name != "total")
     np.testing.assert_allclose(parts_sum, float(metrics["total"]), rtol=1e-6)
 

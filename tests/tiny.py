@@ -15,16 +15,27 @@ TINY = dict(
     head=dict(name="DBHead", kernels=(3, 2, 2), k=50.0),
 )
 
+TEACHER = dict(
+    backbone=dict(name="ResNetVD", depths=(1, 1, 1, 1), width=8),
+    neck=dict(name="LKPAN", channels=16, mode="lite"),
+    head=dict(name="DBHead", kernels=(7, 2, 2), k=50.0),
+)
+
 CONFIG = """
 from configs import parts
-from tiny import TINY
+from tiny import TEACHER, TINY
 
 def get_config():
     config = parts.base(epochs=1)
-    config.roles = dict(student=TINY)
-    config.trainable = ("student",)
+    students, teachers = {students!r}, {teachers!r}
+    config.roles = dict.fromkeys(students, TINY) | dict.fromkeys(teachers, TEACHER)
+    config.trainable = students
     config.init_from = parts.init_from(config.roles)
-    config.loss = parts.losses(labels=("student",))
+    config.loss = parts.losses(
+        labels=students,
+        mutual=parts.all_pairs(students),
+        teacher=tuple((s, t) for t in teachers for s in students),
+    )
     config.data.root = {root!r}
     config.data.train, config.data.val = "train.txt", "val.txt"
     config.data.augment.scale = (0.8, 1.2)
@@ -60,11 +71,11 @@ def draw_data(folder, train=10, val=3, side=96):
     return folder
 
 
-def write_config(folder, root):
+def write_config(folder, root, students=("student",), teachers=()):
     """A config file over drawn data; returns its path."""
     path = pathlib.Path(folder) / "configs_for_test" / "tiny_run.py"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(CONFIG.format(root=str(root)))
+    path.write_text(CONFIG.format(root=str(root), students=students, teachers=teachers))
     return path
 
 
@@ -100,4 +111,4 @@ def run(module, *argv, env=None):
     return process.returncode, out, err
 
 
-__all__ = ["TINY", "draw_data", "load_config", "run", "start", "write_config"]
+__all__ = ["TEACHER", "TINY", "draw_data", "load_config", "run", "start", "write_config"]

@@ -5,7 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ppocr_jax.models.layers import ConvBN, SqueezeExcite, hard_swish, identity
+from ppocr_jax.models.layers import ConvBN, SqueezeExcite, blank_outside, hard_swish, identity
 
 # MobileNetV3-large at scale 1: kernel, expanded, output, squeeze-excite, activation, stride.
 # Unlike the paper, squeeze-excite and activations follow PaddleOCR's detection variant.
@@ -107,3 +107,70 @@ class MobileNetV3(nn.Module):
         last = round_channels(LAST * self.scale)
         x = ConvBN(last, act=hard_swish, dtype=self.dtype, name=f"stage{stage}_{index}")(x, train)
         return [*taps, x]
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 with the stride, 1x1 to four times the width; the shortcut is added before ReLU.
+
+    Where the shape changes, the shortcut is a 2x2 mean for the stride and then a 1x1 convolution
+    ("vd": nothing is skipped, arXiv:1812.01187).
+    """
+
+    width: int
+    stride: int
+    project: bool
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train=False, area=None):
+        def layer(name, features, size=1, stride=1, act=nn.relu):
+            return ConvBN(features, size, stride, act=act, dtype=self.dtype, name=name)
+
+        out = layer("conv0", self.width)(x, train)
+        out = layer("conv1", self.width, 3, self.stride)(out, train, area)
+        out = layer("conv2", 4 * self.width, act=identity)(out, train)
+        if self.project:
+            if self.stride == 2:
+                x = nn.avg_pool(x, (2, 2), (2, 2))
+            x = layer("short", 4 * self.width, act=identity)(x, train)
+        return nn.relu(x + out)
+
+
+class ResNetVD(nn.Module):
+    """ResNet-50 in its "vd" variant (arXiv:1512.03385, 1812.01187), the teacher's backbone.
+
+    Taps are the four stages: at the default width 256, 512, 1024 and 2048 channels.
+
+    Attributes:
+        depths: blocks of each stage.
+        width: channels inside the first stage's blocks; 64 is the published one.
+    """
+
+    depths: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 64
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train=False, area=None):
+        for index, features in enumerate((self.width // 2, self.width // 2, self.width), 1):
+            x = ConvBN(
+                features,
+                3,
+                2 if index == 1 else 1,
+                act=nn.relu,
+                dtype=self.dtype,
+                name=f"conv1_{index}",
+            )(x, train, area)
+        x = nn.max_pool(blank_outside(x, area), (3, 3), (2, 2), ((1, 1), (1, 1)))
+        taps = []
+        for stage, depth in enumerate(self.depths):
+            for index in range(depth):
+                x = Bottleneck(
+                    self.width * 2**stage,
+                    2 if index == 0 and stage > 0 else 1,
+                    project=index == 0,
+                    dtype=self.dtype,
+                    name=f"bb_{stage}_{index}",
+                )(x, train, area)
+            taps.append(x)
+        return taps

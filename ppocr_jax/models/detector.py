@@ -8,13 +8,13 @@ import jax.numpy as jnp
 
 from ppocr_jax.data.resize import MEAN, STD
 from ppocr_jax.errors import UserError
-from ppocr_jax.models.backbones import MobileNetV3
+from ppocr_jax.models.backbones import MobileNetV3, ResNetVD
 from ppocr_jax.models.heads import DBHead
 from ppocr_jax.models.layers import Area
-from ppocr_jax.models.necks import RSEFPN
+from ppocr_jax.models.necks import DBFPN, LKPAN, RSEFPN
 
-BACKBONES = {"MobileNetV3": MobileNetV3}
-NECKS = {"RSEFPN": RSEFPN}
+BACKBONES = {"MobileNetV3": MobileNetV3, "ResNetVD": ResNetVD}
+NECKS = {"RSEFPN": RSEFPN, "LKPAN": LKPAN, "DBFPN": DBFPN}
 HEADS = {"DBHead": DBHead}
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
 
@@ -72,7 +72,7 @@ class Detector(nn.Module):
             image = normalise(image, jnp.promote_types(self.dtype, jnp.float32).type)
         area = self._area(image, area)
         pyramid = self.backbone(image.astype(self.dtype), train, area)
-        fused = self.neck(pyramid, area)
+        fused = self.neck(pyramid, train, area)
         return {**dict(zip(("c2", "c3", "c4", "c5"), pyramid, strict=True)), "neck": fused}
 
     def _area(self, image, sizes):
