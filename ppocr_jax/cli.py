@@ -9,6 +9,7 @@ import os
 import pathlib
 import sys
 
+import absl.logging
 import jax
 from absl import flags
 from ml_collections import config_flags
@@ -21,6 +22,7 @@ SAVED = pathlib.Path(__file__).with_name("saved_config.py")
 def run(command, argv=None):
     """Runs `command(argv) -> exit status`; a UserError
     or OSError becomes one line on stderr and status 2."""
+    absl.logging.set_verbosity(absl.logging.FATAL)  # what Orbax logs is said in one line here
     try:
         sys.exit(command(sys.argv[1:] if argv is None else argv))
     except UserError as error:

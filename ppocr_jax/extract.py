@@ -15,7 +15,6 @@ import shutil
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from etils import epath
 
 from ppocr_jax import __version__, cli, sources
@@ -121,7 +120,6 @@ def main(argv):
     arguments.add_argument("--list", action="store_true", help="only say what is in it")
     args, _ = cli.parse(arguments, argv, needs_config=False)
     cli.settle_platform()
-    logging.set_verbosity(logging.FATAL)  # what Orbax logs is said in one line
     if args.list:
         print("\n".join(describe(args.weights)))
         return 0

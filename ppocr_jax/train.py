@@ -15,7 +15,6 @@ import time
 
 import jax
 import numpy as np
-from absl import logging
 from etils import epath
 
 from ppocr_jax import __version__, cli, devices, sources
@@ -413,7 +412,6 @@ def main(argv):
     arguments.add_argument("--workdir", required=True, help="folder of the run")
     args, config = cli.parse(arguments, argv)
     cli.settle_platform()
-    logging.set_verbosity(logging.FATAL)  # what Orbax logs is said in one line
     try:
         train(config, args.workdir)
     except Stopped as stopped:

@@ -118,9 +118,11 @@ class Trajectory:
                 if name.endswith(("._mean", "._variance")):
                     assert relative_l2(value, expected) < max(1e-3, 5 * floor["rel_l2"]), name
                 else:
+                    # In float64 every tensor is exactly its own floor away. In float32 a single
+                    # ReLU that flips moves one of 64 elements of a head's batch norm by a fifth.
                     before = self.arrays[name]
                     moved = relative_l2(value - before, expected - before)
-                    assert moved < max(0.02, 5 * floor["rel_l2_of_movement"]), name
+                    assert moved < max(0.03, 5 * floor["rel_l2_of_movement"]), name
 
 
 CML = {"student": parts.small(), "student2": parts.small(), "teacher": parts.large()}
