@@ -122,7 +122,8 @@ def _add_blocks(rng, image):
 
 def _add_stripes(rng, image):
     side, step = len(image), int(rng.integers(16, 70))
-    colour, width = draw_colour(rng).tolist(), int(rng.integers(2, step // 2 + 2))
+    colour = (image.mean((0, 1)) + rng.normal(0, 30, 3)).tolist()  # words must stay legible
+    width = int(rng.integers(2, step // 2 + 2))
     slope = int(rng.integers(-side // 2, side // 2))
     for x in range(-side, 2 * side, step):
         cv2.line(image, (x, 0), (x + slope, side), colour, width, cv2.LINE_AA)
@@ -178,5 +179,5 @@ def wear(rng, image):
     if rng.random() < 0.7:
         noise = np.empty(image.shape[:2], np.float32)
         rng.standard_normal(dtype=np.float32, out=noise)
-        image = image + noise[:, :, None] * np.float32(rng.uniform(1, 9))
+        image = image + noise[:, :, None] * np.float32(rng.uniform(1, 7))
     return np.clip(image, 0, 255).astype(np.uint8)
