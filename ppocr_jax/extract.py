@@ -2,6 +2,7 @@
 
     python -m ppocr_jax.extract --weights runs/mobile --role student --output student_dir
     python -m ppocr_jax.extract --weights runs/mobile --role student --output student.pdparams
+    python -m ppocr_jax.extract --weights best_accuracy.pdparams --role teacher --output teacher
     python -m ppocr_jax.extract --weights runs/mobile --list
 
 `--weights` is a workdir (its best state), `<workdir>/latest`, `<workdir>/<step>`, an extracted
@@ -65,10 +66,6 @@ def extract(weights, role, output):
     output = epath.Path(output)
     if output.is_dir() and any(output.iterdir()) and not (output / sources.EXTRACTED).exists():
         raise UserError(f"--output {output}: a folder with other content stands there")
-    if source.kind == "pdparams" and output.suffix != ".pdparams":
-        raise UserError(
-            f"--output {output}: what comes from a .pdparams file goes to a .pdparams file"
-        )
     arrays = sources.read_arrays(source, role)
     if output.suffix == ".pdparams":
         write_pdparams(str(output), arrays)
@@ -97,7 +94,7 @@ def open_weights(weights):
 
 
 def describe(weights):
-    """One line per role: tensors, numbers, bytes, and its own hmean where it is known."""
+    """What is in it: a line per role, with its own hmean where it is known, and its tensors."""
     source = open_weights(weights)
     lines = []
     for role in source.roles():
@@ -109,6 +106,7 @@ def describe(weights):
         lines.append(
             f"{role or 'network'}: {len(arrays)} tensors, {count} numbers, {size} bytes{hmean}"
         )
+        lines += [f"  {name} {list(array.shape)}" for name, array in arrays.items()]
     return lines
 
 

@@ -19,6 +19,7 @@ from ppocr_jax.weights import (
     role_prefixes,
     select_role,
     to_paddle,
+    variables_by_name,
 )
 
 EXTRACTED = "extracted.json"
@@ -111,7 +112,9 @@ def read_arrays(source, role):
 
 
 def read_variables(source, role):
-    """Variables of one role of a checkpoint or an extracted folder, as NumPy arrays."""
+    """Variables of one role, as NumPy arrays; of a `.pdparams` file those that it holds."""
+    if source.kind == "pdparams":
+        return variables_by_name(read_arrays(source, role))
     roles = source.roles()
     if role not in roles:
         if len(roles) > 1:

@@ -48,6 +48,41 @@ def paddle_name(path):
     return ".".join([*names, LEAVES[path[-1]]])
 
 
+def our_path(name, array):
+    """The way back: `(kind, *path)` of a leaf, from PaddleOCR's name and the array.
+
+    Raises:
+        UserError: no network of ours has such a name.
+    """
+    *words, leaf = name.split(".")
+    path = []
+    for word in words:
+        listed = path and word.isdigit() and LISTED.match(f"{path[-1]}_{word}")
+        path[-1:] = [f"{path[-1]}_{word}"] if listed else [*path[-1:], word]
+    if any(RESNET.match(word) for word in path):
+        path = [{"_conv": "conv", "_batch_norm": "bn"}.get(word, word) for word in path]
+    kernel = "kernel" if array.ndim == 4 else "scale"
+    leaf = {"weight": kernel, "bias": "bias", "_mean": "mean", "_variance": "var"}.get(leaf, leaf)
+    kind = "batch_stats" if leaf in ("mean", "var") else "params"
+    path = (kind, *path, leaf)
+    if part_of(name) not in PARTS or leaf not in LEAVES or paddle_name(path[1:]) != name:
+        raise UserError(f"{name}: no part of a detector has such a name")
+    return path
+
+
+def variables_by_name(arrays):
+    """Our variables from arrays by PaddleOCR's names, of whatever network they are.
+
+    Raises:
+        UserError: a name that no network of ours has.
+    """
+    flat = {}
+    for name, array in arrays.items():
+        path = our_path(name, array)
+        flat[path] = np.ascontiguousarray(_from_layout(path, array))
+    return flax.traverse_util.unflatten_dict(flat)
+
+
 def paddle_names(variables):
     """`{(kind, *path): name}` of every leaf of `{"params", "batch_stats"}`."""
     flat = flax.traverse_util.flatten_dict(variables)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import draw_data, load_config, run, write_config
 
-from ppocr_jax import evaluate, extract, sources
+from ppocr_jax import extract, networks, sources
 from ppocr_jax.errors import UserError
 from ppocr_jax.pdparams import read_pdparams
 from ppocr_jax.roles import differences, extract_role, graft_role
@@ -33,7 +33,7 @@ def extracted(trained):
 
 
 def variables_of(config, weights):
-    model, variables, report = evaluate.load_network(config, str(weights), "student")
+    model, variables, report = networks.load_network(config, str(weights), "student")
     assert report.initial == []
     return model, variables
 
@@ -67,9 +67,11 @@ def test_extracted_folder_says_what_it_is(trained, extracted):
 
 def test_list(trained, extracted):
     folder = trained[0]
-    (line,) = extract.describe(str(folder / "run"))
+    line, *tensors = extract.describe(str(folder / "run"))
     assert line.startswith("student: ") and "hmean 0." in line
-    (line,) = extract.describe(str(folder / "student.pdparams"))
+    assert "  head.binarize.conv3.weight [4, 1, 2, 2]" in tensors
+    line, *same = extract.describe(str(folder / "student.pdparams"))
+    assert same == tensors
     assert line.startswith("network: ")
     count = sum(v.size for v in read_pdparams(str(folder / "student.pdparams")).values())
     assert f"{count} numbers, {4 * count} bytes" in line
@@ -108,11 +110,16 @@ def test_wrong_outputs_and_roles_are_refused(trained, extracted):
         extract.extract(str(folder / "run"), None, str(folder / "data"))
     with pytest.raises(UserError, match="holds student, not teacher"):
         extract.extract(str(folder / "run"), "teacher", str(folder / "x"))
-    with pytest.raises(UserError, match="goes to a .pdparams file"):
-        extract.extract(str(folder / "student.pdparams"), None, str(folder / "x"))
     extract.extract(str(folder / "run"), None, str(folder / "student_dir"))  # over its own kind
     with pytest.raises(UserError, match="--output is missing"):
         extract.main(["--weights", str(folder / "run")])
+
+
+def test_a_file_becomes_a_folder(trained, extracted, tmp_path):
+    _, _, state = trained
+    extract.extract(str(extracted / "student.pdparams"), None, str(tmp_path / "again"))
+    variables = sources.read_variables(sources.open_source(str(tmp_path / "again")), "student")
+    jax.tree.map(np.testing.assert_array_equal, variables, extract_role(state, "student"))
 
 
 def test_an_empty_workdir_has_no_weights(tmp_path):
@@ -127,7 +134,7 @@ def test_roles_of_a_distillation_file(trained, extracted, tmp_path):
     arrays = read_pdparams(str(extracted / "student.pdparams"))
     tree = {f"{p}.{n}": v for p in ("Student", "Teacher") for n, v in arrays.items()}
     write_pdparams(tmp_path / "both.pdparams", tree)
-    lines = extract.describe(str(tmp_path / "both.pdparams"))
+    lines = [line for line in extract.describe(str(tmp_path / "both.pdparams")) if line[0] != " "]
     assert [line.split(":")[0] for line in lines] == ["student", "teacher"]
     extract.extract(str(tmp_path / "both.pdparams"), "teacher", str(tmp_path / "t.pdparams"))
     assert list(read_pdparams(str(tmp_path / "t.pdparams"))) == list(arrays)

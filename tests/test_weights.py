@@ -9,6 +9,7 @@ from ppocr_jax import weights
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.pdparams import read_pdparams, write_pdparams
+from ppocr_jax.roles import differences
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +172,26 @@ def test_paddle_reads_what_is_written(tmp_path, arrays):
     assert set(read) == set(arrays)
     for name, value in arrays.items():
         assert np.asarray(read[name]).tobytes() == value.tobytes()
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        parts.small(),
+        parts.large(),
+        {**parts.large(), "neck": dict(name="LKPAN", channels=64, mode="lite")},
+        {**parts.small(), "neck": dict(name="DBFPN", channels=64)},
+    ],
+    ids=["student", "teacher", "lite", "dbfpn"],
+)
+def test_names_lead_back_to_the_paths(network):
+    model = build_detector(network)
+    shapes = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+    again = weights.variables_by_name(weights.to_paddle(zeros))
+    assert differences(shapes, again) == []
+
+
+def test_a_name_of_no_network_is_refused():
+    with pytest.raises(UserError, match="backbone.fc.gamma"):
+        weights.variables_by_name({"backbone.fc.gamma": np.zeros(3, np.float32)})
