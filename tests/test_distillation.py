@@ -89,7 +89,9 @@ class Trajectory:
 
     def run(self, cases, steps, frozen_norm="batch", check_state=True):
         """Makes all updates and compares losses, and at the end parameters and statistics."""
-        step_fn = make_train_step(self.models, self.loss_fn(), self.tx, self.trainable, frozen_norm)
+        step_fn = make_train_step(
+            self.models, self.loss_fn(), self.tx, self.trainable, frozen_norm=frozen_norm
+        )
         state = make_state(self.variables, self.tx, self.trainable)
         state = jax.tree.map(jnp.array, state)  # the step donates what it is given
         for index, step in enumerate(cases(steps)):
@@ -108,21 +110,27 @@ class Trajectory:
         return state
 
     def check_state(self, state):
+        off = {}  # tensors whose movement is further off than two percent and five floors
+        compared = 0
         for role in self.trainable:
             arrays = to_paddle(extract_role(state, role), paddle_prefix(role))
             for name, value in arrays.items():
-                expected, floor = self.after.get(f"after/{name}"), None
+                expected = self.after.get(f"after/{name}")
                 floor = self.floors["parameters"].get(name)
                 if expected is None or floor is None:
                     continue
                 if name.endswith(("._mean", "._variance")):
                     assert relative_l2(value, expected) < max(1e-3, 5 * floor["rel_l2"]), name
-                else:
-                    # In float64 every tensor is exactly its own floor away. In float32 a single
-                    # ReLU that flips moves one of 64 elements of a head's batch norm by a fifth.
-                    before = self.arrays[name]
-                    moved = relative_l2(value - before, expected - before)
-                    assert moved < max(0.03, 5 * floor["rel_l2_of_movement"]), name
+                    continue
+                before = self.arrays[name]
+                moved = relative_l2(value - before, expected - before)
+                compared += 1
+                if moved >= max(0.02, 5 * floor["rel_l2_of_movement"]):
+                    off[name] = moved
+        # In float64 every tensor is exactly its own floor away. In float32 a ReLU that flips moves
+        # an element of a small tensor, one of 64 of a head's batch norm by a fifth: Adam's first
+        # steps have the size of the rate whatever the gradient.
+        assert len(off) <= 0.01 * compared and max(off.values(), default=0) < 0.1, off
 
 
 CML = {"student": parts.small(), "student2": parts.small(), "teacher": parts.large()}
@@ -201,7 +209,7 @@ def test_three_students_and_a_teacher(four_networks):
 
 def test_every_role_is_listed_extracted_and_scored(four_networks, capsys):
     folder, _, state, metrics, teacher = four_networks
-    lines = extract.describe(str(folder / "run"))
+    lines = [line for line in extract.describe(str(folder / "run")) if line[0] != " "]
     assert [line.split(":")[0] for line in lines] == [
         "student", "student2", "student3", "teacher",
     ]  # fmt: skip
@@ -226,6 +234,9 @@ def test_a_distillation_file_fills_all_roles(four_networks, tmp_path):
     write_pdparams(tmp_path / "tree.pdparams", arrays)
     read = read_pdparams(tmp_path / "tree.pdparams")
     assert all(read[name].tobytes() == value.tobytes() for name, value in arrays.items())
+    extract.extract(str(tmp_path / "tree.pdparams"), "teacher", str(tmp_path / "teacher"))
+    teacher = sources.read_variables(sources.open_source(str(tmp_path / "teacher")), "teacher")
+    jax.tree.map(np.testing.assert_array_equal, extract_role(state, "teacher"), teacher)
     config = load_config(path, f"init_from.all={tmp_path / 'tree.pdparams'}", "steps=1",
                          "learning_rate=0.0")  # fmt: skip
     again, _ = train(config, tmp_path / "run")

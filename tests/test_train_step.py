@@ -6,13 +6,14 @@ import ml_collections
 import numpy as np
 import pytest
 from rule_weights import make_arrays, needs_published, relative_l2
+from tiny import TEACHER, TINY
 
 from configs import parts
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer, warmup_cosine
 from ppocr_jax.roles import extract_role, make_state
-from ppocr_jax.train_step import all_finite, make_predict, make_train_step
+from ppocr_jax.train_step import make_predict, make_train_step
 from ppocr_jax.weights import from_paddle, to_paddle
 
 ROLE = "student"
@@ -166,13 +167,6 @@ def check_last_step(arrays, before, after, floors, state):
             assert relative_l2(ours[name], after[key]) < max(0.05, 10 * floor), key
 
 
-TINY = {
-    "backbone": {"name": "MobileNetV3", "scale": 0.35, "blocks": (1, 3, 6, 12)},
-    "neck": {"name": "RSEFPN", "channels": 16},
-    "head": {"name": "DBHead", "kernels": (3, 2, 2)},
-}
-
-
 def drawn_batch(size=4, side=64, seed=0):
     rng = np.random.default_rng(seed)
     batch = {"image": rng.integers(0, 256, (size, side, side, 3), np.uint8)}
@@ -182,8 +176,8 @@ def drawn_batch(size=4, side=64, seed=0):
     return batch
 
 
-def tiny_step(roles=(ROLE,), trainable=(ROLE,), frozen_norm="batch", rate=1e-3, **loss):
-    model = build_detector(TINY)
+def tiny_step(roles=(ROLE,), trainable=(ROLE,), rate=1e-3, remat=False, options=None, **loss):
+    model = build_detector(TINY, remat=remat)
     tx = make_optimizer(
         ml_collections.ConfigDict({"b1": 0.9, "b2": 0.999, "eps": 1e-8, "l2": 5e-5}),
         lambda step: rate,
@@ -191,7 +185,8 @@ def tiny_step(roles=(ROLE,), trainable=(ROLE,), frozen_norm="batch", rate=1e-3, 
     variables = {role: init_variables(model, jax.random.key(i)) for i, role in enumerate(roles)}
     loss = loss or {"labels": trainable}
     loss_fn = make_loss(ml_collections.ConfigDict(parts.losses(**loss)))
-    step_fn = make_train_step({r: model for r in roles}, loss_fn, tx, trainable, frozen_norm)
+    models = {role: model for role in roles}
+    step_fn = make_train_step(models, loss_fn, tx, trainable, **(options or {}))
     return model, step_fn, lambda: make_state(jax.tree.map(jnp.array, variables), tx, trainable)
 
 
@@ -204,7 +199,7 @@ def test_loss_falls_and_metrics_are_named():
         totals.append(float(metrics["total"]))
     assert totals[-1] < 0.9 * totals[0]
     assert set(metrics) == {*TERMS, "grad_norm"}
-    assert int(state.step) == 16 and bool(all_finite(metrics))
+    assert int(state.step) == 16 and all(np.isfinite(v) for v in metrics.values())
     parts_sum = sum(float(metrics[name]) for name in TERMS if name != "total")
     np.testing.assert_allclose(parts_sum, float(metrics["total"]), rtol=1e-6)
 
@@ -214,7 +209,7 @@ def test_frozen_role_stays_bit_identical(frozen_norm):
     model, step_fn, fresh = tiny_step(
         roles=("student", "teacher"),
         trainable=("student",),
-        frozen_norm=frozen_norm,
+        options=dict(frozen_norm=frozen_norm),
         labels=("student",),
         teacher=(("student", "teacher"),),
     )
@@ -237,7 +232,7 @@ def test_frozen_norm_chooses_the_teachers_statistics():
     losses = {}
     for frozen_norm in ("batch", "stored"):
         _, step_fn, fresh = tiny_step(
-            ("student", "teacher"), ("student",), frozen_norm,
+            ("student", "teacher"), ("student",), options=dict(frozen_norm=frozen_norm),
             labels=("student",), teacher=(("student", "teacher"),),
         )  # fmt: skip
         _, metrics = step_fn(fresh(), drawn_batch())
@@ -271,3 +266,83 @@ def test_images_in_a_larger_shape_get_the_maps_they_get_alone():
     assert predict._cache_size() == before + 1  # twelve sizes, one more program
     for (height, width), shrink, expected in zip(sizes, together, alone, strict=True):
         np.testing.assert_allclose(shrink[:height, :width], expected, atol=1e-5)
+
+
+def gradients_of(state):
+    """The gradients of a state's first update: Adam's first moments are a tenth of them."""
+    return jax.tree.map(lambda moment: 10 * np.asarray(moment), state.opt_state[1].mu)
+
+
+def part_of(batch, rows):
+    return {name: value[rows] for name, value in batch.items()}
+
+
+@pytest.mark.parametrize("total", ["mean", "sum"])
+def test_accumulated_gradient_is_the_mean_of_those_of_the_parts(total):
+    loss = dict(labels=("student", "student2"), mutual=(("student", "student2"),))
+    roles = dict(roles=("student", "student2"), trainable=("student", "student2"))
+    batch = drawn_batch(4)
+    tx = make_optimizer(
+        ml_collections.ConfigDict({"b1": 0.9, "b2": 0.999, "eps": 1e-8, "l2": 0.0}), lambda _: 0.0
+    )
+    model = build_detector(TINY)
+    config = ml_collections.ConfigDict({**parts.losses(**loss), "total": total})
+    variables = {r: init_variables(model, jax.random.key(i)) for i, r in enumerate(roles["roles"])}
+
+    def first_update(batch, batch_stats=None, **options):
+        models = dict.fromkeys(roles["roles"], model)
+        step_fn = make_train_step(models, make_loss(config), tx, roles["trainable"], **options)
+        state = make_state(jax.tree.map(jnp.array, variables), tx, roles["trainable"])
+        state = state.replace(batch_stats=batch_stats or state.batch_stats)
+        return step_fn(state, batch)
+
+    whole, metrics = first_update(batch, accumulate=2)
+    one, first = first_update(part_of(batch, slice(0, 2)))
+    stats = jax.tree.map(jnp.array, one.batch_stats)
+    two, second = first_update(part_of(batch, slice(2, 4)), batch_stats=stats)
+    larger = 2 if total == "sum" else 1  # of N: the whole accumulated batch
+    mean = jax.tree.map(lambda a, b: larger * (a + b) / 2, gradients_of(one), gradients_of(two))
+    largest = max(abs(leaf).max() for leaf in jax.tree.leaves(mean))
+    for ours, theirs in zip(
+        jax.tree.leaves(gradients_of(whole)), jax.tree.leaves(mean), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * largest)
+    for ours, theirs in zip(
+        jax.tree.leaves(whole.batch_stats), jax.tree.leaves(two.batch_stats), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    for name in set(metrics) - {"grad_norm"}:
+        mean_loss = (float(first[name]) + float(second[name])) / 2
+        np.testing.assert_allclose(float(metrics[name]), mean_loss, rtol=1e-5)
+    together, _ = first_update(batch)  # shares its statistics and ratios: another gradient
+    assert any(
+        not np.allclose(a, b, rtol=1e-2, atol=1e-3 * largest)
+        for a, b in zip(
+            jax.tree.leaves(gradients_of(whole)),
+            jax.tree.leaves(gradients_of(together)),
+            strict=True,
+        )
+    )
+
+
+@pytest.mark.parametrize("network", [TINY, TEACHER], ids=["student", "teacher"])
+def test_rematerialisation_keeps_less_and_changes_no_gradient(network):
+    image = jnp.asarray(np.random.default_rng(0).uniform(-1, 1, (2, 96, 96, 3)), jnp.float32)
+    found, kept = {}, {}
+    for remat in (False, True):
+        model = build_detector(network, remat=remat)
+        variables = init_variables(model, jax.random.key(0))
+
+        def objective(params, model=model, variables=variables):
+            maps, _ = model.apply(
+                {**variables, "params": params}, image, train=True, mutable=["batch_stats"]
+            )
+            return jnp.square(maps["shrink"] - 0.3).mean()
+
+        residuals = jax.eval_shape(lambda p, f=objective: jax.vjp(f, p)[1], variables["params"])
+        kept[remat] = sum(leaf.size for leaf in jax.tree.leaves(residuals))
+        found[remat] = jax.jit(jax.grad(objective))(variables["params"])
+    largest = max(float(abs(leaf).max()) for leaf in jax.tree.leaves(found[False]))
+    for a, b in zip(jax.tree.leaves(found[True]), jax.tree.leaves(found[False]), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6 * largest)
+    assert kept[True] < 0.9 * kept[False], kept  # between the forward and the backward pass

@@ -13,10 +13,11 @@ def make_loss(config):
             `teacher` tuples of pairs (the student first), each pair optionally with a weight.
 
     Returns:
-        `loss_fn(maps, batch) -> (objective, losses)`. `losses` maps `db/<role>/<map>`,
+        `loss_fn(maps, batch, size=None) -> (objective, losses)`. `losses` maps `db/<role>/<map>`,
         `mutual/<role>-<role>`, `teacher/<student>-<teacher>` and `total` to scalars; weights
         are included, and `total` is their sum. The objective is `total` or, with
-        `config.total == "sum"`, the batch size times that.
+        `config.total == "sum"`, `size` times that: the images of one update, by default those of
+        the batch.
     """
     if config.total not in ("sum", "mean"):
         raise UserError(f"config.loss.total={config.total}: choose sum or mean")
@@ -27,7 +28,7 @@ def make_loss(config):
         negative_ratio=config.negative_ratio,
     )
 
-    def loss_fn(maps, batch):
+    def loss_fn(maps, batch, size=None):
         losses = {}
         for student, teacher, weight in weighted_pairs(config.teacher):
             losses[f"teacher/{student}-{teacher}"] = weight * teacher_loss(
@@ -44,8 +45,8 @@ def make_loss(config):
             for name, value in db_loss(maps[role], batch, beta=config.beta, **shared).items():
                 losses[f"db/{role}/{name}"] = value
         total = sum(losses.values())
-        size = batch["shrink_map"].shape[0] if config.total == "sum" else 1
-        return size * total, {"total": total, **losses}
+        size = size or batch["shrink_map"].shape[0]
+        return (size if config.total == "sum" else 1) * total, {"total": total, **losses}
 
     return loss_fn
 

@@ -5,7 +5,14 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ppocr_jax.models.layers import ConvBN, SqueezeExcite, blank_outside, hard_swish, identity
+from ppocr_jax.models.layers import (
+    ConvBN,
+    SqueezeExcite,
+    blank_outside,
+    hard_swish,
+    identity,
+    rematerialised,
+)
 
 # MobileNetV3-large at scale 1: kernel, expanded, output, squeeze-excite, activation, stride.
 # Unlike the paper, squeeze-excite and activations follow PaddleOCR's detection variant.
@@ -76,24 +83,27 @@ class MobileNetV3(nn.Module):
         scale: width factor; channels are rounded to multiples of 8.
         squeeze_excite: keep the gates of the paper. The published detector drops them.
         blocks: which rows of the table are built; all of them but in experiments and tests.
+        remat: keep only the blocks' inputs for the backward pass, see `layers.rematerialised`.
     """
 
     scale: float = 0.5
     squeeze_excite: bool = False
     blocks: tuple[int, ...] = tuple(range(len(MOBILENET_V3_LARGE)))
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, x, train=False, area=None):
         stem = round_channels(STEM * self.scale)
         x = ConvBN(stem, 3, 2, act=hard_swish, dtype=self.dtype, name="conv")(x, train, area)
+        block = rematerialised(InvertedResidual, self.remat)
         taps, stage, index = [], 0, 0
         for number in self.blocks:
             size, expanded, features, gate, act, stride = MOBILENET_V3_LARGE[number]
             if stride == 2 and number > 2:
                 taps.append(x)
                 stage, index = stage + 1, 0
-            x = InvertedResidual(
+            x = block(
                 size,
                 round_channels(expanded * self.scale),
                 round_channels(features * self.scale),
@@ -144,10 +154,12 @@ class ResNetVD(nn.Module):
     Attributes:
         depths: blocks of each stage.
         width: channels inside the first stage's blocks; 64 is the published one.
+        remat: keep only the blocks' inputs for the backward pass, see `layers.rematerialised`.
     """
 
     depths: tuple[int, ...] = (3, 4, 6, 3)
     width: int = 64
+    remat: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
@@ -162,10 +174,11 @@ class ResNetVD(nn.Module):
                 name=f"conv1_{index}",
             )(x, train, area)
         x = nn.max_pool(blank_outside(x, area), (3, 3), (2, 2), ((1, 1), (1, 1)))
+        block = rematerialised(Bottleneck, self.remat)
         taps = []
         for stage, depth in enumerate(self.depths):
             for index in range(depth):
-                x = Bottleneck(
+                x = block(
                     self.width * 2**stage,
                     2 if index == 0 and stage > 0 else 1,
                     project=index == 0,

@@ -79,12 +79,13 @@ class Detector(nn.Module):
         return None if sizes is None else Area(sizes, image.shape[1])
 
 
-def build_detector(network, dtype="float32"):
+def build_detector(network, dtype="float32", remat=False):
     """Detector from a mapping `{"backbone": {"name", ...}, "neck": ..., "head": ...}`.
 
     Args:
         network: one entry of `config.roles`; what stands beside `name` are the arguments.
         dtype: of the activations: "float32" or "bfloat16" ("float64" needs `jax_enable_x64`).
+        remat: whether the backward pass makes the backbone's inner maps anew, to save memory.
 
     Raises:
         UserError: an unknown name, argument or dtype.
@@ -94,8 +95,8 @@ def build_detector(network, dtype="float32"):
         raise UserError(f"dtype={dtype}: choose float32 or bfloat16{reason}")
     dtype = DTYPES[dtype]
 
-    def part(kind, known):
-        arguments = dict(network[kind])
+    def part(kind, known, **more):
+        arguments = {**network[kind], **more}
         name = arguments.pop("name")
         if name not in known:
             raise UserError(f"{kind}.name={name}: known are {', '.join(known)}")
@@ -104,7 +105,8 @@ def build_detector(network, dtype="float32"):
         except TypeError as error:
             raise UserError(f"{kind} {name}: {error}") from None
 
-    return Detector(part("backbone", BACKBONES), part("neck", NECKS), part("head", HEADS), dtype)
+    backbone = part("backbone", BACKBONES, remat=remat)
+    return Detector(backbone, part("neck", NECKS), part("head", HEADS), dtype)
 
 
 def init_variables(detector, key):
