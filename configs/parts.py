@@ -27,6 +27,15 @@ def large():
     )
 
 
+def narrow():
+    """A teacher for a first try: ResNet_vd of one block a stage, LK-PAN lite."""
+    return dict(
+        backbone=dict(name="ResNetVD", depths=(1, 1, 1, 1), width=32),
+        neck=dict(name="LKPAN", channels=64, mode="lite"),
+        head=dict(name="DBHead", kernels=(7, 2, 2), k=50.0),
+    )
+
+
 def all_pairs(roles):
     """Every role with every later one: ("a", "b"), ("a", "c"), ("b", "c")."""
     return tuple(itertools.combinations(roles, 2))
@@ -117,6 +126,9 @@ def base(epochs):
     config.save = dict(every_steps=400)
     config.log = dict(every_steps=10)
     config.mesh = dict(devices=0)  # 0: all that are visible
-    config.frozen_norm = "batch"
+    config.frozen_norm = "batch"  # of a frozen network: batch statistics (published) or stored
+    config.norm_scope = "global"  # batch norm and loss ratios over the whole batch, or per device
+    config.accumulate = 1  # micro-batches of an update, each with its own statistics and ratios
+    config.remat = False  # less memory for about a third more arithmetic in the backbones
     config.best = dict(role="student")
     return config

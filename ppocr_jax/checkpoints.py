@@ -16,6 +16,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
+from ppocr_jax import devices
 from ppocr_jax.errors import UserError
 
 FOLDER = "checkpoints"
@@ -51,6 +52,7 @@ class Checkpoints:
                 read_hmean(self.folder / str(step))
             except ValueError:
                 self._move_aside(step, "its metrics are damaged")
+        devices.wait_for_all("checkpoints")
         self._manager = ocp.CheckpointManager(self.folder, options=self._options)
         return self
 
@@ -157,7 +159,9 @@ class Checkpoints:
         return template.replace(**tree), meta
 
     def _move_aside(self, step, reason):
-        (self.folder / str(step)).rename(self.folder / f"{step}.unreadable")
+        if jax.process_index() == 0:
+            (self.folder / str(step)).rename(self.folder / f"{step}.unreadable")
+        devices.wait_for_all(f"unreadable {step}")
         self._lost.append(step)
         self._warn(
             f"checkpoint {step} cannot be read ({reason}): moved to {step}.unreadable, falling "

@@ -13,7 +13,7 @@ PUBLISHED_BATCH = 64  # 8 devices x 8 samples: what the published rates are mean
 # Keys that change nothing of what is learned: a resumed run may set them anew.
 FREE_ON_RESUME = (
     "data.root", "data.workers", "data.prefetch_mb", "data.max_bad_share", "eval.", "save.",
-    "log.", "mesh.", "postprocess.", "best.role", "init_from.",
+    "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat",
 )  # fmt: skip
 
 
@@ -63,6 +63,8 @@ def check(config):
     need("loss.total", config.loss.total in ("sum", "mean"), "sum or mean")
     acts = ("none", "softmax", "sigmoid")
     need("loss.mutual_act", config.loss.mutual_act in acts, ", ".join(acts))
+    need("norm_scope", config.norm_scope in ("global", "device"), "global or device")
+    need("accumulate", config.accumulate >= 1, "at least 1")
     need("frozen_norm", config.frozen_norm in ("batch", "stored"), "batch or stored")
     for key in ("eval.every_steps", "eval.every_epochs", "save.every_steps"):
         section, name = key.split(".")

@@ -1,33 +1,99 @@
-"""Devices of a run: a one-axis mesh, what is replicated over it and what is split."""
+"""Processes and devices of a run: a one-axis mesh, what is replicated over it, what is split."""
+
+import importlib.util
+import os
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ppocr_jax.errors import UserError
 
+COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # what launchers call the number of processes
 
-def make_mesh(config):
-    """A mesh with the axis "data" over all visible devices, or the first `mesh.devices`.
+
+def join_processes(address=None, count=None, index=None):
+    """Makes this process one of several. To be called before anything else asks for devices.
+
+    Slurm, Open MPI and TPU pods are recognised; elsewhere all three arguments are needed.
+
+    Args:
+        address: `host:port` of the first process.
+        count: number of processes.
+        index: of this one, from 0.
 
     Raises:
-        UserError: fewer devices than asked for.
+        UserError: some of the three but not all, or the others do not answer.
+    """
+    given = [value is not None for value in (address, count, index)]
+    if any(given) and not all(given):
+        raise UserError("--coordinator_address, --num_processes and --process_id belong together")
+    launched = any(int(os.environ.get(name) or 1) > 1 for name in COUNTS)
+    try:
+        if all(given):
+            jax.distributed.initialize(address, count, index)
+        elif launched:
+            jax.distributed.initialize()
+        elif importlib.util.find_spec("libtpu"):
+            _join_pod()
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(f"cannot join the other processes of this run: {reason}") from None
+
+
+def _join_pod():
+    """Joins the hosts of a TPU pod; a machine that is none stays alone."""
+    try:
+        jax.distributed.initialize()
+    except ValueError as error:
+        if "coordinator_address" not in str(error):
+            raise
+
+
+def wait_for_all(name):
+    """Returns when every process has come to the place of this name."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def gather(rows):
+    """Rows of all processes, `[P, ...]` in their order, from this one's; float32 or int32."""
+    if jax.process_count() == 1:
+        return np.asarray(rows)[None]
+    return multihost_utils.process_allgather(np.asarray(rows))
+
+
+def make_mesh(config):
+    """A mesh with the axis "data" over all visible devices, or `mesh.devices` of them.
+
+    With several processes these are the first ones of each, equally many.
+
+    Raises:
+        UserError: fewer devices than asked for, or a number that the processes cannot share.
     """
     devices = jax.devices()
-    count = config.mesh.devices or len(devices)
+    count, processes = config.mesh.devices or len(devices), jax.process_count()
     if count > len(devices):
         raise UserError(f"config.mesh.devices={count}: only {len(devices)} are visible")
+    if count % processes:
+        raise UserError(f"config.mesh.devices={count}: {processes} processes cannot share them")
+    if count < len(devices):
+        own = [[d for d in devices if d.process_index == p] for p in range(processes)]
+        devices = [device for part in own for device in part[: count // processes]]
     # Auto, since sorting and slicing a batch-sharded map is refused on explicit axes.
-    return jax.make_mesh((count,), ("data",), (AxisType.Auto,), devices=devices[:count])
+    return jax.make_mesh((count,), ("data",), (AxisType.Auto,), devices=devices)
 
 
 def require_even_shares(config, mesh):
-    """Refuses a batch that the devices cannot share evenly."""
-    if config.batch_size % mesh.size:
-        fits = max(mesh.size, config.batch_size // mesh.size * mesh.size)
+    """Refuses a batch that the devices, or its micro-batches, cannot share evenly."""
+    shares = mesh.size * config.accumulate
+    if config.batch_size % shares:
+        fits = max(shares, config.batch_size // shares * shares)
+        parts = f" and {config.accumulate} micro-batches" if config.accumulate > 1 else ""
         raise UserError(
-            f"config.batch_size={config.batch_size} does not divide over {mesh.size} devices: "
-            f"take {fits}, or set config.mesh.devices"
+            f"config.batch_size={config.batch_size} does not divide over {mesh.size} devices"
+            f"{parts}: take {fits}, or set config.mesh.devices or config.accumulate"
         )
 
 
@@ -44,6 +110,18 @@ def replicate(tree, mesh):
     """A tree of host or device arrays, whole on every device of the mesh."""
     # From NumPy: putting one process's device array on a mesh of several processes is not whole.
     return jax.device_put(jax.tree.map(np.asarray, tree), replicated(mesh))
+
+
+def own_part(tree, mesh):
+    """A replicated tree on this process's devices alone, and a sharding of batches over them.
+
+    What is computed with it needs no other process.
+    """
+    local = mesh.local_mesh
+    if jax.process_count() > 1:
+        tree = jax.tree.map(lambda leaf: np.asarray(leaf.addressable_data(0)), tree)
+        tree = jax.device_put(tree, replicated(local))
+    return tree, split(local)
 
 
 def put_batch(batch, mesh):

@@ -24,10 +24,9 @@ from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.errors import UserError
 from ppocr_jax.inference import predict_files
-from ppocr_jax.metrics import match_image, summarise
-from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.metrics import Counts, match_image, summarise
+from ppocr_jax.networks import open_network
 from ppocr_jax.postprocess import find_polygons
-from ppocr_jax.train_step import make_predict
 
 THREADS = max(2, os.cpu_count() or 2)
 
@@ -43,27 +42,35 @@ class Outcome:
         reason: why the image could not be read; "" when it could.
     """
 
+    COLUMNS = (*Counts._fields, "map_max", "map_mean", "read")
+
     def __init__(self, sample, polygons, counts, map_max=0.0, map_mean=0.0, reason=""):
         self.sample, self.polygons, self.counts = sample, polygons, counts
         self.map_max, self.map_mean, self.reason = map_max, map_mean, reason
 
+    def row(self):
+        """Its numbers, as `COLUMNS` names them."""
+        return [*self.counts, self.map_max, self.map_mean, not self.reason]
+
 
 def evaluate(predict, variables, samples, config, sharding=None, progress=False):
-    """Runs a network over labelled images.
+    """Runs a network over labelled images; each process takes its share of them.
 
     Args:
         predict: see `train_step.make_predict`.
-        variables: `{"params", "batch_stats"}`.
-        samples: list of `data.labels.Sample`.
+        variables: `{"params", "batch_stats"}`, on this process's devices.
+        samples: list of `data.labels.Sample`, the same in every process.
         config: a whole config; `eval` and `postprocess` are read.
-        sharding: of a batch of images over devices.
+        sharding: of a batch of images over this process's devices.
         progress: show a bar.
 
     Returns:
-        `(metrics, outcomes)`: see `summary`; one Outcome per sample, in order. An image that
-        cannot be read counts with all its words missed.
+        `(metrics, outcomes)`: see `summary`, over all processes; one Outcome per sample of this
+        process, in order. An image that cannot be read counts with all its words missed.
     """
     started = time.perf_counter()
+    total, processes = len(samples), jax.process_count()
+    samples = samples[jax.process_index() :: processes]
     outcomes = [None] * len(samples)
     files = ((index, sample.image_path) for index, sample in enumerate(samples))
     post = config.postprocess.to_dict()
@@ -80,7 +87,11 @@ def evaluate(predict, variables, samples, config, sharding=None, progress=False)
         for index, future in pending:
             outcomes[index] = future.result()
             bar.update()
-    return summary(outcomes, time.perf_counter() - started), outcomes
+    rows = np.zeros((-(-total // processes), len(Outcome.COLUMNS)), np.float32)
+    for row, outcome in zip(rows, outcomes, strict=False):
+        row[:] = outcome.row()
+    rows = devices.gather(rows).swapaxes(0, 1).reshape(-1, rows.shape[1])[:total]
+    return summary(rows, time.perf_counter() - started), outcomes
 
 
 def _judge(sample, item, post):
@@ -93,17 +104,22 @@ def _judge(sample, item, post):
     return Outcome(sample, polygons, counts, peak, mean)
 
 
-def summary(outcomes, seconds):
-    """The metrics of a split, with what explains them; builtin numbers, ready for JSON."""
-    metrics = dict(summarise([outcome.counts for outcome in outcomes]))
-    read = [outcome for outcome in outcomes if not outcome.reason]
+def summary(rows, seconds):
+    """The metrics of a split, with what explains them; builtin numbers, ready for JSON.
+
+    Args:
+        rows: `[images, len(Outcome.COLUMNS)]`.
+        seconds: that it took.
+    """
+    counts = [Counts(*map(int, row[: len(Counts._fields)])) for row in rows]
+    peaks, means, read = rows[:, -3], rows[:, -2], rows[:, -1] > 0
     return {
-        **metrics,
-        "map_max": max((outcome.map_max for outcome in read), default=0.0),
-        "map_mean": float(np.mean([outcome.map_mean for outcome in read])) if read else 0.0,
-        "images": len(outcomes),
-        "unreadable": len(outcomes) - len(read),
-        "images_per_s": round(len(outcomes) / max(seconds, 1e-9), 3),
+        **summarise(counts),
+        "map_max": float(peaks[read].max()) if read.any() else 0.0,
+        "map_mean": float(means[read].mean(dtype=np.float64)) if read.any() else 0.0,
+        "images": len(rows),
+        "unreadable": int((~read).sum()),
+        "images_per_s": round(len(rows) / max(seconds, 1e-9), 3),
     }
 
 
@@ -116,26 +132,6 @@ def explain(metrics):
         f"{metrics['boxes_matched']}; map max {metrics['map_max']:.3f} mean "
         f"{metrics['map_mean']:.4f}; {metrics['images']} images, "
         f"{metrics['images_per_s']:.1f} images/s"
-    )
-
-
-def load_network(config, weights, role):
-    """The detector of a role and its variables from `weights`, with the report of the load."""
-    model = build_detector(config.roles[role], config.dtype)
-    template = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
-    variables, report = sources.load_role(weights, role, template, trainable=False)
-    fresh = init_variables(model, jax.random.key(config.seed)) if report.initial else None
-    return model, fill_initial(variables, fresh), report
-
-
-def fill_initial(variables, fresh):
-    """`variables` with every leaf that is only a shape taken from `fresh`."""
-    if fresh is None:
-        return variables
-    return jax.tree.map(
-        lambda given, new: new if isinstance(given, jax.ShapeDtypeStruct) else given,
-        variables,
-        fresh,
     )
 
 
@@ -164,15 +160,14 @@ def main(argv):
 
 def score(config, weights, role, samples):
     """Metrics of one role of `weights`, said on stderr as well."""
-    mesh = devices.make_mesh(config)
-    model, variables, report = load_network(config, weights, role)
-    print(f"{role} from {weights}: {report}", file=sys.stderr)
+    network = open_network(config, weights, role)
+    print(f"{role} from {weights}: {network.report}", file=sys.stderr)
     metrics, outcomes = evaluate(
-        make_predict(model),
-        devices.replicate(variables, mesh),
+        network.predict,
+        network.variables,
         samples,
         config,
-        devices.split(mesh),
+        network.sharding,
         progress=sys.stderr.isatty(),
     )
     for outcome in outcomes:

@@ -4,6 +4,9 @@
     python -m ppocr_jax.train --config configs/ppocrv3_det_mobile.py --workdir runs/mobile \\
         --config.data.root=icdar2015 --config.init_from.student=student.pdparams
 
+Slurm, Open MPI and TPU pods start one process per host or card; elsewhere start each with
+`--coordinator_address=HOST:PORT --num_processes=N --process_id=I` and the same other arguments.
+
 The workdir gets `checkpoints/` (best and latest), `config.json`, `metrics.jsonl`, TensorBoard
 `events/` and, at the end, `predictions.png`.
 """
@@ -22,10 +25,11 @@ from ppocr_jax import config as configs
 from ppocr_jax.checkpoints import Checkpoints, list_steps
 from ppocr_jax.data.splits import Training, prepare_root, read_validation
 from ppocr_jax.errors import UserError
-from ppocr_jax.evaluate import evaluate, explain, fill_initial
+from ppocr_jax.evaluate import evaluate, explain
 from ppocr_jax.logs import RunLog, format_duration, format_losses
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.networks import fill_initial
 from ppocr_jax.optim import make_optimizer, make_schedule
 from ppocr_jax.pictures import save_predictions
 from ppocr_jax.roles import extract_role, init_roles, make_state
@@ -48,10 +52,14 @@ def train(config, workdir):
         Stopped: SIGTERM or SIGINT came; the state is saved.
     """
     configs.check(config)
+    if jax.process_index() == 0:
+        prepare_root(config)  # where processes share it, the others find it done
+    devices.wait_for_all("root")
     prepare_root(config)
     training, validation = Training(config), read_validation(config)
     workdir = epath.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
+    devices.wait_for_all("workdir")
     old = workdir / "config.json"
     changes = []
     if old.exists() and list_steps(workdir):
@@ -72,7 +80,8 @@ class Run:
         self.mesh = devices.make_mesh(config)
         devices.require_even_shares(config, self.mesh)
         self.models = {
-            role: build_detector(network, config.dtype) for role, network in config.roles.items()
+            role: build_detector(network, config.dtype, config.remat)
+            for role, network in config.roles.items()
         }
         self.predicts = self._share_predicts()
         self.schedule = make_schedule(config, training.total_steps, training.epoch_steps)
@@ -92,7 +101,9 @@ class Run:
         """One compiled function per network, however many roles have it."""
         by_network = {}
         return {
-            role: by_network.setdefault(str(network), make_predict(self.models[role]))
+            role: by_network.setdefault(
+                str(network), make_predict(build_detector(network, self.config.dtype))
+            )
             for role, network in self.config.roles.items()
         }
 
@@ -117,7 +128,8 @@ class Run:
         else:
             self._continue(*restored)
             self.notes += [f"changed since the run began: {line}" for line in changes]
-        configs.save(config, self.workdir / "config.json")
+        if jax.process_index() == 0:
+            configs.save(config, self.workdir / "config.json")
 
     def _start_fresh(self):
         config = self.config
@@ -160,11 +172,13 @@ class Run:
         evaluations = sum(map(self.evaluation_due, steps)) + self.baseline_due()
         count = self.mesh.size
         device = jax.devices()[0]
+        optimizer = sum(leaf.nbytes for leaf in jax.tree.leaves(self.state.opt_state))
         lines = [
             f"ppocr_jax {__version__}: {', '.join(config.trainable)} on {count} x "
             f"{device.device_kind}, {len(training.samples)} training and {len(self.validation)} "
             "validation images",
             configs.describe_rate(config),
+            f"optimizer state {optimizer / 2**20:.1f} MiB, of {', '.join(config.trainable)} alone",
             f"{training.total_steps} steps, {training.epoch_steps} per epoch; {evaluations} "
             f"evaluations to come{', one of them now' if self.baseline_due() else ''}",
             *self.notes,
@@ -175,6 +189,8 @@ class Run:
             "version": __version__,
             "jax": jax.__version__,
             "devices": f"{count} x {device.device_kind}",
+            "processes": jax.process_count(),
+            "optimizer_bytes": optimizer,
             "weights": {role: str(report) for role, report in self.reports.items()},
             "initial": self.initial,
             "notes": self.notes,
@@ -239,10 +255,11 @@ class Run:
         """Records, evaluation and saving that are due after an update."""
         step, config = self.step, self.config
         last = step == self.training.total_steps
-        evaluation = self.evaluation_due(step) and not stop.number
-        saving = last or evaluation or stop.number
-        saving = saving or (config.save.every_steps and step % config.save.every_steps == 0)
         recording = step % config.log.every_steps == 0 or last
+        stopped = self._agree_to_stop(stop, recording)
+        evaluation = self.evaluation_due(step) and not stopped
+        saving = last or evaluation or stopped
+        saving = saving or (config.save.every_steps and step % config.save.every_steps == 0)
         if recording or saving:
             while inflight:
                 self._look_at(inflight.popleft())
@@ -256,10 +273,16 @@ class Run:
             self._draw()
         if evaluation or saving:
             self._mark_time(keep=not recording)
-        if stop.number and not last:
+        if stopped and not last:
             self.checkpoints.wait()
             self.log.say(f"stopped at step {step}; the same command continues from there")
-            raise Stopped(stop.number)
+            raise Stopped(stopped)
+
+    def _agree_to_stop(self, stop, recording):
+        """The signal to stop for, or 0. Several processes ask each other when they record."""
+        if jax.process_count() == 1:
+            return stop.number
+        return int(devices.gather([stop.number]).max()) if recording else 0
 
     def _compile(self, arrays):
         started = time.perf_counter()
@@ -268,7 +291,10 @@ class Run:
             make_loss(self.config.loss),
             self.tx,
             tuple(self.config.trainable),
-            self.config.frozen_norm,
+            frozen_norm=self.config.frozen_norm,
+            norm_scope=self.config.norm_scope,
+            accumulate=self.config.accumulate,
+            mesh=self.mesh,
         )
         compiled = step_fn.lower(self.state, arrays).compile()
         memory = compiled.memory_analysis()
@@ -361,14 +387,10 @@ class Run:
 
     def evaluate(self):
         """Scores every trainable role and moves `best`."""
-        sharding = devices.split(self.mesh)
         for role in self.config.trainable:
+            variables, sharding = devices.own_part(extract_role(self.state, role), self.mesh)
             metrics, outcomes = evaluate(
-                self.predicts[role],
-                extract_role(self.state, role),
-                self.validation,
-                self.config,
-                sharding,
+                self.predicts[role], variables, self.validation, self.config, sharding
             )
             self.evaluated[role] = metrics
             if role == self.config.best.role:
@@ -410,8 +432,12 @@ class Run:
 def main(argv):
     arguments = cli.parser(__doc__)
     arguments.add_argument("--workdir", required=True, help="folder of the run")
+    arguments.add_argument("--coordinator_address", help="host:port of the first process")
+    arguments.add_argument("--num_processes", type=int, help="how many processes there are")
+    arguments.add_argument("--process_id", type=int, help="which one this is, from 0")
     args, config = cli.parse(arguments, argv)
     cli.settle_platform()
+    devices.join_processes(args.coordinator_address, args.num_processes, args.process_id)
     try:
         train(config, args.workdir)
     except Stopped as stopped:

@@ -1,0 +1,17 @@
+"""The teacher of the small recipe: two narrow teacher networks learn from each other, by DML.
+
+python -m experiments.recipe --config configs/quickstart_cml.py --workdir runs/recipe --alone
+"""
+
+from configs import parts, quickstart
+
+
+def get_config():
+    config = quickstart.get_config()
+    config.roles = dict(student=parts.narrow(), student2=parts.narrow())
+    config.trainable = ("student", "student2")
+    config.init_from = parts.init_from(config.roles)
+    config.loss = parts.losses(labels=config.trainable, mutual=parts.all_pairs(config.trainable))
+    config.optimizer.l2 = 0.0
+    quickstart.shorten(config)
+    return config

@@ -1,0 +1,63 @@
+"""Weights at a path -> a network that draws maps: what evaluation and prediction run."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from ppocr_jax import devices, sources
+from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.train_step import make_predict
+
+
+class Network(NamedTuple):
+    """One inference function with what it needs.
+
+    Attributes:
+        predict: `(variables, image, area=None) -> maps`, see `train_step.make_predict`.
+        variables: on the devices of the mesh.
+        sharding: of a batch of images over them.
+        report: one line on what was loaded.
+    """
+
+    predict: Callable[..., Any]
+    variables: Any
+    sharding: Any
+    report: str
+
+
+def open_network(config, weights, role):
+    """The network of a role with its weights.
+
+    Args:
+        config: a whole config; `roles`, `dtype`, `seed` and `mesh` are read.
+        weights: see `sources`.
+        role: name, one of `config.roles`.
+
+    Raises:
+        UserError: weights that are not there, or belong to another network.
+    """
+    mesh = devices.make_mesh(config)
+    model, variables, report = load_network(config, weights, role)
+    variables = devices.replicate(variables, mesh)
+    return Network(make_predict(model), variables, devices.split(mesh), str(report))
+
+
+def load_network(config, weights, role):
+    """The detector of a role and its variables from `weights`, with the report of the load."""
+    model = build_detector(config.roles[role], config.dtype)
+    template = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+    variables, report = sources.load_role(weights, role, template, trainable=False)
+    fresh = init_variables(model, jax.random.key(config.seed)) if report.initial else None
+    return model, fill_initial(variables, fresh), report
+
+
+def fill_initial(variables, fresh):
+    """`variables` with every leaf that is only a shape taken from `fresh`."""
+    if fresh is None:
+        return variables
+    return jax.tree.map(
+        lambda given, new: new if isinstance(given, jax.ShapeDtypeStruct) else given,
+        variables,
+        fresh,
+    )
