@@ -88,7 +88,7 @@ def base(epochs):
         root="",  # folder of the images
         train="train_icdar2015_label.txt",  # label files or folders of gt_*.txt, comma-separated
         val="test_icdar2015_label.txt",
-        draw=dict(train=0, val=0, side=448),  # scenes drawn into root, if any
+        draw=dict(train=0, val=0, side=448, seed=1024),  # scenes drawn into root, if any
         ratios=(1.0,),  # share of each training source drawn per epoch
         workers=0,  # processes that prepare samples; 0: threads of this one
         last_batch="fill",  # fill: completed from the next epoch's order; drop: left out

@@ -15,7 +15,7 @@ def get_config():
     config.init_from = parts.init_from(config.roles)
     config.loss = parts.losses(labels=("student",))
     config.data.root = "runs/scenes"
-    config.data.draw = dict(train=600, val=100, side=448)
+    config.data.draw.update(train=600, val=100)
     config.data.augment.scale = (0.7, 1.3)  # words are drawn at the sizes they are looked for
     config.data.augment.min_crop_side = 0.5
     config.crop = 320

@@ -40,6 +40,9 @@ def join_processes(address=None, count=None, index=None):
     except (RuntimeError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(f"cannot join the other processes of this run: {reason}") from None
+    if jax.process_count() > 1 and jax.default_backend() == "cpu":
+        # Programs that come out of the cache do not keep the order of their collectives there.
+        jax.config.update("jax_enable_compilation_cache", False)
 
 
 def _join_pod():

@@ -3,11 +3,13 @@
     python -m ppocr_jax.extract --weights runs/mobile --role student --output student_dir
     python -m ppocr_jax.extract --weights runs/mobile --role student --output student.pdparams
     python -m ppocr_jax.extract --weights best_accuracy.pdparams --role teacher --output teacher
+    python -m ppocr_jax.extract --weights runs/cml --role all --output best_accuracy.pdparams
     python -m ppocr_jax.extract --weights runs/mobile --list
 
 `--weights` is a workdir (its best state), `<workdir>/latest`, `<workdir>/<step>`, an extracted
 folder or a `.pdparams` file. An output that ends in `.pdparams` is written with PaddlePaddle's
-names and layouts; any other is a folder that every command takes as weights.
+names and layouts; any other is a folder that every command takes as weights. `--role all` writes
+every network into one `.pdparams` file, each under PaddleOCR's prefix (`Student.`, `Teacher.`).
 """
 
 import json
@@ -21,7 +23,7 @@ from etils import epath
 from ppocr_jax import __version__, cli, sources
 from ppocr_jax.errors import UserError
 from ppocr_jax.pdparams import read_pdparams, write_pdparams
-from ppocr_jax.weights import array_hash
+from ppocr_jax.weights import array_hash, paddle_prefix
 
 
 def choose_role(source, role):
@@ -62,8 +64,10 @@ def write_folder(output, variables, meta):
 def extract(weights, role, output):
     """Writes one role of `weights` to `output`; returns a line that says what was written."""
     source = open_weights(weights)
-    role = choose_role(source, role)
     output = epath.Path(output)
+    if role == "all":
+        return extract_all(source, output)
+    role = choose_role(source, role)
     if output.is_dir() and any(output.iterdir()) and not (output / sources.EXTRACTED).exists():
         raise UserError(f"--output {output}: a folder with other content stands there")
     arrays = sources.read_arrays(source, role)
@@ -83,6 +87,22 @@ def extract(weights, role, output):
         write_folder(output, sources.read_variables(source, role), meta)
     count = sum(array.size for array in arrays.values())
     return f"{role} of {source}: {len(arrays)} tensors, {count} numbers -> {output}"
+
+
+def extract_all(source, output):
+    """Writes all roles as one distillation tree of PaddleOCR's; returns a line about it."""
+    if output.suffix != ".pdparams":
+        raise UserError(f"--output {output}: --role all needs a name that ends in .pdparams")
+    roles = source.roles()
+    if roles == [""]:
+        raise UserError(f"{source}: holds one network without a role; leave --role out")
+    arrays = {
+        paddle_prefix(role) + name: array
+        for role in roles
+        for name, array in sources.read_arrays(source, role).items()
+    }
+    write_pdparams(str(output), arrays)
+    return f"{', '.join(roles)} of {source}: {len(arrays)} tensors -> {output}"
 
 
 def open_weights(weights):
@@ -113,7 +133,7 @@ def describe(weights):
 def main(argv):
     arguments = cli.parser(__doc__)
     arguments.add_argument("--weights", required=True, help="where to take it from")
-    arguments.add_argument("--role", help="which network; needed when there are several")
+    arguments.add_argument("--role", help="which network, or `all`; needed when there are several")
     arguments.add_argument("--output", help="folder or .pdparams file to write")
     arguments.add_argument("--list", action="store_true", help="only say what is in it")
     args, _ = cli.parse(arguments, argv, needs_config=False)

@@ -5,16 +5,17 @@ Run in processes of its own by `test_devices.py`, with other numbers of devices 
 
 import argparse
 import json
+import os
 
-import jax
+# XLA sizes its pool by this. Threads of it wait inside collectives: with one per simulated device,
+# which is what it takes by itself, all of them can come to wait for one that has none to run on.
+os.environ["NPROC"] = "32"
+import jax  # noqa: E402
 
 parser = argparse.ArgumentParser()
 parser.add_argument("--devices", type=int, default=1, help="simulated ones of this process")
-parser.add_argument("--recipe", default="single", help="single or cml")
 parser.add_argument("--dtype", default="float32")
-parser.add_argument("--order", default="straight", help="of the samples in a batch, or reversed")
-parser.add_argument("--norm_scope", default="global")
-parser.add_argument("--accumulate", type=int, default=1)
+parser.add_argument("--runs", help="JSON: {name: options of `run`}")
 parser.add_argument("--port", help="of the first process; two processes in all")
 parser.add_argument("--index", type=int, default=0)
 args = parser.parse_args()
@@ -48,7 +49,11 @@ RECIPES = {
 }
 
 
-def drawn_batch(seed):
+# LLVM's own optimisations take longer than these updates do without them.
+CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def drawn_batch(seed, order):
     """This process's part of a global batch."""
     rng = np.random.default_rng(seed)
     batch = {"image": rng.integers(0, 256, (BATCH, 64, 64, 3), np.uint8)}
@@ -57,46 +62,70 @@ def drawn_batch(seed):
         batch[name] = (rng.random((BATCH, 64, 64)) < 0.5).astype(np.uint8)
     share = BATCH // jax.process_count()
     own = slice(jax.process_index() * share, (jax.process_index() + 1) * share)
-    order = -1 if args.order == "reversed" else 1
     return {name: value[::order][own] for name, value in batch.items()}
+
+
+class Run:
+    """Ten updates of a recipe over `devices` devices of all processes (0: all of them)."""
+
+    def __init__(self, recipe, devices_=0, **options):
+        self.networks, losses = RECIPES[recipe]
+        self.trainable = tuple(losses["labels"])
+        models = {r: build_detector(network, args.dtype) for r, network in self.networks.items()}
+        # No decay: the first moment after one update is then a tenth of the gradient.
+        optimizer = ml_collections.ConfigDict({"b1": 0.9, "b2": 0.999, "eps": 1e-8, "l2": 0.0})
+        self.tx = make_optimizer(optimizer, lambda step: 1e-4)
+        variables = init_roles(models, init_variables, 0)
+        self.variables = jax.tree.map(lambda leaf: np.asarray(leaf, args.dtype), variables)
+        self.mesh = devices.make_mesh(ml_collections.ConfigDict({"mesh": {"devices": devices_}}))
+        loss_fn = make_loss(ml_collections.ConfigDict(losses))
+        step_fn = make_train_step(
+            models, loss_fn, self.tx, self.trainable, mesh=self.mesh, **options
+        )
+        self.step_fn = step_fn.lower(self.state(), self.batch(0, 1)).compile(CHEAP)
+
+    def state(self):
+        return devices.replicate(make_state(self.variables, self.tx, self.trainable), self.mesh)
+
+    def batch(self, seed, order):
+        return devices.put_batch(drawn_batch(seed, order), self.mesh)
+
+    def __call__(self, order=1):
+        """What came out; `order` -1 turns the samples of every batch round."""
+        state, metrics = self.step_fn(self.state(), self.batch(0, order))
+        moments = jax.tree.leaves(jax.device_get(state.opt_state[1].mu))
+        first = {"losses": {k: float(v) for k, v in metrics.items()},
+                 "norms": [float(np.linalg.norm(moment)) * 10 for moment in moments]}  # fmt: skip
+        for step in range(1, STEPS):
+            state, metrics = self.step_fn(state, self.batch(step, order))
+        after = jax.device_get(state.params)
+        moved, kept = [], []
+        for role, before in self.variables.items():
+            pairs = list(zip(*map(jax.tree.leaves, (before["params"], after[role])), strict=True))
+            if role in self.trainable:
+                moved += [(np.asarray(new, "f8") - old).ravel() for old, new in pairs]
+            else:
+                kept += [bool((old == new).all()) for old, new in pairs]
+        return {
+            **first,
+            "last": {k: float(v) for k, v in metrics.items()},
+            "moved": np.concatenate(moved).tolist(),
+            "frozen_kept": all(kept),
+            "devices": self.mesh.size,
+        }
 
 
 def main():
     if args.port:
         devices.join_processes(f"127.0.0.1:{args.port}", 2, args.index)
-    mesh = devices.make_mesh(ml_collections.ConfigDict({"mesh": {"devices": 0}}))
-    networks, losses = RECIPES[args.recipe]
-    models = {role: build_detector(network, args.dtype) for role, network in networks.items()}
-    trainable = tuple(losses["labels"])
-    # No decay: the first moment after one update is then a tenth of the gradient.
-    optimizer = ml_collections.ConfigDict({"b1": 0.9, "b2": 0.999, "eps": 1e-8, "l2": 0.0})
-    tx = make_optimizer(optimizer, lambda step: 1e-4)
-    variables = init_roles(models, init_variables, 0)
-    variables = jax.tree.map(lambda leaf: np.asarray(leaf, args.dtype), variables)
-    loss_fn = make_loss(ml_collections.ConfigDict(losses))
-    options = dict(norm_scope=args.norm_scope, accumulate=args.accumulate, mesh=mesh)
-    step_fn = make_train_step(models, loss_fn, tx, trainable, **options)
-    state = devices.replicate(make_state(variables, tx, trainable), mesh)
-    first = None
-    for step in range(STEPS):
-        state, metrics = step_fn(state, devices.put_batch(drawn_batch(step), mesh))
-        if first is None:
-            moments = jax.tree.leaves(jax.device_get(state.opt_state[1].mu))
-            norms = [float(np.linalg.norm(moment)) * 10 for moment in moments]
-            first = {"losses": {k: float(v) for k, v in metrics.items()}, "norms": norms}
-    moved = []
-    for role in trainable:
-        before, after = variables[role]["params"], jax.device_get(state.params[role])
-        moved += jax.tree.leaves(jax.tree.map(lambda a, b: np.asarray(b, "f8") - a, before, after))
-    kept = jax.tree.map(
-        lambda a, b: bool((a == b).all()),
-        {role: variables[role]["params"] for role in networks if role not in trainable},
-        {role: jax.device_get(state.params[role]) for role in networks if role not in trainable},
-    )
-    flat = np.concatenate([part.ravel() for part in moved])
-    last = {k: float(v) for k, v in metrics.items()}
-    result = {"last": last, "moved": flat.tolist(), "frozen_kept": all(jax.tree.leaves(kept))}
-    print(json.dumps({**first, **result, "devices": mesh.size}))
+    results = {}
+    for name, options in json.loads(args.runs).items():
+        turned = options.pop("turned", False)
+        run = Run(options.pop("recipe"), options.pop("devices", 0), **options)
+        results[name] = run()
+        if turned:
+            results[f"{name}, turned"] = run(-1)
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -231,9 +231,12 @@ def test_a_distillation_file_fills_all_roles(four_networks, tmp_path):
     arrays = {}
     for role in state.params:
         arrays |= to_paddle(extract_role(state, role), paddle_prefix(role))
-    write_pdparams(tmp_path / "tree.pdparams", arrays)
+    extract.extract(str(folder / "run" / "latest"), "all", str(tmp_path / "tree.pdparams"))
     read = read_pdparams(tmp_path / "tree.pdparams")
+    assert list(read) == list(arrays)
     assert all(read[name].tobytes() == value.tobytes() for name, value in arrays.items())
+    with pytest.raises(UserError, match="ends in .pdparams"):
+        extract.extract(str(folder / "run"), "all", str(tmp_path / "folder"))
     extract.extract(str(tmp_path / "tree.pdparams"), "teacher", str(tmp_path / "teacher"))
     teacher = sources.read_variables(sources.open_source(str(tmp_path / "teacher")), "teacher")
     jax.tree.map(np.testing.assert_array_equal, extract_role(state, "teacher"), teacher)

@@ -25,7 +25,7 @@ def prepare_root(config):
             train_images=data.draw.train,
             val_images=data.draw.val,
             side=data.draw.side,
-            seed=config.seed,
+            seed=data.draw.seed,
             train_labels=data.train,
             val_labels=data.val,
         )

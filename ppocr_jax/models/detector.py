@@ -1,5 +1,6 @@
 """The whole network: image -> maps. `build_detector` makes it from a role's part of the config."""
 
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -109,7 +110,7 @@ def build_detector(network, dtype="float32", remat=False):
     return Detector(backbone, part("neck", NECKS), part("head", HEADS), dtype)
 
 
+@functools.partial(jax.jit, static_argnums=0)  # equal networks share one compilation
 def init_variables(detector, key):
     """Fresh `{"params", "batch_stats"}` of a detector, by the original's initialisers."""
-    image = jnp.zeros((1, 32, 32, 3), detector.dtype)
-    return jax.jit(lambda key: detector.init(key, image, train=True))(key)
+    return detector.init(key, jnp.zeros((1, 32, 32, 3), detector.dtype), train=True)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ppocr_jax.models import conv
 
@@ -73,18 +74,35 @@ def upsample(x, factor):
     return x.reshape(batch, height * factor, width * factor, channels)
 
 
+def _draw(key, shape, dtype, sample):
+    """`sample(rng)` with NumPy's generator for a key: nothing to compile, alike everywhere."""
+
+    def draw(words):
+        return sample(np.random.default_rng(np.asarray(words).tolist())).astype(dtype)
+
+    return jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, dtype), jax.random.key_data(key))
+
+
+def symmetric_uniform(bound):
+    """Initialiser: uniform in +-`bound`."""
+
+    def init(key, shape, dtype=jnp.float32):
+        return _draw(key, shape, dtype, lambda rng: rng.uniform(-bound, bound, shape))
+
+    return init
+
+
 def fan_in_normal(key, shape, dtype=jnp.float32, groups=1):
     """Normal with variance 2 / (k k in). `in` counts all channels, of a depthwise filter too."""
     size, width, channels, _ = shape
     std = (2.0 / (size * width * channels * groups)) ** 0.5
-    return std * jax.random.normal(key, shape, dtype)
+    return _draw(key, shape, dtype, lambda rng: rng.normal(0.0, std, shape))
 
 
 def kaiming_uniform(key, shape, dtype=jnp.float32):
     """Uniform in +-sqrt(6 / (k k in)) for a kernel `[k, k, in, out]`."""
     size, width, channels, _ = shape
-    bound = (6.0 / (size * width * channels)) ** 0.5
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
+    return symmetric_uniform((6.0 / (size * width * channels)) ** 0.5)(key, shape, dtype)
 
 
 def kaiming_uniform_transposed(key, shape, dtype=jnp.float32):
@@ -92,8 +110,7 @@ def kaiming_uniform_transposed(key, shape, dtype=jnp.float32):
 
     For the last layer (one output) the bound is 1.22: a new shrink map starts near saturation.
     """
-    bound = (6.0 / (shape[0] * shape[1] * shape[3])) ** 0.5
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
+    return symmetric_uniform((6.0 / (shape[0] * shape[1] * shape[3])) ** 0.5)(key, shape, dtype)
 
 
 class Conv(nn.Module):
@@ -134,12 +151,7 @@ class TransposedConv(nn.Module):
     def __call__(self, x):
         shape = (2, 2, x.shape[-1], self.features)
         kernel = self.param("kernel", kaiming_uniform_transposed, shape)
-        bound = self.bias_bound
-
-        def symmetric(key, shape):
-            return jax.random.uniform(key, shape, jnp.float32, -bound, bound)
-
-        bias = self.param("bias", symmetric, (self.features,))
+        bias = self.param("bias", symmetric_uniform(self.bias_bound), (self.features,))
         return conv.transposed_convolve(x, kernel.astype(self.dtype), bias.astype(self.dtype))
 
 
