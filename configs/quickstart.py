@@ -20,12 +20,12 @@ def get_config():
     config.data.augment.min_crop_side = 0.5
     config.crop = 320
     config.batch_size = 4  # small: many updates are what a first run needs
-    config.steps = 1300
+    config.steps = 900
     config.learning_rate = 2e-3
     config.warmup_epochs = 0.4
     config.eval.limit_side = 448
-    config.eval.every_steps = 650
-    config.save.every_steps = 650
+    config.eval.every_steps = 450
+    config.save.every_steps = 450
     config.log.every_steps = 50
     return config
 

@@ -437,6 +437,7 @@ def main(argv):
     arguments.add_argument("--process_id", type=int, help="which one this is, from 0")
     args, config = cli.parse(arguments, argv)
     cli.settle_platform()
+    devices.keep_freed_memory()
     devices.join_processes(args.coordinator_address, args.num_processes, args.process_id)
     try:
         train(config, args.workdir)
