@@ -234,6 +234,7 @@ def read_role(folder, role):
     Returns:
         `{"params", "batch_stats"}` of NumPy arrays.
     """
+    folder = epath.Path(folder).resolve()  # Orbax finds no metadata at a relative path
     with ocp.PyTreeCheckpointer() as reader:
         tree = reader.metadata(folder).item_metadata.tree
         wanted = {kind: _pick(tree[kind], role) for kind in ("params", "batch_stats")}

@@ -1,11 +1,13 @@
 """Weights out of a run and in again: every form gives the same network."""
 
 import json
+import os
+import pathlib
 
 import jax
 import numpy as np
 import pytest
-from tiny import draw_data, load_config, run, write_config
+from tiny import ROOT, draw_data, load_config, run, write_config
 
 from ppocr_jax import extract, networks, sources
 from ppocr_jax.errors import UserError
@@ -143,8 +145,9 @@ def test_roles_of_a_distillation_file(trained, extracted, tmp_path):
 
 
 def test_commands(trained, extracted):
-    """The commands as a user types them: evaluate ends with one JSON line."""
+    """The commands as a user types them, with relative paths: evaluate ends with a JSON line."""
     folder, path, _ = trained
+    folder = pathlib.Path(os.path.relpath(folder, ROOT))
     status, out, err = run(
         "evaluate", "--weights", folder / "run", "--output", folder / "sub" / "score.json"
     )
@@ -152,9 +155,9 @@ def test_commands(trained, extracted):
     metrics = json.loads(out.strip().splitlines()[-1])
     assert {"precision", "recall", "hmean", "images", "images_per_s"} <= metrics.keys()
     assert metrics["images"] == 3
-    assert json.loads((folder / "sub" / "score.json").read_text()) == metrics
+    assert json.loads((ROOT / folder / "sub" / "score.json").read_text()) == metrics
     assert "boxes found" in err
-    run_meta = sources.open_source(str(folder / "run")).meta["metrics"]["student"]
+    run_meta = sources.open_source(str(ROOT / folder / "run")).meta["metrics"]["student"]
     assert metrics["hmean"] == run_meta["hmean"]
     status, out, _ = run("extract", "--weights", folder / "run", "--list")
     assert status == 0 and out.startswith("student: ")
