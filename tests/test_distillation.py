@@ -129,8 +129,8 @@ class Trajectory:
                     off[name] = moved
         # In float64 every tensor is exactly its own floor away. In float32 a ReLU that flips moves
         # an element of a small tensor, one of 64 of a head's batch norm by a fifth: Adam's first
-        # steps have the size of the rate whatever the gradient.
-        assert len(off) <= 0.01 * compared and max(off.values(), default=0) < 0.1, off
+        # steps have the size of the rate whatever the gradient. Which one depends on the processor.
+        assert len(off) <= max(1, 0.01 * compared) and max(off.values(), default=0) < 0.1, off
 
 
 CML = {"student": parts.small(), "student2": parts.small(), "teacher": parts.large()}
