@@ -25,7 +25,7 @@ if args.dtype == "float64":
 
 import ml_collections  # noqa: E402
 import numpy as np  # noqa: E402
-from tiny import TINY  # noqa: E402
+from tiny import CHEAP, TINY  # noqa: E402
 
 from configs import parts  # noqa: E402
 from ppocr_jax import devices  # noqa: E402
@@ -47,10 +47,6 @@ RECIPES = {
         ),
     ),
 }
-
-
-# LLVM's own optimisations take longer than these updates do without them.
-CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
 def drawn_batch(seed, order):

@@ -6,7 +6,7 @@ import ml_collections
 import numpy as np
 import pytest
 from rule_weights import make_arrays, needs_published, relative_l2
-from tiny import TEACHER, TINY
+from tiny import CHEAP, TEACHER, TINY
 
 from configs import parts
 from ppocr_jax.losses.recipes import make_loss
@@ -289,12 +289,19 @@ def test_accumulated_gradient_is_the_mean_of_those_of_the_parts(total):
     config = ml_collections.ConfigDict({**parts.losses(**loss), "total": total})
     variables = {r: init_variables(model, jax.random.key(i)) for i, r in enumerate(roles["roles"])}
 
-    def first_update(batch, batch_stats=None, **options):
-        models = dict.fromkeys(roles["roles"], model)
-        step_fn = make_train_step(models, make_loss(config), tx, roles["trainable"], **options)
+    compiled = {}
+
+    def first_update(batch, batch_stats=None, accumulate=1):
         state = make_state(jax.tree.map(jnp.array, variables), tx, roles["trainable"])
         state = state.replace(batch_stats=batch_stats or state.batch_stats)
-        return step_fn(state, batch)
+        form = accumulate, len(batch["image"])
+        if form not in compiled:
+            models = dict.fromkeys(roles["roles"], model)
+            step_fn = make_train_step(
+                models, make_loss(config), tx, roles["trainable"], accumulate=accumulate
+            )
+            compiled[form] = step_fn.lower(state, batch).compile(CHEAP)
+        return compiled[form](state, batch)
 
     whole, metrics = first_update(batch, accumulate=2)
     one, first = first_update(part_of(batch, slice(0, 2)))
@@ -341,7 +348,8 @@ def test_rematerialisation_keeps_less_and_changes_no_gradient(network):
 
         residuals = jax.eval_shape(lambda p, f=objective: jax.vjp(f, p)[1], variables["params"])
         kept[remat] = sum(leaf.size for leaf in jax.tree.leaves(residuals))
-        found[remat] = jax.jit(jax.grad(objective))(variables["params"])
+        grad_fn = jax.jit(jax.grad(objective)).lower(variables["params"]).compile(CHEAP)
+        found[remat] = grad_fn(variables["params"])
     largest = max(float(abs(leaf).max()) for leaf in jax.tree.leaves(found[False]))
     for a, b in zip(jax.tree.leaves(found[True]), jax.tree.leaves(found[False]), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6 * largest)

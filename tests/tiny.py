@@ -21,6 +21,9 @@ TEACHER = dict(
     head=dict(name="DBHead", kernels=(7, 2, 2), k=50.0),
 )
 
+# Options of a compilation: LLVM's own optimisations take longer than a few small updates without.
+CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 CONFIG = """
 from configs import parts
 from tiny import TEACHER, TINY
@@ -111,4 +114,4 @@ def run(module, *argv, env=None):
     return process.returncode, out, err
 
 
-__all__ = ["TEACHER", "TINY", "draw_data", "load_config", "run", "start", "write_config"]
+__all__ = ["CHEAP", "TEACHER", "TINY", "draw_data", "load_config", "run", "start", "write_config"]
