@@ -23,74 +23,106 @@ class Counts(NamedTuple):
     found_ignored: int
 
 
+class Matches(NamedTuple):
+    """What became of every polygon of one image.
+
+    Attributes:
+        counts: of the image.
+        truth: a word per label: "matched", "missed", "ignored", or "left out" (self-crossing).
+        found: per found polygon: "matched", "false", "ignored" or "left out".
+    """
+
+    counts: Counts
+    truth: list[str]
+    found: list[str]
+
+
 def match_image(truth, ignore, found):
-    """Counts of one image.
+    """`Counts` of one image; see `Overlaps`."""
+    return Overlaps(truth, ignore, found).counts()
+
+
+class Overlaps:
+    """The polygons of one image, compared once; then matched for any choice of the found ones.
 
     Args:
         truth: polygons `[P, 2]`, P >= 3. Self-crossing ones are left out.
         ignore: bool per polygon of `truth`.
         found: polygons `[P, 2]`. Self-crossing ones are left out; one with more than half of
             its area inside one ignored region is ignored too.
-
-    Returns:
-        `Counts`.
     """
-    truth = _usable(truth)
-    ignored = [bool(ignore[index]) for index, _ in truth]
-    truth = [polygon for _, polygon in truth]
-    found = [polygon for _, polygon in _usable(found)]
-    near, overlap = _intersections(truth, found)
-    areas = shapely.area(np.array(found, object)) if found else np.zeros(0)
-    dropped = set()
-    for (row, column), area in zip(near, overlap, strict=True):
-        if ignored[row] and areas[column] > 0 and area / areas[column] > MIN_IGNORED:
-            dropped.add(column)
-    matched = _match(truth, ignored, areas, dropped, near, overlap)
-    return Counts(
-        labelled=len(truth) - sum(ignored),
-        found=len(found) - len(dropped),
-        matched=matched,
-        ignored=sum(ignored),
-        found_ignored=len(dropped),
-    )
+
+    def __init__(self, truth, ignore, found):
+        self._totals = len(truth), len(found)
+        self._truth, truth = _usable(truth)
+        self._found, found = _usable(found)
+        self._ignored = {index for index in self._truth if ignore[index]}
+        self._dropped = set()  # found in an ignored region
+        self._partners = []  # (label, found) with an IoU above the limit, in the order of the lists
+        true_areas, areas = shapely.area(truth), shapely.area(found)
+        for row, column, common in _intersections(truth, found):
+            label, other = self._truth[row], self._found[column]
+            union = true_areas[row] + areas[column] - common
+            if label not in self._ignored:
+                if union > 0 and common / union > MIN_IOU:
+                    self._partners.append((label, other))
+            elif areas[column] > 0 and common / areas[column] > MIN_IGNORED:
+                self._dropped.add(other)
+
+    def counts(self, keep=None):
+        """`Counts`, when of the found polygons only those count for which `keep` is true."""
+        found = [index for index in self._found if keep is None or keep[index]]
+        dropped = sum(index in self._dropped for index in found)
+        return Counts(
+            labelled=len(self._truth) - len(self._ignored),
+            found=len(found) - dropped,
+            matched=len(self._match(keep)),
+            ignored=len(self._ignored),
+            found_ignored=dropped,
+        )
+
+    def matches(self):
+        """`Matches` with all found polygons."""
+        pairs = self._match(None)
+        truth, found = ["left out"] * self._totals[0], ["left out"] * self._totals[1]
+        for index in self._truth:
+            ignored = index in self._ignored
+            truth[index] = "ignored" if ignored else "matched" if index in pairs else "missed"
+        matched = set(pairs.values())
+        for index in self._found:
+            dropped = index in self._dropped
+            found[index] = "ignored" if dropped else "matched" if index in matched else "false"
+        return Matches(self.counts(), truth, found)
+
+    def _match(self, keep):
+        """`{label: found}`, one to one: the first partner above the limit, not the best one."""
+        pairs, taken = {}, set()
+        for label, other in self._partners:
+            if label in pairs or other in taken or other in self._dropped:
+                continue
+            if keep is None or keep[other]:
+                pairs[label] = other
+                taken.add(other)
+        return pairs
 
 
 def _usable(polygons):
-    """`(index, shapely polygon)` of the valid and simple ones."""
-    usable = []
-    for index, points in enumerate(polygons):
-        if len(points) >= 3:
-            polygon = shapely.Polygon(np.asarray(points, np.float32))
-            if polygon.is_valid and polygon.is_simple:
-                usable.append((index, polygon))
-    return usable
+    """`(indices, shapely polygons)` of the valid and simple ones."""
+    indices = [index for index, points in enumerate(polygons) if len(points) >= 3]
+    shapes = [shapely.Polygon(np.asarray(polygons[index], np.float32)) for index in indices]
+    shapes = np.array(shapes, object)
+    good = shapely.is_valid(shapes) & shapely.is_simple(shapes)
+    return [index for index, fine in zip(indices, good, strict=True) if fine], shapes[good]
 
 
 def _intersections(truth, found):
-    """Pairs whose bounding boxes overlap, in the order of the lists, and their common areas."""
-    if not truth or not found:
-        return [], []
-    ours, theirs = np.array(truth, object), np.array(found, object)
-    a, b = shapely.bounds(ours)[:, None], shapely.bounds(theirs)[None]
+    """`(row, column, common area)` of pairs whose bounding boxes meet, in the lists' order."""
+    a, b = shapely.bounds(truth)[:, None], shapely.bounds(found)[None]
     apart = (a[..., 2] < b[..., 0]) | (b[..., 2] < a[..., 0])
     apart |= (a[..., 3] < b[..., 1]) | (b[..., 3] < a[..., 1])
     rows, columns = np.nonzero(~apart)
-    areas = shapely.area(shapely.intersection(ours[rows], theirs[columns]))
-    return list(zip(rows.tolist(), columns.tolist(), strict=True)), areas
-
-
-def _match(truth, ignored, areas, dropped, near, overlap):
-    """Number of one-to-one matches: the first partner above the IoU, not the best one."""
-    true_areas = shapely.area(np.array(truth, object)) if truth else np.zeros(0)
-    used_rows, used_columns = set(), set()
-    for (row, column), area in zip(near, overlap, strict=True):
-        if ignored[row] or column in dropped or row in used_rows or column in used_columns:
-            continue
-        union = true_areas[row] + areas[column] - area
-        if union > 0 and area / union > MIN_IOU:
-            used_rows.add(row)
-            used_columns.add(column)
-    return len(used_rows)
+    areas = shapely.area(shapely.intersection(truth[rows], found[columns]))
+    return zip(rows.tolist(), columns.tolist(), areas.tolist(), strict=True)
 
 
 def summarise(counts):

@@ -40,49 +40,57 @@ def find_polygons(
         `(polygons, scores)`: int32 `[P, 2]` each (x, y), 0 to width and height inclusive, in the
         order of OpenCV's contours; float32 `[K]`. Quads run clockwise from the upper left.
     """
-    bitmap = (shrink_map > thresh).astype(np.uint8)
-    if use_dilation:
-        bitmap = cv2.dilate(bitmap, np.ones((2, 2), np.uint8))
-    contours, _ = cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    regions = find_regions(shrink_map, thresh, max_candidates, use_dilation, score_mode, box_type)
     polygons, scores = [], []
-    for contour in contours[:max_candidates]:
-        if box_type == "quad":
-            found = _quad(shrink_map, contour, box_thresh, unclip_ratio, score_mode)
-        else:
-            found = _poly(shrink_map, contour, box_thresh, unclip_ratio)
-        if found is not None:
-            polygons.append(_scale(found[0], shrink_map.shape, size))
-            scores.append(found[1])
+    for points, score in regions:
+        if score < box_thresh:
+            continue
+        grown = grow(points, unclip_ratio, box_type)
+        if grown is not None:
+            polygons.append(to_source(grown, shrink_map.shape, size))
+            scores.append(score)
     return polygons, np.array(scores, np.float32)
 
 
-def _quad(shrink_map, contour, box_thresh, unclip_ratio, score_mode):
-    """`(quad, score)` in the map's pixels, or None."""
-    points, side = box_around(contour)
-    if side < MIN_SIDE:
-        return None
-    score = mean_inside(shrink_map, points if score_mode == "fast" else contour.reshape(-1, 2))
-    if score < box_thresh:
-        return None
+def find_contours(shrink_map, thresh, use_dilation=False):
+    """Outlines of the regions above a threshold, int32 `[P, 1, 2]` each; see `find_polygons`."""
+    bitmap = (shrink_map > thresh).astype(np.uint8)
+    if use_dilation:
+        bitmap = cv2.dilate(bitmap, np.ones((2, 2), np.uint8))
+    return cv2.findContours(bitmap, cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)[0]
+
+
+def find_regions(
+    shrink_map, thresh, max_candidates=1000, use_dilation=False, score_mode="fast", box_type="quad"
+):
+    """What is text before it is grown back; see `find_polygons` for the arguments.
+
+    Yields:
+        `(points, score)`: float32 or int32 `[P, 2]` in the map's pixels, and a float.
+    """
+    for contour in find_contours(shrink_map, thresh, use_dilation)[:max_candidates]:
+        if box_type == "quad":
+            points, side = box_around(contour)
+            if side < MIN_SIDE:
+                continue
+            inside = points if score_mode == "fast" else contour.reshape(-1, 2)
+        else:
+            tolerance = 0.002 * cv2.arcLength(contour, True)
+            points = inside = cv2.approxPolyDP(contour, tolerance, True).reshape(-1, 2)
+            if len(points) < 4:
+                continue
+        yield points, mean_inside(shrink_map, inside)
+
+
+def grow(points, unclip_ratio, box_type="quad"):
+    """A region grown back to the size of its text, in the map's pixels; None if it is too thin."""
     grown = unclip(points, unclip_ratio)
     if grown is None:
         return None
-    points, side = box_around(grown)
-    return None if side < MIN_SIDE + 2 else (points, score)
-
-
-def _poly(shrink_map, contour, box_thresh, unclip_ratio):
-    """`(polygon, score)` in the map's pixels, or None."""
-    points = cv2.approxPolyDP(contour, 0.002 * cv2.arcLength(contour, True), True).reshape(-1, 2)
-    if len(points) < 4:
+    quad, side = box_around(grown)
+    if side < MIN_SIDE + 2:
         return None
-    score = mean_inside(shrink_map, points)
-    if score < box_thresh:
-        return None
-    grown = unclip(points, unclip_ratio)
-    if grown is None or box_around(grown)[1] < MIN_SIDE + 2:
-        return None
-    return grown, score
+    return quad if box_type == "quad" else grown
 
 
 def box_around(points):
@@ -124,8 +132,9 @@ def unclip(points, ratio):
     is not one polygon.
     """
     x, y = points[:, 0].astype(np.float64), points[:, 1].astype(np.float64)
-    area = abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2.0
-    perimeter = np.hypot(x - np.roll(x, -1), y - np.roll(y, -1)).sum()
+    next_x, next_y = np.roll(x, -1), np.roll(y, -1)
+    area = abs(np.dot(x, next_y) - np.dot(y, next_x)) / 2.0
+    perimeter = np.hypot(x - next_x, y - next_y).sum()
     if perimeter == 0.0:
         return None
     offset = pyclipper.PyclipperOffset()
@@ -134,7 +143,7 @@ def unclip(points, ratio):
     return np.array(grown[0], np.int32) if len(grown) == 1 else None
 
 
-def _scale(points, shape, size):
+def to_source(points, shape, size):
     """Map pixels -> source pixels, rounded half to even and clipped, int32."""
     limit = np.array([size[1], size[0]], np.float64)
     grid = np.array([shape[1], shape[0]], np.float64)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import shapely
 
-from ppocr_jax.metrics import Counts, match_image, summarise
+from ppocr_jax.metrics import Counts, Overlaps, match_image, summarise
 
 
 def test_counts_match_reference(recorded, cases):
@@ -64,6 +64,36 @@ def test_equals_the_plain_form():
         found += [t + np.float32(rng.normal(0, 2)) for t in truth[:4]]
         ignore = rng.random(len(truth)) < 0.3
         assert match_image(truth, ignore, found) == plain_counts(truth, ignore, found)
+
+
+def test_a_choice_of_the_found_counts_as_if_the_others_were_not_there():
+    rng = np.random.default_rng(1)
+    for _ in range(40):
+        truth = [box(*rng.uniform(0, 60, 2), *rng.uniform(5, 40, 2)) for _ in range(8)]
+        found = [t + np.float32(rng.normal(0, 3)) for t in truth * 2]
+        ignore, keep = rng.random(8) < 0.3, rng.random(16) < 0.5
+        chosen = [polygon for polygon, kept in zip(found, keep, strict=True) if kept]
+        overlaps = Overlaps(truth, ignore, found)
+        assert overlaps.counts(keep) == match_image(truth, ignore, chosen)
+        matches = overlaps.matches()
+        assert matches.counts == overlaps.counts() == match_image(truth, ignore, found)
+        assert matches.truth.count("matched") == matches.found.count("matched")
+        assert matches.counts == Counts(
+            8 - matches.truth.count("ignored"),
+            16 - matches.found.count("ignored"),
+            matches.truth.count("matched"),
+            matches.truth.count("ignored"),
+            matches.found.count("ignored"),
+        )
+
+
+def test_every_polygon_is_told_what_became_of_it():
+    bow = np.array([[0, 0], [20, 10], [20, 0], [0, 10]], np.float32)
+    truth = [bow, box(0, 0), box(50, 0), box(0, 50, 40, 40)]
+    found = [box(5, 55), box(100, 100), box(1, 0), bow, box(0, 0)]
+    matches = Overlaps(truth, [False, False, False, True], found).matches()
+    assert matches.truth == ["left out", "matched", "missed", "ignored"]
+    assert matches.found == ["ignored", "false", "matched", "left out", "false"]
 
 
 def test_own_labels_score_one():
