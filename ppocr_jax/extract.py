@@ -2,14 +2,16 @@
 
     python -m ppocr_jax.extract --weights runs/mobile --role student --output student_dir
     python -m ppocr_jax.extract --weights runs/mobile --role student --output student.pdparams
+    python -m ppocr_jax.extract --weights runs/cml --role all --output tree.pdparams
     python -m ppocr_jax.extract --weights best_accuracy.pdparams --role teacher --output teacher
-    python -m ppocr_jax.extract --weights runs/cml --role all --output best_accuracy.pdparams
+    python -m ppocr_jax.extract --weights ch_PP-OCRv3_det_infer.onnx --output student.pdparams
     python -m ppocr_jax.extract --weights runs/mobile --list
 
 `--weights` is a workdir (its best state), `<workdir>/latest`, `<workdir>/<step>`, an extracted
-folder or a `.pdparams` file. An output that ends in `.pdparams` is written with PaddlePaddle's
-names and layouts; any other is a folder that every command takes as weights. `--role all` writes
-every network into one `.pdparams` file, each under PaddleOCR's prefix (`Student.`, `Teacher.`).
+folder, a `.pdparams` file or an ONNX file whose batch norm is not folded, as PaddleOCR publishes
+them. An output that ends in `.pdparams` is written with PaddlePaddle's names and layouts, with
+`--role all` as PaddleOCR's distillation files; any other is a folder that every command takes as
+weights.
 """
 
 import json
@@ -23,13 +25,15 @@ from etils import epath
 from ppocr_jax import __version__, cli, sources
 from ppocr_jax.errors import UserError
 from ppocr_jax.pdparams import read_pdparams, write_pdparams
-from ppocr_jax.weights import array_hash, paddle_prefix
+from ppocr_jax.weights import array_hash
 
 
 def choose_role(source, role):
     """The role to take: the one that was named, or the only one, or the best role of the run."""
     roles = source.roles()
     if role:
+        if role == "all" and roles != [""]:
+            return role
         if role not in roles and roles != [""]:
             raise UserError(f"{source}: holds {', '.join(roles)}, not {role}")
         return role
@@ -64,13 +68,13 @@ def write_folder(output, variables, meta):
 def extract(weights, role, output):
     """Writes one role of `weights` to `output`; returns a line that says what was written."""
     source = open_weights(weights)
-    output = epath.Path(output)
-    if role == "all":
-        return extract_all(source, output)
     role = choose_role(source, role)
+    output = epath.Path(output)
     if output.is_dir() and any(output.iterdir()) and not (output / sources.EXTRACTED).exists():
         raise UserError(f"--output {output}: a folder with other content stands there")
-    arrays = sources.read_arrays(source, role)
+    if role == "all" and output.suffix != ".pdparams":
+        raise UserError(f"--output {output}: all roles together go into a .pdparams file alone")
+    arrays = sources.read_tree(source) if role == "all" else sources.read_arrays(source, role)
     if output.suffix == ".pdparams":
         write_pdparams(str(output), arrays)
     else:
@@ -86,23 +90,7 @@ def extract(weights, role, output):
         }
         write_folder(output, sources.read_variables(source, role), meta)
     count = sum(array.size for array in arrays.values())
-    return f"{role} of {source}: {len(arrays)} tensors, {count} numbers -> {output}"
-
-
-def extract_all(source, output):
-    """Writes all roles as one distillation tree of PaddleOCR's; returns a line about it."""
-    if output.suffix != ".pdparams":
-        raise UserError(f"--output {output}: --role all needs a name that ends in .pdparams")
-    roles = source.roles()
-    if roles == [""]:
-        raise UserError(f"{source}: holds one network without a role; leave --role out")
-    arrays = {
-        paddle_prefix(role) + name: array
-        for role in roles
-        for name, array in sources.read_arrays(source, role).items()
-    }
-    write_pdparams(str(output), arrays)
-    return f"{', '.join(roles)} of {source}: {len(arrays)} tensors -> {output}"
+    return f"{role or 'network'} of {source}: {len(arrays)} tensors, {count} numbers -> {output}"
 
 
 def open_weights(weights):
@@ -133,7 +121,7 @@ def describe(weights):
 def main(argv):
     arguments = cli.parser(__doc__)
     arguments.add_argument("--weights", required=True, help="where to take it from")
-    arguments.add_argument("--role", help="which network, or `all`; needed when there are several")
+    arguments.add_argument("--role", help="which network, needed when there are several, or all")
     arguments.add_argument("--output", help="folder or .pdparams file to write")
     arguments.add_argument("--list", action="store_true", help="only say what is in it")
     args, _ = cli.parse(arguments, argv, needs_config=False)

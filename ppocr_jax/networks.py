@@ -7,6 +7,7 @@ import jax
 
 from ppocr_jax import devices, sources
 from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.onnx_session import describe_session, make_onnx_predict, open_session
 from ppocr_jax.train_step import make_predict
 
 
@@ -31,12 +32,16 @@ def open_network(config, weights, role):
 
     Args:
         config: a whole config; `roles`, `dtype`, `seed` and `mesh` are read.
-        weights: see `sources`.
+        weights: see `sources`; an ONNX file is not read but run, by onnxruntime.
         role: name, one of `config.roles`.
 
     Raises:
         UserError: weights that are not there, or belong to another network.
     """
+    if str(weights).endswith(".onnx"):
+        session = open_session(weights)
+        predict = make_onnx_predict(session, weights)
+        return Network(predict, None, None, describe_session(session))
     mesh = devices.make_mesh(config)
     model, variables, report = load_network(config, weights, role)
     variables = devices.replicate(variables, mesh)

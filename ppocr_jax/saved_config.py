@@ -1,4 +1,4 @@
-"""Makes the `config.json` that a run left in its workdir into a config again.
+"""Makes the `config.json` that a run left in its workdir, or an exported file, a config again.
 
 It has the form of a config file: `--config ppocr_jax/saved_config.py:runs/x/config.json`.
 """
@@ -7,9 +7,13 @@ import json
 
 import ml_collections
 
+from ppocr_jax.onnx_session import read_metadata
+
 
 def get_config(path):
-    """The config of a run; JSON's lists become the tuples they were."""
+    """The config of a run or of an ONNX file; JSON's lists become the tuples they were."""
+    if path.endswith(".onnx"):
+        return ml_collections.ConfigDict(with_tuples(read_metadata(path)["config"]))
     with open(path, encoding="utf-8") as file:
         return ml_collections.ConfigDict(with_tuples(json.load(file)))
 

@@ -1,7 +1,8 @@
 """Where weights come from: a path -> what is there, and one role's variables out of it.
 
 A path is a `.pdparams` file, a workdir (its best state), `<workdir>/latest`, `<workdir>/best`,
-`<workdir>/<step>`, or a folder that `extract` wrote.
+`<workdir>/<step>`, a folder that `extract` wrote, an ONNX file whose batch norm is not folded, such
+as PaddleOCR's published ones, or a name that `download` knows.
 """
 
 import json
@@ -10,10 +11,14 @@ from typing import Any, NamedTuple
 from etils import epath
 
 from ppocr_jax import checkpoints
+from ppocr_jax.download import locate
 from ppocr_jax.errors import UserError
+from ppocr_jax.onnx_session import read_metadata
+from ppocr_jax.onnx_weights import read_onnx
 from ppocr_jax.pdparams import read_pdparams
 from ppocr_jax.weights import (
     from_paddle,
+    paddle_prefix,
     require_parts,
     role_of_prefix,
     role_prefixes,
@@ -29,7 +34,7 @@ class Source(NamedTuple):
     """A place that holds weights.
 
     Attributes:
-        kind: "pdparams", "checkpoint" or "extracted".
+        kind: "pdparams", "onnx", "checkpoint" or "extracted".
         path: the file, the workdir or the folder.
         step: of a checkpoint, else None.
         meta: what was written beside the weights: config, roles, metrics; {} for a file.
@@ -45,6 +50,8 @@ class Source(NamedTuple):
         if self.kind == "pdparams":
             prefixes = role_prefixes(read_pdparams(str(self.path)))
             return [role_of_prefix(prefix) for prefix in prefixes] or [""]
+        if self.kind == "onnx":
+            return [""]
         return list(self.meta["roles"])
 
     def __str__(self):
@@ -57,7 +64,7 @@ def open_source(path):
     Raises:
         UserError: nothing, or nothing that holds weights.
     """
-    place = epath.Path(path)
+    place = epath.Path(locate(path))
     if place.is_dir():
         if (place / EXTRACTED).exists():
             return Source("extracted", place, None, json.loads((place / EXTRACTED).read_text()))
@@ -66,7 +73,7 @@ def open_source(path):
         raise UserError(f"{path}: neither a workdir, nor a checkpoint, nor an extracted folder")
     if (place.parent / checkpoints.FOLDER).is_dir() and not place.exists():
         return _checkpoint(place.parent, place.name)
-    return Source("pdparams", place, None, {})
+    return Source("onnx" if place.suffix == ".onnx" else "pdparams", place, None, {})
 
 
 def _checkpoint(workdir, which):
@@ -88,8 +95,13 @@ def _checkpoint(workdir, which):
 
 
 def saved_config(path):
-    """The `config.json` that belongs to the weights at `path`, or None."""
+    """The file with the config that belongs to the weights at `path`, or None.
+
+    It is a `config.json`, or the ONNX file itself when `export` wrote it.
+    """
     place = epath.Path(path)
+    if place.suffix == ".onnx":
+        return str(place) if "config" in read_metadata(place) else None
     for folder in (place, place.parent):
         if (folder / "config.json").exists():
             return str(folder / "config.json")
@@ -108,12 +120,30 @@ def read_arrays(source, role):
     """
     if source.kind == "pdparams":
         return select_role(read_pdparams(str(source.path)), role, str(source.path))
+    if source.kind == "onnx":
+        return read_onnx(str(source.path))
     return to_paddle(read_variables(source, role))
 
 
+def read_tree(source):
+    """Arrays of all roles, under PaddleOCR's names in its distillation files: `Student2.neck...`.
+
+    Raises:
+        UserError: a file that holds one network without a role's name.
+    """
+    roles = source.roles()
+    if roles == [""]:
+        raise UserError(f"{source}: holds one network, not the tree of several")
+    return {
+        paddle_prefix(role) + name: array
+        for role in roles
+        for name, array in read_arrays(source, role).items()
+    }
+
+
 def read_variables(source, role):
-    """Variables of one role, as NumPy arrays; of a `.pdparams` file those that it holds."""
-    if source.kind == "pdparams":
+    """Variables of one role, as NumPy arrays; of a file those that it holds."""
+    if source.kind in ("pdparams", "onnx"):
         return variables_by_name(read_arrays(source, role))
     roles = source.roles()
     if role not in roles:
