@@ -71,6 +71,9 @@ def check(config):
         need(key, config[section][name] >= 0, "at least 0 (0: never, but at the end)")
     need("log.every_steps", config.log.every_steps >= 1, "at least 1")
     need("eval.batch_size", config.eval.batch_size >= 1, "at least 1")
+    need("eval.limit_side", config.eval.limit_side >= 32, "at least 32 pixels")
+    limits = ("min", "max", "resize_long")
+    need("eval.limit_type", config.eval.limit_type in limits, ", ".join(limits))
     shared = config.eval.shared_shapes
     need("eval.shared_shapes", shared >= 0 and shared % 32 == 0, "0 or a multiple of 32")
     post = config.postprocess

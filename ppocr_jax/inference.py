@@ -61,37 +61,29 @@ def predict_files(predict, variables, files, config, sharding=None, threads=4):
     Yields:
         `Predicted`, one per file. The map is float32 `[H, W]`, at the network's size.
     """
-    devices = 1 if sharding is None else sharding.num_devices
-    size = -(-config.batch_size // devices) * devices
-    run = _Runner(predict, variables, size, config.shared_shapes, sharding)
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-        waiting = collections.defaultdict(list)
-        for item in _prepare_all(pool, files, config):
-            if isinstance(item, Predicted):
-                yield item
-                continue
-            shape = run.shape_of(item.image)
-            waiting[shape].append(item)
-            if len(waiting[shape]) == size:
-                yield from run(shape, waiting.pop(shape))
-            elif sum(map(len, waiting.values())) > 8 * size:
-                oldest = next(iter(waiting))
-                yield from run(oldest, waiting.pop(oldest))
-        for shape, items in waiting.items():
-            yield from run(shape, items)
-        yield from run.drain()
+        items = read_ahead(
+            pool, files, lambda key, path: prepare(key, path, config.limit_side, config.limit_type)
+        )
+        yield from run_batches(predict, variables, items, config, sharding)
 
 
-def _prepare_all(pool, files, config, ahead=16):
-    """Prepared images in order, a bounded number of them ahead; unreadable ones as Predicted."""
+def read_ahead(pool, files, prepare, ahead=16):
+    """Images in the order of their files, a bounded number of them read ahead.
+
+    Args:
+        pool: of threads.
+        files: `(key, path)` pairs.
+        prepare: `(key, path) -> Prepared`; its UserError becomes a `Predicted` with that reason.
+        ahead: images in memory that nobody has asked for yet.
+    """
 
     def attempt(key, path):
         try:
-            return prepare(key, path, config.limit_side, config.limit_type)
+            return prepare(key, path)
         except UserError as error:
             return Predicted(key, None, (0, 0), str(error))
 
-    files = iter(files)
     queue = collections.deque()
     for key, path in files:
         queue.append(pool.submit(attempt, key, path))
@@ -99,6 +91,32 @@ def _prepare_all(pool, files, config, ahead=16):
             yield queue.popleft().result()
     while queue:
         yield queue.popleft().result()
+
+
+def run_batches(predict, variables, items, config, sharding=None):
+    """Maps of prepared images, those of equal size together; see `predict_files`.
+
+    Args:
+        items: `Prepared` images; a `Predicted` among them passes through.
+    """
+    devices = 1 if sharding is None else sharding.num_devices
+    size = -(-config.batch_size // devices) * devices
+    run = _Runner(predict, variables, size, config.shared_shapes, sharding)
+    waiting = collections.defaultdict(list)
+    for item in items:
+        if isinstance(item, Predicted):
+            yield item
+            continue
+        shape = run.shape_of(item.image)
+        waiting[shape].append(item)
+        if len(waiting[shape]) == size:
+            yield from run(shape, waiting.pop(shape))
+        elif sum(map(len, waiting.values())) > 8 * size:
+            oldest = next(iter(waiting))
+            yield from run(oldest, waiting.pop(oldest))
+    for shape, left in waiting.items():
+        yield from run(shape, left)
+    yield from run.drain()
 
 
 class _Runner:

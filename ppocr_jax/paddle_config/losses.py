@@ -1,0 +1,163 @@
+"""PaddleOCR's `Loss` -> `config.loss`: terms over roles and pairs, and the values they share."""
+
+from configs import parts
+from ppocr_jax.paddle_config.ledger import as_number, show, value_at
+
+MAIN = {"DiceLoss": "dice", "BCELoss": "bce", "MaskL1Loss": "mask_l1"}
+ACTS = {"none": "none", "softmax": "softmax", "sigmoid": "sigmoid"}
+SHARED = {"alpha": "alpha", "beta": "beta", "ohem_ratio": "negative_ratio",
+          "balance_loss": "balance", "main_loss_type": "main"}  # fmt: skip
+LABELS, MUTUAL, TEACHER = "DistillationDBLoss", "DistillationDMLLoss", "DistillationDilaDBLoss"
+
+
+def read_losses(conversion, roles):
+    """Fills `loss` of the config.
+
+    Args:
+        roles: `{PaddleOCR's name: role}`.
+
+    Raises:
+        UserError: another loss, a network in it that there is not, or no term that is known.
+    """
+    loss = conversion.section("Loss")
+    name = loss.get("name")
+    if name == "DBLoss" and len(roles) == 1:
+        loss.carry("name", "loss.labels")
+        terms = {"labels": tuple(roles.values())}
+        found = {LABELS: [loss]}
+    elif name == "CombinedLoss" and None not in roles:
+        loss.carry("name", "loss")
+        terms, found = _read_terms(loss, roles)
+    else:
+        wanted = "CombinedLoss for named networks, DBLoss for a single one"
+        raise loss.fail("name", f"no loss for these networks: {wanted}")
+    conversion.config.loss = parts.losses(**{"labels": (), **terms})
+    for section in found.get(MUTUAL, ()):
+        _read_mutual(section)
+    fixed = set()
+    for section in [*found.get(LABELS, ()), *found.get(TEACHER, ())]:
+        _read_shared(section, fixed)
+    if None not in roles:
+        _say_what_counts(conversion, parts.losses(**{"labels": (), **terms}))
+
+
+def _read_terms(loss, roles):
+    """`(terms, found)`: arguments of `parts.losses`, and the sections of each kind."""
+    terms, found = {}, {}
+    for entry in loss.items("loss_config_list"):
+        for kind in entry.tree:
+            section = entry.sub(kind)
+            if kind == LABELS:
+                key, named = "labels", section.get("model_name_list")
+                new = tuple(_roles(section, "model_name_list", named, roles))
+                section.expect("weight", (1,), "the labels' weight is 1; divide the others by it")
+                section.carry("model_name_list", "loss.labels")
+            elif kind in (MUTUAL, TEACHER):
+                if not _teaches_shrink_map(section):
+                    continue
+                key = "mutual" if kind == MUTUAL else "teacher"
+                new = _read_pairs(section, f"loss.{key}", roles)
+            else:
+                entry.drop(kind, "there is no such term here")
+                continue
+            terms[key] = terms.get(key, ()) + new
+            single = {entry[:2] if key != "labels" else entry for entry in terms[key]}
+            if len(single) < len(terms[key]):
+                raise entry.fail(kind, "a network or pair has such a term already: merge them")
+            found.setdefault(kind, []).append(section)
+    if not terms:
+        raise loss.fail("loss_config_list", f"has none of {LABELS}, {MUTUAL}, {TEACHER}")
+    return terms, found
+
+
+def _teaches_shrink_map(section):
+    """Whether a term between networks is about their shrink maps; any other is dropped whole."""
+    maps, taught = section.get("key", "maps"), section.get("maps_name", "thrink_maps")
+    if maps != "maps" or taught != "thrink_maps":
+        section.conversion.section(*section.path[:-1]).drop(
+            section.path[-1], "networks learn from each other's shrink map (thrink_maps) alone"
+        )
+        return False
+    section.carry("key", "built in")
+    section.carry("maps_name", "built in")
+    return True
+
+
+def _read_pairs(section, key, roles):
+    """Pairs of roles, each with its weight where that is not 1."""
+    pairs = section.get("model_name_pairs", [])
+    pairs = pairs if isinstance(pairs, list) else [pairs]
+    if not any(isinstance(pair, list) for pair in pairs):
+        pairs = [pairs]
+    try:
+        weight = as_number(section.get("weight", 1.0))
+    except ValueError as error:
+        raise section.fail("weight", error) from None
+    section.carry("model_name_pairs", key)
+    section.carry("weight", key)
+    named = [_roles(section, "model_name_pairs", pair, roles, 2) for pair in pairs]
+    return tuple((*pair, weight) if weight != 1.0 else tuple(pair) for pair in named)
+
+
+def _roles(section, key, names, roles, count=None):
+    """The roles of networks that a term names."""
+    if not isinstance(names, list) or not names or count not in (None, len(names)):
+        raise section.fail(key, "should name two networks" if count else "should name networks")
+    unknown = [str(name) for name in names if str(name) not in roles]
+    if unknown:
+        raise section.fail(key, f"{unknown[0]} is none of the networks {', '.join(roles)}")
+    return [roles[str(name)] for name in names]
+
+
+def _read_mutual(section):
+    """What mutual learning has beside its pairs."""
+    section.put("act", "loss.mutual_act", change=lambda act: _of(ACTS, act))
+    section.expect("use_log", (False,), "maps are not taken as logarithms")
+
+
+def _read_shared(section, fixed):
+    """Values that all terms share here: the first that names one sets it, others have to agree.
+
+    Args:
+        fixed: keys of the config that are set already; grows.
+    """
+    config = section.conversion.config
+    if section.path[-1] == TEACHER:
+        section.ignore("beta", "a teacher gives no threshold map")
+    for name, key in SHARED.items():
+        key = f"loss.{key}"
+        change = (lambda main: _of(MAIN, main)) if name == "main_loss_type" else None
+        if name not in section or key not in fixed:
+            section.put(name, key, change=change)
+            fixed |= {key} if name in section else set()
+        else:
+            agreed = value_at(config, key)
+            value = MAIN.get(section.get(name)) if change else section.get(name)
+            reason = f"all terms share {key}, which is {show(agreed)}"
+            section.expect(name, (section.get(name),) if value == agreed else (), reason, key)
+    section.expect("eps", (1e-6, "1e-6"), "is 1e-6 here")
+
+
+def _of(table, value):
+    """Our word for PaddleOCR's."""
+    if value not in table:
+        raise ValueError(f"should be {', '.join(table)}")
+    return table[value]
+
+
+def _say_what_counts(conversion, published):
+    """Says where a distillation config gets what it asks for, unlike in PaddleOCR."""
+    loss = conversion.config.loss
+    changed = [key for key in SHARED.values() if loss[key] != published[key]]
+    if changed:
+        conversion.notes.append(
+            "PaddleOCR takes its defaults (5, 10, 3, balanced dice) in a distillation config, "
+            f"whatever the file says; here {', '.join(f'{k}={show(loss[k])}' for k in changed)} "
+            "counts as the file says"
+        )
+    if loss.mutual_act == "softmax":
+        conversion.notes.append(
+            "a softmax over the width flattens the maps until the networks learn next to nothing "
+            "from each other; later versions of PaddleOCR left it out, as "
+            "--config.loss.mutual_act=none does"
+        )

@@ -1,0 +1,290 @@
+"""Prediction: the boxes of evaluation, in order, in files that others read, and nothing lost."""
+
+import json
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from tiny import TINY, draw_data, load_config, write_config
+
+from ppocr_jax import evaluate, predict
+from ppocr_jax.data.images import Labels, find_images, read_size
+from ppocr_jax.data.labels import read_labels
+from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.splits import read_validation
+from ppocr_jax.errors import UserError
+from ppocr_jax.extract import write_folder
+from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.networks import open_network
+from ppocr_jax.pictures import picture_names
+from ppocr_jax.results import Result, ResultFiles, Tally, small_text
+
+# A network that has learned nothing is sure of little; here it finds dozens of boxes.
+LOW = ("postprocess.thresh=0.575", "postprocess.box_thresh=0.5")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A folder with a network, its config and images: `data/`, `student/`."""
+    folder = tmp_path_factory.mktemp("run")
+    draw_data(folder / "data", train=1, val=3)
+    config = load_config(write_config(folder, folder / "data"), *LOW)
+    variables = init_variables(build_detector(TINY), jax.random.key(12))
+    rng = np.random.default_rng(0)
+    variables["batch_stats"] = jax.tree.map(
+        lambda leaf: leaf + rng.uniform(0, 0.3, leaf.shape).astype("f4"), variables["batch_stats"]
+    )
+    meta = {"role": "student", "roles": ["student"], "config": json.loads(config.to_json())}
+    write_folder(folder / "student", variables, meta)
+    return folder
+
+
+@pytest.fixture
+def config(run):
+    return load_config(run / "configs_for_test" / "tiny_run.py", *LOW)
+
+
+@pytest.fixture(scope="module")
+def network(run):
+    config = load_config(run / "configs_for_test" / "tiny_run.py", *LOW)
+    return open_network(config, str(run / "student"), "student")
+
+
+def write_blurred(path, height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    image = rng.integers(0, 256, (7, 7, 3)).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC))
+    return str(path)
+
+
+def lists(polygons):
+    return [np.asarray(polygon).tolist() for polygon in polygons]
+
+
+def test_the_boxes_are_those_of_evaluation(run, network, config):
+    samples = read_validation(config)
+    _, outcomes = evaluate.evaluate(
+        network.predict, network.variables, samples, config, network.sharding
+    )
+    paths = [sample.image_path for sample in samples]
+    results = list(predict.predict_images(network, paths, config))
+    assert [result.path for result in results] == paths
+    assert all(len(outcome.polygons) > 5 for outcome in outcomes)
+    for outcome, result in zip(outcomes, results, strict=True):
+        assert lists(result.polygons) == lists(outcome.polygons)
+        assert result.size == (96, 96) and result.network_size == (96, 96)
+        assert len(result.scores) == len(result.polygons) and (result.scores >= 0.5).all()
+
+
+def test_command(run, tmp_path, capsys):
+    data = tmp_path / "data"
+    draw_data(data)
+    (data / "val_1.png").write_bytes(b"no image")
+    write_blurred(data / "more" / "val_0.png", 90, 200, seed=3)
+    write_blurred(data / "more" / "deeper" / "other.bmp", 60, 64, seed=4)
+    argv = ["--weights", str(run / "student"), "--output", str(tmp_path / "out")]
+    argv += ["--images", f"{data}/val_*.png", f"{data}/more", "--labels", str(data / "val.txt")]
+    assert predict.main(argv) == 1
+    printed = capsys.readouterr()
+    assert f"{data}/val_1.png: not an image, or a damaged one; left out" in printed.err
+    assert "4 images, 1 unreadable" in printed.out and "no labels for 1 of 5 images" in printed.err
+    names = ["val_0.png", "val_2.png", "more/deeper/other.bmp", "more/val_0.png"]
+    records = [json.loads(line) for line in open(tmp_path / "out" / "predictions.jsonl")]
+    assert [record["path"] for record in records] == [f"{data}/{name}" for name in names]
+    assert (records[2]["width"], records[2]["height"]) == (64, 60)
+    assert (records[2]["network_width"], records[2]["network_height"]) == (96, 96)
+    assert all(record["boxes"] for record in records)
+    # PaddleOCR's form reads back as labels, with the same points.
+    samples = read_labels("predicts.txt", tmp_path / "out")
+    assert [sample.image_path for sample in samples] == [record["path"] for record in records]
+    for sample, record in zip(samples, records, strict=True):
+        assert lists(sample.polygons) == [box["points"] for box in record["boxes"]]
+        assert not any(sample.ignore)
+    entries = json.loads(
+        (tmp_path / "out" / "predicts.txt").read_text().split("\n")[0].split("\t")[1]
+    )
+    assert [list(entry) for entry in entries] == [["transcription", "points", "score"]] * len(
+        entries
+    )
+    assert [e["score"] for e in entries] == [box["score"] for box in records[0]["boxes"]]
+    # Pictures of the same base name do not replace each other; labels take the left half.
+    shown = [read_image(tmp_path / "out" / record["picture"]) for record in records]
+    assert [record["picture"] for record in records] == [
+        "pictures/val_0.jpg", "pictures/val_2.jpg", "pictures/other.jpg", "pictures/val_0-2.jpg"
+    ]  # fmt: skip
+    assert [image.shape for image in shown] == [
+        (96, 192, 3), (96, 192, 3), (60, 64, 3), (90, 400, 3)
+    ]  # fmt: skip
+    again = ["--images", str(tmp_path), "--no_pictures", "--box_type", "poly", "--limit_side", "64",
+             "--limit_type", "max", "--output", str(tmp_path / "out")]  # fmt: skip
+    assert predict.main(["--weights", str(run / "student"), *again]) == 1
+    records = [json.loads(line) for line in open(tmp_path / "out" / "predictions.jsonl")]
+    assert len(records) == 14 and not any("pictures" in record["path"] for record in records)
+    assert {record["network_width"] for record in records} == {64}
+    assert any(len(box["points"]) > 4 for record in records for box in record["boxes"])
+
+
+def test_a_second_image_of_a_bucket_does_not_compile_again(run, config, tmp_path):
+    network = open_network(config, str(run / "student"), "student")
+    sizes = [(100 + 20 * i, 260 - 12 * i) for i in range(12)]
+    paths = [write_blurred(tmp_path / f"{i}.png", *size, i) for i, size in enumerate(sizes)]
+    assert predict.choose_shapes(paths[:3], config) == 0
+    assert predict.choose_shapes(paths, config) == predict.SHARED
+    alone = list(predict.predict_images(network, paths[:2], config))
+    assert network.predict._cache_size() == len({result.network_size for result in alone}) == 2
+    list(predict.predict_images(network, paths[:2], config))
+    assert network.predict._cache_size() == 2
+    config.eval.shared_shapes = predict.SHARED
+    first = list(predict.predict_images(network, paths[:2], config))
+    programs = network.predict._cache_size()
+    results = list(predict.predict_images(network, paths[2:], config))
+    buckets = {tuple(-(-side // 256) for side in r.network_size) for r in [*first, *results]}
+    assert programs == 3 and network.predict._cache_size() == 2 + len(buckets) <= 5
+    assert [result.path for result in results] == paths[2:]
+    assert len({result.network_size for result in results}) > 8
+    for plain, bucketed in zip(alone, first, strict=True):
+        assert lists(plain.polygons) == lists(bucketed.polygons)
+
+
+def test_images_that_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b/2.png", "b/c/1.JPG", "b/.cache/x.png", "b/._1.png", "a.png", "a,b.png",
+                 "b/notes.txt", "odd.dat", "out/pictures/a.jpg"):  # fmt: skip
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    assert find_images(["b"]) == ["b/2.png", "b/c/1.JPG"]
+    assert find_images(["a.png,b", "odd.dat"]) == ["a.png", "b/2.png", "b/c/1.JPG", "odd.dat"]
+    assert find_images(["a,b.png", "*.png"]) == ["a,b.png", "a.png"]
+    assert find_images(["b/**/*.*", "b"]) == ["b/2.png", "b/c/1.JPG"]
+    assert find_images(["out", "b/2.png"]) == ["out/pictures/a.jpg", "b/2.png"]
+    assert find_images(["."], leave_out="out/pictures") == [
+        "./a,b.png", "./a.png", "./b/2.png", "./b/c/1.JPG"
+    ]  # fmt: skip
+    (tmp_path / "tab\t.png").write_bytes(b"x")
+    for given, message in (
+        ("nothing.png", "nothing.png: there is no such file"),
+        ("b/*.txt", "holds no image"),
+        (",", "names nothing"),
+        ("tab*", "a tab"),
+    ):
+        with pytest.raises(UserError, match=message):
+            find_images([given])
+
+
+def test_labels_belong_to_the_image_whose_path_ends_alike(tmp_path):
+    entry = '[{"transcription": "a", "points": [[0,0],[9,0],[9,9]]}]'
+    lines = [f"{name}\t{entry}" for name in ("x.png", "more/x.png", "more/y.png")]
+    (tmp_path / "labels.txt").write_text("\n".join(lines))
+    labels = Labels(str(tmp_path / "labels.txt"))
+    assert labels.find("/data/x.png").line == 1
+    assert labels.find("/data/more/x.png").line == 2
+    assert labels.find("/data/more/y.png").line == 3
+    assert labels.find("/data/y.png") is None and labels.find("/data/ax.png") is None
+
+
+def test_sizes_in_headers_are_those_of_the_pixels(tmp_path):
+    from PIL import Image
+
+    for orientation in (1, 6):
+        image = Image.new("RGB", (40, 20))
+        exif = image.getexif()
+        exif[0x0112] = orientation
+        image.save(tmp_path / f"{orientation}.jpg", exif=exif)
+        path = tmp_path / f"{orientation}.jpg"
+        assert read_size(path) == read_image(path).shape[:2]
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nxx")
+    assert read_size(tmp_path / "broken.png") is None
+
+
+def test_pictures_get_names_of_their_own():
+    paths = ["a/x.png", "b/X.jpg", "x-2.bmp", "c/x.png", "y"]
+    assert picture_names(paths) == ["x.jpg", "X-2.jpg", "x-2-2.jpg", "x-3.jpg", "y.jpg"]
+
+
+def test_small_text_is_measured_at_the_networks_size():
+    def bar(height):
+        return np.array([[10, 10], [210, 10], [210, 10 + height], [10, 10 + height]])
+
+    bars = [bar(height) for height in (10, *[20] * 9)]
+    assert small_text(bars, (400, 800), (200, 400)) == pytest.approx(9.5)  # 5 and nine of 10
+    assert small_text([], (400, 800), (200, 400)) is None
+    tally = Tally()
+    tally.add(Result("a.png", (400, 800), (200, 400), text_px=9.5))
+    tally.add(Result("d.png", reason="gone"))
+    assert list(tally.warnings()) == []
+    tally.add(Result("b.png", (400, 800), (200, 400), text_px=6.2))
+    tally.add(Result("c.png", (4000, 3000), (960, 736)))
+    tally.add(Result("e.png", (100, 100), (96, 96), text_px=20.0, passed_over=7))
+    small, lost, cut = tally.warnings()
+    assert "in 1 of 5 images" in small and "b.png, 6.2 pixels" in small and "--tile" in small
+    assert "nothing was found" in lost and "c.png" in lost
+    assert "e.png, by 7" in cut and tally.unreadable == 1
+
+
+def test_the_text_of_the_labels_counts_where_there_is_some(run, network, config):
+    path = str(run / "data" / "val_0.png")
+    labels = Labels(str(run / "data" / "val.txt"))
+    result = next(predict.predict_images(network, [path], config, labels=labels))
+    sides = [np.ptp(polygon[:, 1]) for polygon in labels.find(path).polygons]
+    assert result.text_px == pytest.approx(np.quantile(sides, 0.1), abs=1e-4)
+
+
+def test_regions_beyond_the_limit_are_said(run, network, config):
+    path = str(run / "data" / "val_0.png")
+    everything = next(predict.predict_images(network, [path], config))
+    config.postprocess.max_candidates = 1
+    result = next(predict.predict_images(network, [path], config))
+    assert everything.passed_over == 0 and result.passed_over > 0 and len(result.polygons) <= 1
+
+
+def test_results_get_their_names_when_they_are_whole(tmp_path):
+    square = np.array([[0, 0], [9, 0], [9, 9], [0, 9]], np.int32)
+    one = Result("ü.png", (9, 9), (32, 32), [square], np.array([0.5], np.float32), 31.5)
+    with ResultFiles(tmp_path) as files:
+        files.write(one)
+    whole = (tmp_path / "predicts.txt").read_text(encoding="utf-8")
+    assert whole == (
+        'ü.png\t[{"transcription": "", "points": [[0, 0], [9, 0], [9, 9], [0, 9]], "score": 0.5}]\n'
+    )
+    with pytest.raises(OSError), ResultFiles(tmp_path) as files:
+        files.write(one)
+        files.write(one)
+        assert (tmp_path / "predicts.txt.part").read_text() == 2 * whole  # flushed
+        raise OSError("full")
+    assert (tmp_path / "predicts.txt").read_text(encoding="utf-8") == whole  # of the run before
+    assert (tmp_path / "predicts.txt.part").read_text(encoding="utf-8") == 2 * whole
+    assert len((tmp_path / "predictions.jsonl.part").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--images", "nothing.png"], "nothing.png: there is no such file"),
+        (["--role", "teacher"], "--role teacher: the config has student"),
+        (["--limit_side", "8"], "eval.limit_side=8"),
+        (["--limit_type", "mid"], "eval.limit_type=mid: should be min, max, resize_long"),
+        (["--box_type", "circle"], "postprocess.box_type=circle"),
+        (["--shared_shapes", "100"], "eval.shared_shapes=100"),
+        (["--tile", "100"], "--tile 100"),
+        (["--overlap", "32"], "--overlap needs --tile"),
+        (["--tile", "96", "--limit_side", "96"], "--limit_side has no effect with --tile"),
+        (["--labels", "train.txt"], "train.txt: the paths in it end as none of the images do"),
+    ],
+)
+def test_mistakes(run, monkeypatch, tmp_path, argv, message):
+    monkeypatch.chdir(run / "data")
+    given = [] if "--images" in argv else ["--images", "val_0.png"]
+    with pytest.raises(UserError, match=message):
+        predict.main(["--weights", str(run / "student"), "--output", str(tmp_path), *argv, *given])
+
+
+def test_tiled_command(run, tmp_path, capsys):
+    path = write_blurred(tmp_path / "page.png", 200, 300)
+    argv = ["--weights", str(run / "student"), "--images", path, "--output", str(tmp_path / "out")]
+    assert predict.main([*argv, "--tile", "96", "--overlap", "32", "--scale", "1.5"]) == 0
+    record = json.loads((tmp_path / "out" / "predictions.jsonl").read_text())
+    assert (record["network_width"], record["network_height"]) == (448, 288)
+    assert (record["width"], record["height"]) == (300, 200)
+    assert "1 images, 0 unreadable" in capsys.readouterr().out
