@@ -22,10 +22,10 @@ import numpy as np
 from ppocr_jax.data import scene_parts as parts
 from ppocr_jax.data.labels import IGNORED_TEXTS
 
-VERSION = 3  # of the drawing: a folder drawn by another one is drawn anew
+VERSION = 4  # of the drawing: a folder drawn by another one is drawn anew
 SPLITS = {"train": 0, "val": 1}
-MIN_HEIGHT, MAX_HEIGHT = 18, 38  # pixels of a word's ink, log-uniform
-MIN_CONTRAST = 80.0  # grey levels between a word and what lies under it
+MIN_HEIGHT, MAX_HEIGHT = 18, 36  # pixels of a word's ink, log-uniform
+MIN_CONTRAST = 90.0  # grey levels between a word and what lies under it
 
 
 class Word(NamedTuple):
@@ -50,7 +50,7 @@ def draw_scene(seed, split, index, side):
     """`(image uint8 [side, side, 3] BGR, list of Word)`, a function of its arguments alone."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, SPLITS[split], index]))
     image = parts.draw_background(rng, side)
-    parts.add_clutter(rng, image, int(rng.integers(1, 6)))
+    parts.add_clutter(rng, image, int(rng.integers(1, 5)))
     words, taken = [], []
     wanted = int(rng.integers(4, 10))
     for _ in range(wanted * 4):
@@ -82,7 +82,7 @@ def _try_word(rng, split, image, taken):
 
 def _draw_angle(rng):
     """Degrees: most words lie nearly flat, a sixth is clearly turned."""
-    if rng.random() < 0.83:
+    if rng.random() < 0.85:
         return float(rng.normal(0, 4))
     return float(rng.choice([-1, 1]) * rng.uniform(15, 30))
 

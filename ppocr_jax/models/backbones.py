@@ -10,9 +10,9 @@ from ppocr_jax.models.layers import (
     SqueezeExcite,
     blank_outside,
     hard_swish,
-    identity,
     rematerialised,
 )
+from ppocr_jax.models.norm import identity
 
 # MobileNetV3-large at scale 1: kernel, expanded, output, squeeze-excite, activation, stride.
 # Unlike the paper, squeeze-excite and activations follow PaddleOCR's detection variant.

@@ -87,7 +87,7 @@ pointwise.defvjp(_pointwise_forward, _pointwise_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def dense(x, kernel, stride):
-    """A k x k convolution over all channels, with its own filter gradient at stride 1."""
+    """A k x k convolution over all channels, with its own filter gradient."""
     return library_convolve(x, kernel, stride)
 
 
@@ -97,34 +97,36 @@ def _dense_forward(x, kernel, stride):
 
 def _dense_backward(stride, saved, grad):
     x, kernel = saved
-    convolved = functools.partial(library_convolve, stride=stride)
-    if stride != 1:
-        return jax.vjp(convolved, x, kernel)[1](grad)
-    _, pull = jax.vjp(lambda x: convolved(x, kernel), x)
-    return pull(grad)[0], _filter_gradient(x, grad, kernel.shape)
+    _, pull = jax.vjp(lambda x: library_convolve(x, kernel, stride), x)
+    return pull(grad)[0], _filter_gradient(x, grad, kernel.shape, stride)
 
 
 dense.defvjp(_dense_forward, _dense_backward)
 
 
-def _filter_gradient(x, grad, shape):
-    """Gradient of a dense stride-1 filter: taps of the narrow side, one product per row block.
+def _filter_gradient(x, grad, shape, stride):
+    """Gradient of a dense filter: taps of the narrow side, one product per block of rows.
 
     The narrower of input and gradient is copied once per tap, so that the whole of
     `[k * k * narrow, pixels] @ [pixels, wide]` is one product; rows go in blocks to keep the
-    copies inside the cache.
+    copies inside the cache. With a stride the taps are always the input's.
     """
     size, _, num_in, num_out = shape
     pad = size // 2
-    batch, height, width, _ = x.shape
-    flip = num_out < num_in  # then the taps are those of the gradient, seen from the input
+    batch, height, width, _ = grad.shape
+    flip = stride == 1 and num_out < num_in  # then the taps are the gradient's, seen from x
     narrow, wide = (grad, x) if flip else (x, grad)
     narrow = jnp.pad(narrow, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     rows = next(r for r in (8, 4, 2, 1) if height % r == 0)
+    tall, span = stride * (rows - 1) + 1, stride * (width - 1) + 1
 
     def block(total, start):
-        part = lax.dynamic_slice_in_dim(narrow, start, rows + 2 * pad, axis=1)
-        taps = [part[:, i : i + rows, j : j + width] for i in range(size) for j in range(size)]
+        part = lax.dynamic_slice_in_dim(narrow, start * stride, tall + size - 1, axis=1)
+        taps = [
+            part[:, i : i + tall : stride, j : j + span : stride]
+            for i in range(size)
+            for j in range(size)
+        ]
         taps = jnp.concatenate(taps, axis=-1).reshape(-1, size * size * narrow.shape[-1])
         other = lax.dynamic_slice_in_dim(wide, start, rows, axis=1).reshape(-1, wide.shape[-1])
         return total + _matmul(taps.T, other), None
@@ -200,7 +202,10 @@ def _spread(grad, kernel, stride, shape):
 
 
 def _depthwise_filter_gradient(x, grad, shape, stride):
-    """Filter gradient as a scan over image rows with one accumulator per tap and column."""
+    """Filter gradient as a scan over image rows: one accumulator per tap, image and column.
+
+    The loop adds and multiplies only; sums over images and columns come once, after it.
+    """
     size = shape[0]
     pad = size // 2
     batch, height, width, channels = grad.shape
@@ -210,16 +215,12 @@ def _depthwise_filter_gradient(x, grad, shape, stride):
     def row(total, y):
         line = lax.dynamic_slice_in_dim(grad, y, 1, axis=1)[:, 0]
         window = lax.dynamic_slice_in_dim(padded, y * stride, size, axis=1)
-        taps = [
-            (window[:, i, j : j + span : stride] * line).sum(0)
-            for i in range(size)
-            for j in range(size)
-        ]
-        return tuple(t + tap for t, tap in zip(total, taps, strict=True)), None
+        taps = [window[:, i, j : j + span : stride] for i in range(size) for j in range(size)]
+        return tuple(t + tap * line for t, tap in zip(total, taps, strict=True)), None
 
-    total = tuple(jnp.zeros((width, channels), x.dtype) for _ in range(size * size))
+    total = tuple(jnp.zeros((batch, width, channels), x.dtype) for _ in range(size * size))
     total, _ = lax.scan(row, total, jnp.arange(height))
-    return jnp.stack([t.sum(0) for t in total]).reshape(shape)
+    return jnp.stack([t.sum((0, 1)) for t in total]).reshape(shape)
 
 
 def transposed_convolve(x, kernel, bias):

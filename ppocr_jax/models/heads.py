@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ppocr_jax.models.layers import Conv, TransposedConv, batch_norm
+from ppocr_jax.models.layers import Conv, TransposedConv
+from ppocr_jax.models.norm import BatchNorm
 
 
 class MapBranch(nn.Module):
@@ -24,7 +25,7 @@ class MapBranch(nn.Module):
         bound = width**-0.5  # for both biases, the single one of the last layer too
 
         def normalise(x, name):
-            return nn.relu(batch_norm(self.dtype, name, 1e-4)(x, use_running_average=not train))
+            return BatchNorm(nn.relu, 1e-4, self.dtype, name=name)(x, train)
 
         x = Conv(width, self.size, dtype=self.dtype, name="conv1")(x, area)
         x = normalise(x, "conv_bn1")

@@ -1,7 +1,6 @@
-"""Building blocks of the detectors: convolution, batch norm, squeeze-excite, up-sampling.
+"""Building blocks of the detectors: convolution, squeeze-excite, up-sampling; batch norm: norm.py.
 
-Maps are `[B, H, W, C]`. Batch norm keeps 0.9 of its old statistics, uses the biased variance for
-both purposes and epsilon 1e-5. Values that frameworks disagree on are written out.
+Maps are `[B, H, W, C]`. Values that frameworks disagree on are written out.
 
 A batch may hold images that fill only the upper left part of a common shape. `Area` then says
 how much counts: inputs of convolutions are zeroed outside (as if the image ended there and were
@@ -18,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ppocr_jax.models import conv
+from ppocr_jax.models.norm import BatchNorm, identity
 
 
 class Area(NamedTuple):
@@ -61,10 +61,6 @@ def hard_sigmoid(x):
 def hard_swish(x):
     """x clip(x + 3, 0, 6) / 6 (MobileNetV3, arXiv:1905.02244)."""
     return x * jnp.clip(x + 3.0, 0.0, 6.0) / 6.0
-
-
-def identity(x):
-    return x
 
 
 def upsample(x, factor):
@@ -170,24 +166,7 @@ class ConvBN(nn.Module):
         x = Conv(self.features, self.size, self.stride, self.groups, dtype=self.dtype, name="conv")(
             x, area
         )
-        return self.act(batch_norm(self.dtype, "bn")(x, use_running_average=not train))
-
-
-def batch_norm(dtype, name, bias_init=0.0):
-    """Batch norm over batch, height and width; statistics and parameters stay float32.
-
-    In train mode the batch's own mean and biased variance normalise, and the stored ones move a
-    tenth of the way towards them. Inside a sharded `jit` the batch is the global one.
-    Source: arXiv:1502.03167, constants of PaddlePaddle.
-    """
-    return nn.BatchNorm(
-        momentum=0.9,
-        epsilon=1e-5,
-        dtype=dtype,
-        use_fast_variance=False,  # E[x^2] - E[x]^2 loses digits where the mean is large
-        bias_init=nn.initializers.constant(bias_init),
-        name=name,
-    )
+        return BatchNorm(self.act, dtype=self.dtype, name="bn")(x, train)
 
 
 def rematerialised(block, remat):

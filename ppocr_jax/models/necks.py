@@ -5,13 +5,8 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ppocr_jax.models.layers import (
-    Conv,
-    SqueezeExcite,
-    batch_norm,
-    kaiming_uniform,
-    upsample,
-)
+from ppocr_jax.models.layers import Conv, SqueezeExcite, kaiming_uniform, upsample
+from ppocr_jax.models.norm import BatchNorm, identity
 
 
 class RSELayer(nn.Module):
@@ -108,11 +103,11 @@ class SeparableBlock(nn.Module):
         def conv(name, features, size=1, groups=1):
             return Conv(features, size, groups=groups, dtype=self.dtype, name=name)
 
-        def normalise(name, x):
-            return batch_norm(self.dtype, name)(x, use_running_average=not train)
+        def normalise(name, x, act):
+            return BatchNorm(act, dtype=self.dtype, name=name)(x, train)
 
-        out = normalise("bn1", conv("conv1", channels, self.size, channels)(x, area))
-        out = nn.relu(normalise("bn2", conv("conv2", 4 * channels)(out)))
+        out = normalise("bn1", conv("conv1", channels, self.size, channels)(x, area), identity)
+        out = normalise("bn2", conv("conv2", 4 * channels)(out), nn.relu)
         out = conv("conv3", self.features)(out)
         return out if channels == self.features else out + conv("conv_end", self.features)(x)
 
