@@ -20,12 +20,13 @@ def get_config():
     config.data.augment.min_crop_side = 0.5
     config.crop = 320
     config.batch_size = 4  # small: many updates are what a first run needs
-    config.steps = 640
+    config.steps = 720
     config.learning_rate = 2e-3
     config.warmup_epochs = 0.4
     config.eval.limit_side = 448
-    config.eval.every_steps = 320
-    config.save.every_steps = 320
+    config.postprocess.box_thresh = 0.5  # after minutes of training words score lower than later
+    config.eval.every_steps = 360
+    config.save.every_steps = 360
     config.log.every_steps = 50
     return config
 

@@ -72,6 +72,7 @@ def export(config, weights, role, output, form, places=()):
             config,
             TOLERANCES[form.suffix],
             form.shape,
+            functools.partial(draw, parity.nudge(variables)) if form.suffix == ".onnx" else None,
         )
     lines = [f"parity of {role}, {what}: {parity.explain(f)}" for role, f in figures.items()]
     if not all(f["passed"] for f in figures.values()):
@@ -98,9 +99,19 @@ def shipped_config(config, role):
     return config
 
 
+def without_places(config):
+    """A config for other machines: no path of weights, no absolute folder of images."""
+    config = config.copy_and_resolve_references()
+    for role in config.init_from:
+        config.init_from[role] = ""
+    if epath.Path(config.data.root).is_absolute():
+        config.data.root = ""
+    return config
+
+
 def describe(config, role, form, origin, digest, output):
     """`deployment.describe` with what the other tools want to be told."""
-    meta = deployment.describe(config, role, form, origin, digest)
+    meta = deployment.describe(without_places(config), role, form, origin, digest)
     if form.suffix == ".onnx":
         meta["rapidocr"], meta["notes"] = deployment.rapidocr_parameters(config, form, output)
     if form.suffix != ".stablehlo":

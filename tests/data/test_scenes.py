@@ -30,8 +30,8 @@ def test_the_set_is_not_trivial():
     assert figures["turned_more_than_15"] >= 0.1
     assert 0 < figures["ignored_share"] < 0.2
     heights, contrasts = figures["height_px"], figures["contrast_grey"]
-    assert heights[0] < 20 and heights[-1] > 34 and heights == sorted(heights)
-    assert contrasts[0] >= 80
+    assert heights[0] < 20 and heights[-1] > 32 and heights == sorted(heights)
+    assert contrasts[0] >= 90
 
 
 def test_splits_share_no_word_and_no_background(drawn):
