@@ -32,7 +32,7 @@ def narrow():
     return dict(
         backbone=dict(name="ResNetVD", depths=(1, 1, 1, 1), width=32),
         neck=dict(name="LKPAN", channels=64, mode="lite"),
-        head=dict(name="DBHead", kernels=(7, 2, 2), k=50.0),
+        head=dict(name="DBHead", kernels=(3, 2, 2), k=50.0),
     )
 
 

@@ -141,17 +141,16 @@ def _survival(samples, config):
     for index in rng.permutation(len(samples))[:PROBES]:
         sample = samples[index]
         height, width = read_image(sample.image_path).shape[:2]
-        blank = np.zeros((height, width, 3), np.uint8)
         geometry = augment.draw_geometry(
             rng, flip=options.flip, rotate=options.rotate, scale=options.scale
         )
-        image, polygons = augment.apply_geometry(blank, sample.polygons, geometry)
+        polygons, sides = augment.move_polygons(sample.polygons, height, width, geometry)
         crop = augment.choose_crop(
-            rng, polygons, sample.ignore, *image.shape[:2],
+            rng, polygons, sample.ignore, *sides,
             tries=options.crop_tries, min_side=options.min_crop_side,
         )  # fmt: skip
         side = config.crop
-        _, polygons, ignore = augment.apply_crop(image, polygons, sample.ignore, crop, (side, side))
+        polygons, ignore = augment.crop_polygons(polygons, sample.ignore, crop, (side, side))
         _, _, after = draw_shrink_map(
             polygons, ignore, side, side, targets.shrink_ratio, targets.min_text_size
         )

@@ -1,8 +1,9 @@
-"""Augmentation: pixels and polygons move together. Drawing is apart from applying.
+"""Augmentation: what is drawn at random, then polygons moved, then pixels, once.
 
 Every random number comes from the generator that is handed in. Geometry: flip (x' = W - 1 - x),
 rotation about the centre ((W - 1) / 2, (H - 1) / 2) on an unchanged canvas, one scale for both
-axes; then a crop that keeps words whole where it can, enlarged or reduced to the canvas.
+axes; then a crop that keeps words whole where it can, enlarged or reduced to the canvas. The crop
+hangs on the polygons alone, so that no pixel is touched before it is known.
 """
 
 from typing import NamedTuple
@@ -35,27 +36,31 @@ def draw_geometry(rng, *, flip, rotate, scale):
     )
 
 
-def apply_geometry(image, polygons, geometry):
-    """`(image, polygons)` flipped, turned and scaled; content that leaves the canvas is lost.
+def move_polygons(polygons, height, width, geometry):
+    """`(polygons, (height, width))` of an image flipped, turned and scaled.
 
-    Bilinear, black outside; the new sides are int(side x scale), at least 1. Polygons are not
-    clipped. Each step that changes nothing is left out.
+    The canvas does not grow when it is turned; its new sides are int(side x scale), at least 1.
+    Polygons, float32 `[P, 2]` each, are not clipped.
     """
     flip, angle, scale = geometry
-    height, width = image.shape[:2]
     polygons = [np.asarray(polygon, np.float64) for polygon in polygons]
     if flip:
-        image = cv2.flip(image, 1)
         polygons = [polygon * [-1, 1] + [width - 1, 0] for polygon in polygons]
     if angle:
-        turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
-        image = cv2.warpAffine(image, turn, (width, height), flags=cv2.INTER_LINEAR)
+        turn = _rotation(height, width, angle)
         polygons = [polygon @ turn[:, :2].T + turn[:, 2] for polygon in polygons]
     if scale != 1.0:
-        size = max(1, int(width * scale)), max(1, int(height * scale))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
         polygons = [polygon * scale for polygon in polygons]
-    return image, [polygon.astype(np.float32) for polygon in polygons]
+    return [polygon.astype(np.float32) for polygon in polygons], scaled(height, width, scale)
+
+
+def scaled(height, width, scale):
+    """Sides of an image after scaling."""
+    return max(1, int(height * scale)), max(1, int(width * scale))
+
+
+def _rotation(height, width, angle):
+    return cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
 
 
 def choose_crop(rng, polygons, ignore, height, width, *, tries, min_side):
@@ -118,26 +123,14 @@ def _draw_pair(rng, free, runs, length):
     return min(pair), max(pair)
 
 
-def apply_crop(image, polygons, ignore, crop, size):
-    """The crop scaled to fit a canvas, black to its right and below.
+def crop_polygons(polygons, ignore, crop, size):
+    """`(polygons, ignore)` in a crop that is scaled to fit a canvas of (width, height) pixels.
 
-    Args:
-        image: uint8 `[H, W, 3]`.
-        polygons: float32 `[P, 2]` each.
-        ignore: bool per polygon.
-        crop: the rectangle.
-        size: (width, height) of the canvas, pixels.
-
-    Returns:
-        `(image uint8 [height, width, 3], polygons, ignore)`. Polygons wholly outside are dropped,
-        the others are not clipped.
+    Polygons wholly outside are dropped, the others are not clipped.
     """
     x, y, width, height = crop
     scale = min(size[0] / width, size[1] / height)
-    inner = max(1, int(width * scale)), max(1, int(height * scale))
-    canvas = np.zeros((size[1], size[0], 3), np.uint8)
-    part = image[y : y + height, x : x + width]
-    canvas[: inner[1], : inner[0]] = cv2.resize(part, inner, interpolation=cv2.INTER_LINEAR)
+    inner = _fit(crop, size)
     kept, tags = [], []
     for polygon, ignored in zip(polygons, ignore, strict=True):
         moved = (np.asarray(polygon, np.float64) - [x, y]) * scale
@@ -145,7 +138,85 @@ def apply_crop(image, polygons, ignore, crop, size):
         if right >= 0 and bottom >= 0 and left <= inner[0] and top <= inner[1]:
             kept.append(moved.astype(np.float32))
             tags.append(bool(ignored))
-    return canvas, kept, tags
+    return kept, tags
+
+
+def _fit(crop, size):
+    """(width, height) of a crop scaled to fit a canvas."""
+    scale = min(size[0] / crop.width, size[1] / crop.height)
+    return max(1, int(crop.width * scale)), max(1, int(crop.height * scale))
+
+
+def draw_view(image, geometry, crop, size):
+    """The crop of the flipped, turned and scaled image, fitted into a canvas.
+
+    Only pixels of the crop are computed, in one or two resamplings. Detail that is lost on the
+    way is part of the augmentation and stays lost: an image that is made smaller first is drawn
+    at that size, one that is enlarged is turned at its own size.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        geometry, crop: what `draw_geometry` and `choose_crop` gave.
+        size: (width, height) of the canvas, pixels.
+
+    Returns:
+        uint8 `[height, width, 3]`; bilinear, black to the right of the fitted crop, below it and
+        where the turned image does not reach.
+    """
+    height, width = image.shape[:2]
+    inner = _fit(crop, size)
+    rows, columns = scaled(height, width, geometry.scale)
+    turn = _turn(height, width, geometry)
+    scale = _stretch(columns / width, rows / height)
+    move = np.array([[1, 0, -crop.x], [0, 1, -crop.y], [0, 0, 1]], np.float64)
+    fit = _stretch(inner[0] / crop.width, inner[1] / crop.height)
+    if geometry.scale < 1.0:
+        part = _warp(image, move @ scale @ turn, (crop.width, crop.height))
+        part = cv2.resize(part, inner, interpolation=cv2.INTER_LINEAR)
+    elif inner[0] * columns < crop.width * width:  # smaller than it was
+        part = _warp(image, fit @ move @ scale @ turn, inner)
+    else:
+        enlarge = fit @ move @ scale
+        left, top = np.floor(_corner(enlarge, -0.5, -0.5)).astype(int).clip(0)
+        right, bottom = np.ceil(_corner(enlarge, inner[0] - 0.5, inner[1] - 0.5)).astype(int) + 1
+        window = _window(image, turn, left, top, min(right, width), min(bottom, height))
+        enlarge = enlarge @ np.array([[1, 0, left], [0, 1, top], [0, 0, 1]], np.float64)
+        part = _warp(window, enlarge, inner, cv2.BORDER_REPLICATE)
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    canvas[: inner[1], : inner[0]] = part
+    return canvas
+
+
+def _turn(height, width, geometry):
+    """Flip and rotation, `[3, 3]`."""
+    turn = np.eye(3)
+    if geometry.flip:
+        turn = np.array([[-1, 0, width - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+    if geometry.angle:
+        turn = np.vstack([_rotation(height, width, geometry.angle), [0, 0, 1]]) @ turn
+    return turn
+
+
+def _stretch(across, down):
+    """Resizing as a map of pixel centres: (x + 1/2) x factor - 1/2."""
+    return np.array([[across, 0, across / 2 - 0.5], [0, down, down / 2 - 0.5], [0, 0, 1]])
+
+
+def _corner(matrix, x, y):
+    """Where a point of the drawn image comes from."""
+    return np.linalg.solve(matrix, [x, y, 1.0])[:2]
+
+
+def _window(image, turn, left, top, right, bottom):
+    """A rectangle of the turned image."""
+    if (turn == np.eye(3)).all():
+        return image[top:bottom, left:right]
+    move = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]], np.float64)
+    return _warp(image, move @ turn, (int(right - left), int(bottom - top)))
+
+
+def _warp(image, matrix, size, border=cv2.BORDER_CONSTANT):
+    return cv2.warpAffine(image, matrix[:2], size, flags=cv2.INTER_LINEAR, borderMode=border)
 
 
 MAX_PASTED = 30

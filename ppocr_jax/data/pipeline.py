@@ -168,17 +168,18 @@ class MakeExample(grain.transforms.Map):
         geometry = augment.draw_geometry(
             rng, flip=options["flip"], rotate=options["rotate"], scale=options["scale"]
         )
-        image, polygons = augment.apply_geometry(image, polygons, geometry)
+        polygons, sides = augment.move_polygons(polygons, *image.shape[:2], geometry)
         crop = augment.choose_crop(
             rng,
             polygons,
             ignore,
-            *image.shape[:2],
+            *sides,
             tries=options["crop_tries"],
             min_side=options["min_crop_side"],
         )
         side = self.crop
-        image, polygons, ignore = augment.apply_crop(image, polygons, ignore, crop, (side, side))
+        image = augment.draw_view(image, geometry, crop, (side, side))
+        polygons, ignore = augment.crop_polygons(polygons, ignore, crop, (side, side))
         targets = draw_targets(polygons, ignore, side, side, **self.targets)
         return {"image": image, **targets}
 

@@ -107,24 +107,43 @@ def _border_distance(points, xs, ys, limit):
     squares = [
         np.square(xs - point[0])[None, :] + np.square(ys - point[1])[:, None] for point in points
     ]
-    nearest = None
+    nearest = np.ones((len(ys), len(xs)), np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
         for index, point in enumerate(points):
             other = (index + 1) % len(points)
-            to_edge = _edge_distance(point, points[other], squares[index], squares[other])
+            near = tuple(  # further away than the limit along an axis: at least 1, and no NaN
+                _around(line, point[axis], points[other][axis], limit)
+                for line, axis in ((ys, 1), (xs, 0))
+            )
+            to_edge = _edge_distance(
+                point, points[other], squares[index][near], squares[other][near]
+            )
             to_edge = np.clip(to_edge / limit, 0, 1).astype(np.float32)
-            nearest = to_edge if nearest is None else np.minimum(nearest, to_edge, out=nearest)
+            np.minimum(nearest[near], to_edge, out=nearest[near])
     return nearest
+
+
+def _around(line, start, end, limit):
+    """Where ascending coordinates are within a limit of an interval, with a pixel to spare."""
+    low, high = min(start, end) - limit - 1, max(start, end) + limit + 1
+    return slice(*np.searchsorted(line, [low, high]).tolist())
 
 
 def _edge_distance(start, end, to_start, to_end):
     """Pixels between every pixel and one edge, from its squared distances to both ends."""
     length = np.square(start[0] - end[0]) + np.square(start[1] - end[1])
     product = to_start * to_end
-    cosine = (length - to_start - to_end) / (2 * np.sqrt(product))
-    square_sine = np.nan_to_num(1 - np.square(cosine))
-    across = np.sqrt(product * square_sine / length)
-    return np.where(cosine < 0, np.sqrt(np.fmin(to_start, to_end)), across)
+    cosine = length - to_start
+    cosine -= to_end
+    cosine /= 2 * np.sqrt(product)
+    across = 1 - np.square(cosine)  # the sine's square, until it is a distance
+    on_vertex = ~np.isfinite(across)
+    if on_vertex.any():
+        across[on_vertex] = np.nan_to_num(across[on_vertex])
+    across *= product
+    across /= length
+    np.sqrt(across, out=across)
+    return np.sqrt(np.fmin(to_start, to_end), out=across, where=cosine < 0)
 
 
 def draw_shrink_map(polygons, ignore, height, width, shrink_ratio=0.4, min_text_size=8):
