@@ -1,0 +1,59 @@
+"""Measures the parts of training and evaluation, and prints one table.
+
+    python -m experiments.benchmarks --data icdar2015 --weights student.pdparams
+    python -m experiments.benchmarks --only step --quick
+
+Parts: step (against the same networks in PyTorch, where it is installed), data, postprocess,
+metric, evaluate, startup, memory. Times are medians after warm-up, with compilation apart; sides
+that are compared take turns in one process. Without `--data` drawn scenes are used.
+"""
+
+import json
+import tempfile
+
+from etils import epath
+
+from experiments.benchmarks import host, memory, startup, steps
+from experiments.benchmarks.measure import describe_machine
+from ppocr_jax import cli, devices
+
+PARTS = {
+    "step": steps.run,
+    "data": host.run_data,
+    "postprocess": host.run_postprocess,
+    "metric": host.run_metric,
+    "evaluate": host.run_evaluate,
+    "startup": startup.run,
+    "memory": memory.run,
+}
+
+
+def main(argv):
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts")
+    arguments.add_argument("--device", help="cpu, gpu or tpu; default: what JAX finds")
+    arguments.add_argument("--quick", action="store_true", help="small sizes, few repetitions")
+    arguments.add_argument("--data", default="", help="folder of ICDAR2015")
+    arguments.add_argument("--weights", default="", help="of the student, for real maps")
+    arguments.add_argument("--steps", type=int, default=2000, help="updates of the memory part")
+    arguments.add_argument("--output", default="benchmarks.json", help="file for the numbers")
+    args = arguments.parse_args(argv)
+    if args.device:
+        import jax
+
+        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(args.device, args.device))
+    devices.keep_freed_memory()
+    result = {"machine": describe_machine(), "rows": []}
+    print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))
+    print("\n| part | case | what | value |\n| --- | --- | --- | --- |")
+    with tempfile.TemporaryDirectory() as folder:
+        for part in args.only:
+            for case, what, value, unit in PARTS[part](args, folder):
+                result["rows"].append(dict(part=part, case=case, what=what, value=value, unit=unit))
+                print(f"| {part} | {case} | {what} | {value:.4g} {unit} |", flush=True)
+    epath.Path(args.output).write_text(json.dumps(result, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

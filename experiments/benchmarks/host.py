@@ -1,0 +1,163 @@
+"""What the processor does: samples, post-processing, the metric, and a whole evaluation."""
+
+import os
+import time
+
+import numpy as np
+
+from configs import ppocrv3_det_mobile
+from experiments.benchmarks.measure import per_item
+from ppocr_jax import networks
+from ppocr_jax.data import augment
+from ppocr_jax.data.labels import read_sources
+from ppocr_jax.data.pipeline import MakeExample, make_batches
+from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.scenes import write_scenes
+from ppocr_jax.data.splits import read_validation
+from ppocr_jax.data.targets import draw_targets
+from ppocr_jax.evaluate import evaluate
+from ppocr_jax.inference import predict_files
+from ppocr_jax.metrics import match_image
+from ppocr_jax.postprocess import find_polygons
+
+
+def make_config(args, folder):
+    """The mobile config on the data that is there, or on scenes drawn as large as photographs."""
+    config = ppocrv3_det_mobile.get_config()
+    config.data.root = args.data or folder
+    if not args.data:
+        write_scenes(
+            folder, train_images=40, val_images=20, side=960, seed=1,
+            train_labels=config.data.train, val_labels=config.data.val,
+        )  # fmt: skip
+    return config
+
+
+def run_data(args, folder):
+    """Milliseconds per sample of the 960x960 training path, by stage, on one core."""
+    config = make_config(args, folder)
+    samples = [s for part in read_sources(config.data.train, config.data.root) for s in part]
+    chosen = samples[:: max(1, len(samples) // (10 if args.quick else 100))]
+    rng, side, options = np.random.default_rng(0), config.crop, config.data.augment
+    targets = config.data.targets.to_dict()
+    plans = []
+    for sample in chosen:
+        image = read_image(sample.image_path)
+        geometry = augment.draw_geometry(
+            rng, flip=options.flip, rotate=options.rotate, scale=options.scale
+        )
+        polygons, sides = augment.move_polygons(sample.polygons, *image.shape[:2], geometry)
+        crop = augment.choose_crop(
+            rng, polygons, sample.ignore, *sides,
+            tries=options.crop_tries, min_side=options.min_crop_side,
+        )  # fmt: skip
+        kept = augment.crop_polygons(polygons, sample.ignore, crop, (side, side))
+        plans.append((sample, image, geometry, crop, kept))
+
+    def decode(plan):
+        read_image(plan[0].image_path)
+
+    def view(plan):
+        augment.draw_view(plan[1], plan[2], plan[3], (side, side))
+
+    def targets_of(plan):
+        draw_targets(*plan[4], side, side, **targets)
+
+    for label, stage in (("decode", decode), ("view", view), ("targets", targets_of)):
+        yield f"{side}x{side}", label, per_item(stage, plans), "ms"
+    for paste in (False, True):
+        config.data.augment.paste = paste
+        keys = [(0, index, 0) for index in range(len(chosen))]
+        value = per_item(MakeExample(samples, config).map, keys)
+        yield f"{side}x{side}", "sample, with paste" if paste else "sample", value, "ms"
+    config.data.augment.paste = False
+    counts = (0,) if args.quick else (0, 1, os.cpu_count())
+    for workers in dict.fromkeys(counts):
+        config.data.workers = workers
+        yield f"{workers} workers", "batches", _images_per_second(config, 6), "images/s"
+
+
+def _images_per_second(config, count):
+    sources = read_sources(config.data.train, config.data.root)
+    batches = make_batches(sources, config, 0, count + 2)
+    try:
+        for _ in range(2):
+            next(batches)
+        started = time.perf_counter()
+        for _ in range(count):
+            next(batches)
+        return count * config.batch_size / (time.perf_counter() - started)
+    finally:
+        batches.close()
+
+
+def draw_maps(args, folder, count):
+    """`[(sample, item)]` with maps of a network when weights are given, else of the labels."""
+    config = make_config(args, folder)
+    samples = read_validation(config)
+    samples = samples[:: max(1, len(samples) // count)]
+    if args.weights:
+        network = networks.open_network(config, args.weights, "student")
+        files = ((index, sample.image_path) for index, sample in enumerate(samples))
+        items = predict_files(
+            network.predict, network.variables, files, config.eval, network.sharding
+        )
+        return config, [(samples[item.key], item.shrink_map, item.size) for item in items]
+    drawn = []
+    for sample in samples:
+        size = read_image(sample.image_path).shape[:2]
+        height, width = -(-size[0] // 32) * 32, -(-size[1] // 32) * 32
+        targets = draw_targets(sample.polygons, sample.ignore, height, width)
+        drawn.append((sample, targets["shrink_map"].astype(np.float32) * 0.9, size))
+    return config, drawn
+
+
+def run_postprocess(args, folder):
+    config, drawn = draw_maps(args, folder, 10 if args.quick else 50)
+    post = config.postprocess.to_dict()
+    value = per_item(lambda item: find_polygons(item[1], item[2], **post), drawn)
+    case = "x".join(map(str, drawn[0][1].shape))
+    yield case, "map -> polygons", value, "ms"
+
+
+def run_metric(args, folder):
+    config, drawn = draw_maps(args, folder, 10 if args.quick else 50)
+    post = config.postprocess.to_dict()
+    found = [(s, find_polygons(shrink, size, **post)[0]) for s, shrink, size in drawn]
+    value = per_item(lambda item: match_image(item[0].polygons, item[0].ignore, item[1]), found)
+    yield f"{len(found)} images", "matching", value, "ms"
+
+
+def run_evaluate(args, folder):
+    """Images per second of a whole evaluation, and of onnxruntime's forward pass alone."""
+    if not args.weights:
+        return
+    from ppocr_jax.onnx_graph import build_onnx
+    from ppocr_jax.onnx_session import make_onnx_predict, open_session
+
+    config = make_config(args, folder)
+    samples = read_validation(config)[: 20 if args.quick else None]
+    network = networks.open_network(config, args.weights, "student")
+    arguments = (network.predict, network.variables, samples, config, network.sharding)
+    evaluate(*arguments[:2], samples[:8], *arguments[3:])  # compiles
+    _, variables, _ = networks.load_network(config, args.weights, "student")
+    path = f"{folder}/student.onnx"
+    with open(path, "wb") as file:
+        file.write(build_onnx(config.roles.student, variables).SerializeToString())
+    session = open_session(path)
+    predict = make_onnx_predict(session, path)
+    image = np.zeros((1, 736, 1312, 3), np.uint8)
+    predict(None, image)
+    ours, theirs = [], []
+    for _ in range(1 if args.quick else 3):
+        started = time.perf_counter()
+        evaluate(*arguments)
+        ours.append((time.perf_counter() - started) / len(samples) * 1e3)
+        started = time.perf_counter()
+        for _ in range(10):
+            predict(None, image)
+        theirs.append((time.perf_counter() - started) / 10 * 1e3)
+    ours, theirs = float(np.median(ours)), float(np.median(theirs))
+    yield f"{len(samples)} images", "evaluation", ours, "ms/image"
+    yield "736x1312", "onnxruntime forward alone", theirs, "ms/image"
+    yield "ratio", "evaluation / forward", ours / theirs, "x"
