@@ -34,5 +34,5 @@ def get_config():
 def shorten(config):
     """Fewer and smaller updates: what the recipe's stages take, each in minutes."""
     config.crop = 256
-    config.steps = 300
-    config.eval.every_steps = config.save.every_steps = 150
+    config.steps = 240
+    config.eval.every_steps = config.save.every_steps = 120
