@@ -102,7 +102,7 @@ def shipped_config(config, role):
 def without_places(config):
     """A config for other machines: no path of weights, no absolute folder of images."""
     config = config.copy_and_resolve_references()
-    for role in config.init_from:
+    for role in config.get("init_from", {}):
         config.init_from[role] = ""
     if epath.Path(config.data.root).is_absolute():
         config.data.root = ""

@@ -20,8 +20,8 @@ PARAMETERS = {  # config: parameters of all roles, of those that learn
     "ppocrv3_det_dml": (65_791_940, 65_791_940),
     "ppocrv3_det_server": (32_895_970, 32_895_970),
     "quickstart": (603_418, 603_418),
-    "quickstart_dml": (4_739_364, 4_739_364),
-    "quickstart_cml": (3_576_518, 1_206_836),
+    "quickstart_dml": (4_575_524, 4_575_524),
+    "quickstart_cml": (3_494_598, 1_206_836),
 }
 COMMON = """seed epochs steps batch_size crop learning_rate warmup_epochs dtype data.root data.train
     data.val data.workers eval.every_steps eval.every_epochs save.every_steps
