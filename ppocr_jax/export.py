@@ -72,7 +72,6 @@ def export(config, weights, role, output, form, places=()):
             config,
             TOLERANCES[form.suffix],
             form.shape,
-            functools.partial(draw, parity.nudge(variables)) if form.suffix == ".onnx" else None,
         )
     lines = [f"parity of {role}, {what}: {parity.explain(f)}" for role, f in figures.items()]
     if not all(f["passed"] for f in figures.values()):

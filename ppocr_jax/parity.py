@@ -1,14 +1,11 @@
 """Whether a shipped file does what its checkpoint does: maps and boxes of both, on images.
 
-A map may differ by rounding. How much that is depends on the weights, so it is measured: by maps
-of the checkpoint with every weight moved to the next float32. A box hangs on single pixels that
-lie above or below a threshold, so a difference of 1e-6 can move one; more than one box, and more
-than one in 200, is a fault.
+A map may differ by rounding. A box hangs on single pixels that lie above or below a threshold, so
+a difference of 1e-6 can move one; more than one box, and more than one in 200, is a fault.
 """
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from ppocr_jax.data.images import find_images
@@ -20,8 +17,6 @@ from ppocr_jax.postprocess import find_polygons
 
 SHARES = (1.0, 2 / 3, 1 / 3)  # of an image's own size at evaluation
 IDENTICAL = 0.995  # of all boxes, at least
-ROUNDINGS = 4  # measured ones that a difference may be where they are more than the tolerance
-MOST_ROUNDING = 2e-3  # of a map; above that a difference is a fault whatever the weights
 COUNT = 3  # images taken where none are named
 MOST = 12  # of those that are named
 
@@ -58,20 +53,7 @@ def _spread(items, count):
     return [items[int(i)] for i in sorted(set(np.linspace(0, len(items) - 1, count).astype(int)))]
 
 
-def nudge(variables):
-    """A network's variables with every number moved to one of its neighbours in float32."""
-    rng = np.random.default_rng(0)
-
-    def move(leaf):
-        towards = np.where(rng.random(leaf.shape) < 0.5, np.float32(-np.inf), np.float32(np.inf))
-        return np.nextafter(np.asarray(leaf, np.float32), towards)
-
-    return jax.tree.map(move, variables)
-
-
-def compare(
-    reference, candidate, images, config, tolerance, shape=None, nudged=None
-) -> dict[str, Any]:
+def compare(reference, candidate, images, config, tolerance, shape=None) -> dict[str, Any]:
     """Runs two networks over the same images at three sizes each way they come.
 
     Args:
@@ -79,21 +61,18 @@ def compare(
         images: see `choose_images`. The first is run at its own size, the second at two thirds of
             it, the third at one third, and so on; a single one at all three.
         config: `eval` and `postprocess` are read.
-        tolerance: difference of two maps that is rounding in any case.
+        tolerance: largest difference of two maps that is rounding.
         shape: (height, width) that the candidate is made for; None: any.
-        nudged: as `reference`, of the variables that `nudge` gives; None to go by `tolerance`.
 
     Returns:
         Figures in JSON's types; `passed` says whether they are good.
     """
-    rows, rounding = [], 0.0
+    rows = []
     for index in range(max(len(images), len(SHARES))):
         name, image = images[index % len(images)]
         size = shape or _size(image, config.eval, SHARES[index % len(SHARES)])
         batch = resize_image(image, *size)[None]
         maps = [np.asarray(predict(batch))[0] for predict in (reference, candidate)]
-        if nudged is not None:
-            rounding = max(rounding, float(np.abs(np.asarray(nudged(batch))[0] - maps[0]).max()))
         boxes = [_boxes(shrink_map, image.shape[:2], config) for shrink_map in maps]
         same = len(boxes[0]) - len(_without(boxes[0], boxes[1]))
         rows.append({
@@ -104,7 +83,7 @@ def compare(
             "boxes_of_file": len(boxes[1]),
             "boxes_identical": same,
         })  # fmt: skip
-    return _judge(rows, max(tolerance, min(ROUNDINGS * rounding, MOST_ROUNDING)))
+    return _judge(rows, tolerance)
 
 
 def _size(image, rule, share):

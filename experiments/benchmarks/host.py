@@ -92,7 +92,7 @@ def _images_per_second(config, count):
 
 
 def draw_maps(args, folder, count):
-    """`[(sample, item)]` with maps of a network when weights are given, else of the labels."""
+    """`(config, [(sample, map, size)])`: maps of a network if weights are given, else of labels."""
     config = make_config(args, folder)
     samples = read_validation(config)
     samples = samples[:: max(1, len(samples) // count)]
@@ -131,6 +131,7 @@ def run_metric(args, folder):
 def run_evaluate(args, folder):
     """Images per second of a whole evaluation, and of onnxruntime's forward pass alone."""
     if not args.weights:
+        print("evaluate needs --weights: left out")
         return
     from ppocr_jax.onnx_graph import build_onnx
     from ppocr_jax.onnx_session import make_onnx_predict, open_session
