@@ -1,16 +1,12 @@
-"""What the commands share: options, `--config` with overrides, one-line errors, quiet devices."""
+"""What the commands share: options, `--config` with overrides, one-line errors."""
 
 import argparse
 import difflib
-import glob
-import importlib.util
-import logging
 import os
 import pathlib
 import sys
 
 import absl.logging
-import jax
 from absl import flags
 from ml_collections import config_flags
 
@@ -133,18 +129,3 @@ def config_keys(config, prefix=""):
             yield from config_keys(value, f"{prefix}{key}.")
         else:
             yield prefix + key
-
-
-def settle_platform():
-    """Runs on the CPU, with one line, where JAX has its CUDA plugin but the machine no GPU."""
-    if os.environ.get("JAX_PLATFORMS") or os.environ.get("JAX_PLATFORM_NAME"):
-        return
-    plugin = any(importlib.util.find_spec(f"jax_cuda{n}_plugin") for n in (12, 13))
-    if plugin and not glob.glob("/dev/nvidia[0-9]*") and not os.path.exists("/dev/dxg"):
-        os.environ["JAX_PLATFORMS"] = "cpu"  # for the processes that this one starts
-        jax.config.update("jax_platforms", "cpu")
-        # JAX looks at its plugins all the same, and logs a traceback of the one that cannot work.
-        logging.getLogger("jax._src.xla_bridge").addFilter(
-            lambda record: "plugin configuration error" not in record.getMessage()
-        )
-        print("no GPU found, running on the CPU", file=sys.stderr)

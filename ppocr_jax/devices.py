@@ -1,9 +1,7 @@
 """Processes and devices of a run: a one-axis mesh, what is replicated over it, what is split."""
 
-import ctypes
 import importlib.util
 import os
-import platform
 
 import jax
 import numpy as np
@@ -12,7 +10,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ppocr_jax.errors import UserError
 
-M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # what launchers call the number of processes
 
 
@@ -55,18 +52,6 @@ def _join_pod():
     except ValueError as error:
         if "coordinator_address" not in str(error):
             raise
-
-
-def keep_freed_memory():
-    """Lets the process keep freed memory for the next update, where the C library is glibc.
-
-    By default glibc hands large blocks back at once. On CPU every update would then get its maps
-    as fresh pages, which costs about a fifth of its time.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        mallopt = ctypes.CDLL(None).mallopt
-        for option, value in ((M_MMAP_MAX, 0), (M_TRIM_THRESHOLD, 2**31 - 1), (M_ARENA_MAX, 1)):
-            mallopt(option, value)
 
 
 def wait_for_all(name):

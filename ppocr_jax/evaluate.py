@@ -26,7 +26,7 @@ import numpy as np
 from etils import epath
 from tqdm import tqdm
 
-from ppocr_jax import cli, devices, sources
+from ppocr_jax import cli, devices, runtime, sources
 from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.errors import UserError
@@ -161,7 +161,7 @@ def explain(metrics):
 def main(argv):
     args, config = cli.parse(_arguments(), argv, saved=lambda a: sources.saved_config(a.weights))
     configs.check(config)
-    cli.settle_platform()
+    runtime.prepare()
     roles = list(config.roles) if args.role == "all" else [args.role or config.best.role]
     if roles[0] not in config.roles:
         raise UserError(f"--role {roles[0]}: the config has {', '.join(config.roles)}, and all")

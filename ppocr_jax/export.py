@@ -21,7 +21,7 @@ import numpy as np
 from etils import epath
 from jax import export as jax_export
 
-from ppocr_jax import cli, deployment, networks, parity, quantize, sources
+from ppocr_jax import cli, deployment, networks, parity, quantize, runtime, sources
 from ppocr_jax import config as configs
 from ppocr_jax.errors import UserError
 from ppocr_jax.onnx_graph import OPSETS, build_onnx
@@ -271,7 +271,7 @@ def main(argv):
     )
     args, config = cli.parse(arguments, argv, saved=lambda args: sources.saved_config(args.weights))
     configs.check(config)
-    cli.settle_platform()
+    runtime.prepare()
     form = make_form(args)
     role = args.role or config.best.role
     record, lines = export(config, args.weights, role, args.output, form, args.images)

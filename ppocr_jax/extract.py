@@ -22,7 +22,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from ppocr_jax import __version__, cli, sources
+from ppocr_jax import __version__, cli, runtime, sources
 from ppocr_jax.errors import UserError
 from ppocr_jax.pdparams import read_pdparams, write_pdparams
 from ppocr_jax.weights import array_hash
@@ -125,7 +125,7 @@ def main(argv):
     arguments.add_argument("--output", help="folder or .pdparams file to write")
     arguments.add_argument("--list", action="store_true", help="only say what is in it")
     args, _ = cli.parse(arguments, argv, needs_config=False)
-    cli.settle_platform()
+    runtime.prepare()
     if args.list:
         print("\n".join(describe(args.weights)))
         return 0

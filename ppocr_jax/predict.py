@@ -24,7 +24,7 @@ import sys
 import jax
 from tqdm import tqdm
 
-from ppocr_jax import cli, sources, tiles
+from ppocr_jax import cli, runtime, sources, tiles
 from ppocr_jax import config as configs
 from ppocr_jax.data.images import Labels, find_images, read_size
 from ppocr_jax.data.resize import plan_resize
@@ -137,7 +137,7 @@ def main(argv):
     args, config = cli.parse(_arguments(), argv, saved=lambda a: sources.saved_config(a.weights))
     tiling = apply_options(args, config)
     configs.check(config)
-    cli.settle_platform()
+    runtime.prepare()
     role = args.role or config.best.role
     if role not in config.roles:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")

@@ -52,7 +52,7 @@ def make_state(variables, tx, trainable):
         step=jax.numpy.zeros((), jax.numpy.int32),
         params=params,
         batch_stats={role: tree["batch_stats"] for role, tree in variables.items()},
-        opt_state=tx.init({role: params[role] for role in trainable}),
+        opt_state=jax.jit(tx.init)({role: params[role] for role in trainable}),
     )
 
 

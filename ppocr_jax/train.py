@@ -20,7 +20,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from ppocr_jax import __version__, cli, devices, sources
+from ppocr_jax import __version__, cli, devices, runtime, sources
 from ppocr_jax import config as configs
 from ppocr_jax.checkpoints import Checkpoints, list_steps
 from ppocr_jax.data.splits import Training, prepare_root, read_validation
@@ -436,8 +436,7 @@ def main(argv):
     arguments.add_argument("--num_processes", type=int, help="how many processes there are")
     arguments.add_argument("--process_id", type=int, help="which one this is, from 0")
     args, config = cli.parse(arguments, argv)
-    cli.settle_platform()
-    devices.keep_freed_memory()
+    runtime.prepare()
     devices.join_processes(args.coordinator_address, args.num_processes, args.process_id)
     try:
         train(config, args.workdir)

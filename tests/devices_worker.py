@@ -25,10 +25,10 @@ if args.dtype == "float64":
 
 import ml_collections  # noqa: E402
 import numpy as np  # noqa: E402
-from tiny import CHEAP, TINY  # noqa: E402
+from tiny import CHEAP, TINY, adam_moments  # noqa: E402
 
 from configs import parts  # noqa: E402
-from ppocr_jax import devices  # noqa: E402
+from ppocr_jax import devices, runtime  # noqa: E402
 from ppocr_jax.losses.recipes import make_loss  # noqa: E402
 from ppocr_jax.models.detector import build_detector, init_variables  # noqa: E402
 from ppocr_jax.optim import make_optimizer  # noqa: E402
@@ -89,11 +89,13 @@ class Run:
     def __call__(self, order=1):
         """What came out; `order` -1 turns the samples of every batch round."""
         state, metrics = self.step_fn(self.state(), self.batch(0, order))
-        moments = jax.tree.leaves(jax.device_get(state.opt_state[1].mu))
+        moments = jax.tree.leaves(adam_moments(jax.device_get(state), self.trainable)[0])
         first = {"losses": {k: float(v) for k, v in metrics.items()},
                  "norms": [float(np.linalg.norm(moment)) * 10 for moment in moments]}  # fmt: skip
+        every = [metrics]
         for step in range(1, STEPS):
             state, metrics = self.step_fn(state, self.batch(step, order))
+            every.append(metrics)
         after = jax.device_get(state.params)
         moved, kept = [], []
         for role, before in self.variables.items():
@@ -104,7 +106,7 @@ class Run:
                 kept += [bool((old == new).all()) for old, new in pairs]
         return {
             **first,
-            "last": {k: float(v) for k, v in metrics.items()},
+            "every": {k: [float(values[k]) for values in every] for k in metrics},
             "moved": np.concatenate(moved).tolist(),
             "frozen_kept": all(kept),
             "devices": self.mesh.size,
@@ -112,6 +114,7 @@ class Run:
 
 
 def main():
+    runtime.keep_freed_memory()
     if args.port:
         devices.join_processes(f"127.0.0.1:{args.port}", 2, args.index)
     results = {}

@@ -123,19 +123,5 @@ def test_run_prints_one_line(capsys):
     assert caught.value.code == 7
 
 
-def test_cpu_is_chosen_quietly_where_there_is_no_gpu(monkeypatch, capsys):
-    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
-    monkeypatch.setattr(cli.importlib.util, "find_spec", lambda name: name.endswith("13_plugin"))
-    monkeypatch.setattr(cli.glob, "glob", lambda pattern: [])
-    monkeypatch.setattr(cli.os.path, "exists", lambda path: False)
-    monkeypatch.setattr(cli.jax.config, "update", lambda *args: None)
-    cli.settle_platform()
-    assert cli.os.environ.pop("JAX_PLATFORMS") == "cpu"
-    assert capsys.readouterr().err == "no GPU found, running on the CPU\n"
-    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
-    cli.settle_platform()
-    assert capsys.readouterr().err == ""
-
-
 def test_version():
     assert __version__.count(".") == 2 and sys.version_info >= (3, 11)

@@ -7,6 +7,7 @@ import sys
 
 import cv2
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 TINY = dict(
@@ -23,6 +24,14 @@ TEACHER = dict(
 
 # Options of a compilation: LLVM's own optimisations take longer than a few small updates without.
 CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+def adam_moments(state, trainable):
+    """`(first, second)` moments of a state, each a tree like the parameters that learn."""
+    adam = state.opt_state[1]
+    unravel = ravel_pytree({role: state.params[role] for role in trainable})[1]
+    return unravel(adam.mu), unravel(adam.nu)
+
 
 CONFIG = """
 from configs import parts

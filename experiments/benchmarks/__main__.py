@@ -15,7 +15,7 @@ from etils import epath
 
 from experiments.benchmarks import host, memory, startup, steps
 from experiments.benchmarks.measure import describe_machine
-from ppocr_jax import cli, devices
+from ppocr_jax import cli, runtime
 
 PARTS = {
     "step": steps.run,
@@ -42,7 +42,7 @@ def main(argv):
         import jax
 
         jax.config.update("jax_platforms", {"gpu": "cuda"}.get(args.device, args.device))
-    devices.keep_freed_memory()
+    runtime.keep_freed_memory()
     result = {"machine": describe_machine(), "rows": []}
     print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))
     print("\n| part | case | what | value |\n| --- | --- | --- | --- |")

@@ -1,0 +1,44 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ppocr_jax import runtime
+
+
+def test_cpu_is_chosen_quietly_where_there_is_no_gpu(monkeypatch, capsys):
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    monkeypatch.setattr(
+        runtime.importlib.util, "find_spec", lambda name: name.endswith("13_plugin")
+    )
+    monkeypatch.setattr(runtime.glob, "glob", lambda pattern: [])
+    monkeypatch.setattr(runtime.os.path, "exists", lambda path: False)
+    monkeypatch.setattr(runtime.jax.config, "update", lambda *args: None)
+    runtime.choose_platform()
+    assert runtime.os.environ.pop("JAX_PLATFORMS") == "cpu"
+    assert capsys.readouterr().err == "no GPU found, running on the CPU\n"
+    monkeypatch.setenv("JAX_PLATFORMS", "tpu")
+    runtime.choose_platform()
+    assert capsys.readouterr().err == ""
+
+
+PROGRAM = """
+import jax, jax.numpy as jnp
+from ppocr_jax import runtime
+runtime.prepare()
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.jit(lambda x: (x @ x).sum())(jnp.ones((32, 32))).block_until_ready()
+"""
+
+
+@pytest.mark.parametrize("named", [None, "elsewhere", ""])
+def test_compiled_programs_are_kept(tmp_path, named):
+    """In the user's cache folder, in the one that JAX's own variable names, or nowhere."""
+    environment = {**os.environ, "PPOCR_JAX_CACHE": str(tmp_path / "cache")}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    if named is not None:
+        environment["JAX_COMPILATION_CACHE_DIR"] = named and str(tmp_path / named)
+    subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True)
+    kept = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("jit__lambda*-cache")}
+    assert kept == {None: {"cache"}, "elsewhere": {"elsewhere"}, "": set()}[named]
