@@ -20,8 +20,14 @@ class TorchDetector:
 
     def __init__(self, detector, variables, device, memory_format):
         layers = onnx_networks.in_order(onnx_networks.describe(detector))
-        first = next(i for i, layer in enumerate(layers) if layer.name.startswith("head."))
-        self.trunk, self.head = layers[:first], layers[first:]
+        place = {id(layer): index for index, layer in enumerate(layers)}
+        # Plain tuples: `torch.compile` has to see through what it is given.
+        layers = [
+            (index, layer.op, layer.name, layer.options, [place[id(x)] for x in layer.inputs])
+            for index, layer in enumerate(layers)
+        ]
+        first = next(i for i, layer in enumerate(layers) if layer[2].startswith("head."))
+        self.trunk, self.head = layers[1:first], layers[first:]
         self.tensors = {}
         for name, array in to_paddle(variables).items():
             tensor = torch.tensor(array, device=device)
@@ -38,9 +44,9 @@ class TorchDetector:
 
     def __call__(self, image, all_maps=True):
         """Our maps, or the shrink map alone, from normalised `[B, 3, H, W]`."""
-        values = {self.trunk[0]: image}
-        for layer in self.trunk[1:]:
-            values[layer] = self._apply(layer, layer.name, values)
+        values = {0: image}
+        for layer in self.trunk:
+            values[layer[0]] = self._apply(layer, layer[2], values)
         shrink = self._branch("binarize", values)
         if not all_maps:
             return {"shrink": shrink}
@@ -49,16 +55,16 @@ class TorchDetector:
         return {"shrink": shrink, "threshold": threshold, "binary": binary}
 
     def _branch(self, branch, values):
-        values = dict(values)
-        for layer in self.head:
-            name = layer.name.replace("head.binarize", f"head.{branch}")
-            values[layer] = self._apply(layer, name, values)
-        return values[self.head[-1]][:, 0].float()
+        for layer in self.head:  # the second branch writes over what the first has left
+            name = layer[2].replace("head.binarize", f"head.{branch}")
+            values[layer[0]] = self._apply(layer, name, values)
+        return values[self.head[-1][0]][:, 0].float()
 
     def _apply(self, layer, name, values):
-        x, *others = (values[source] for source in layer.inputs)
-        get, options = self.tensors.get, layer.options
-        match layer.op:
+        _, op, _, options, inputs = layer
+        x, *others = (values[index] for index in inputs)
+        get = self.tensors.get
+        match op:
             case "conv":
                 groups = x.shape[1] if options["depthwise"] else 1
                 weight, bias = get(f"{name}.weight"), get(f"{name}.bias")
@@ -87,7 +93,7 @@ class TorchDetector:
                 return x * others[0]
             case "concat":
                 return torch.cat([x, *others], 1)
-        return {"relu": F.relu, "hard_swish": F.hardswish, "sigmoid": torch.sigmoid}[layer.op](x)
+        return {"relu": F.relu, "hard_swish": F.hardswish, "sigmoid": torch.sigmoid}[op](x)
 
 
 def dice(pred, target, mask):
@@ -158,7 +164,7 @@ class TorchStep:
             parameters, lr=1e-4, betas=(numbers.b1, numbers.b2), eps=numbers.eps,
             weight_decay=numbers.l2, fused=True,
         )  # fmt: skip
-        self.loss = torch.compile(self.objective) if compiled else self.objective
+        self.loss = torch.compile(self.objective, fullgraph=True) if compiled else self.objective
 
     def put(self, batch):
         """A batch on the device, as it comes out of the pipeline."""
@@ -193,7 +199,7 @@ class TorchStep:
         self.optimizer.zero_grad(set_to_none=True)
         value, total = self.loss(batch)
         value.backward()
-        return total
+        return total.detach()
 
     def gradient_norm(self):
         squares = [p.grad.square().sum() for g in self.optimizer.param_groups for p in g["params"]

@@ -3,8 +3,8 @@
 XLA's CPU backend expands a grouped convolution into a dense one and is slow on the filter
 gradient of narrow convolutions. On CPU the three products (output, input gradient, filter
 gradient) are therefore written out: a depthwise convolution as shifted multiply-adds, a 1x1 as a
-matrix product, the filter gradient of a dense convolution as one matrix product per block of
-rows. Elsewhere the same functions are XLA's own convolution.
+matrix product, the filter gradient of a dense convolution as one matrix product per row of the
+filter. Elsewhere the same functions are XLA's own convolution.
 
 All functions take `x` `[B, H, W, C]` and a kernel `[kh, kw, in, out]`, cross-correlate, and pad
 `k // 2` zeros on every side: for stride 2 on even sizes that is not XLA's "SAME".
@@ -41,9 +41,11 @@ def convolve(x, kernel, stride=1, groups=1):
         return library_convolve(x, kernel, stride, groups)
     if size == 1 and stride == 1 and groups == 1:
         return pointwise(x, kernel)
-    if groups == 1:
-        return dense(x, kernel, stride)
-    return depthwise(x, kernel, stride)
+    if groups > 1:
+        return depthwise(x, kernel, stride)
+    if stride == 1 and min(x.shape[1:3]) < size:
+        return wide_kernel(x, kernel)
+    return dense(x, kernel, stride)
 
 
 def library_convolve(x, kernel, stride=1, groups=1):
@@ -85,6 +87,37 @@ def _pointwise_backward(saved, grad):
 pointwise.defvjp(_pointwise_forward, _pointwise_backward)
 
 
+@jax.custom_vjp
+def wide_kernel(x, kernel):
+    """A k x k convolution of a map narrower than k: XLA's own takes a hundred times as long."""
+    rows = _matmul(_patches(x, kernel.shape[0]), kernel.reshape(-1, kernel.shape[-1]))
+    return rows.reshape(*x.shape[:-1], kernel.shape[-1])
+
+
+def _wide_kernel_forward(x, kernel):
+    return wide_kernel(x, kernel), (x, kernel)
+
+
+def _wide_kernel_backward(saved, grad):
+    x, kernel = saved
+    grad_x = wide_kernel(grad, kernel[::-1, ::-1].transpose(0, 1, 3, 2))
+    grad_rows = grad.reshape(-1, grad.shape[-1])
+    return grad_x, _matmul(_patches(x, kernel.shape[0]).T, grad_rows).reshape(kernel.shape)
+
+
+wide_kernel.defvjp(_wide_kernel_forward, _wide_kernel_backward)
+
+
+def _patches(x, size):
+    """What a filter sees at every pixel, `[B * H * W, size * size * C]`."""
+    pad = size // 2
+    _, height, width, _ = x.shape
+    x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    x = jnp.concatenate([x[:, :, j : j + width] for j in range(size)], axis=-1)
+    x = jnp.concatenate([x[:, i : i + height] for i in range(size)], axis=-1)
+    return x.reshape(-1, x.shape[-1])
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def dense(x, kernel, stride):
     """A k x k convolution over all channels, with its own filter gradient."""
@@ -97,10 +130,6 @@ def _dense_forward(x, kernel, stride):
 
 def _dense_backward(stride, saved, grad):
     x, kernel = saved
-    if jax.device_count() > 1:
-        # The loop below would hold a sum over all devices. XLA's CPU backend does not order such
-        # sums with those outside of the loop: devices come to wait for different ones.
-        return jax.vjp(lambda x, kernel: library_convolve(x, kernel, stride), x, kernel)[1](grad)
     _, pull = jax.vjp(lambda x: library_convolve(x, kernel, stride), x)
     return pull(grad)[0], _filter_gradient(x, grad, kernel.shape, stride)
 
@@ -109,35 +138,25 @@ dense.defvjp(_dense_forward, _dense_backward)
 
 
 def _filter_gradient(x, grad, shape, stride):
-    """Gradient of a dense filter: taps of the narrow side, one product per block of rows.
+    """Gradient of a dense filter: one product per row of it.
 
-    The narrower of input and gradient is copied once per tap, so that the whole of
-    `[k * k * narrow, pixels] @ [pixels, wide]` is one product; rows go in blocks to keep the
-    copies inside the cache. With a stride the taps are always the input's.
+    The narrower of input and gradient is copied once per column of the filter, so that the whole
+    of `[k * narrow, pixels] @ [pixels, wide]` is one product. With a stride the copies are always
+    the input's.
     """
     size, _, num_in, num_out = shape
     pad = size // 2
-    batch, height, width, _ = grad.shape
-    flip = stride == 1 and num_out < num_in  # then the taps are the gradient's, seen from x
+    _, height, width, _ = grad.shape
+    flip = stride == 1 and num_out < num_in  # then the copies are the gradient's, seen from x
     narrow, wide = (grad, x) if flip else (x, grad)
     narrow = jnp.pad(narrow, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    rows = next(r for r in (8, 4, 2, 1) if height % r == 0)
-    tall, span = stride * (rows - 1) + 1, stride * (width - 1) + 1
-
-    def block(total, start):
-        part = lax.dynamic_slice_in_dim(narrow, start * stride, tall + size - 1, axis=1)
-        taps = [
-            part[:, i : i + tall : stride, j : j + span : stride]
-            for i in range(size)
-            for j in range(size)
-        ]
-        taps = jnp.concatenate(taps, axis=-1).reshape(-1, size * size * narrow.shape[-1])
-        other = lax.dynamic_slice_in_dim(wide, start, rows, axis=1).reshape(-1, wide.shape[-1])
-        return total + _matmul(taps.T, other), None
-
-    total = jnp.zeros((size * size * narrow.shape[-1], wide.shape[-1]), x.dtype)
-    total, _ = lax.scan(block, total, jnp.arange(0, height, rows))
-    total = total.reshape(size, size, narrow.shape[-1], wide.shape[-1])
+    tall, span = stride * (height - 1) + 1, stride * (width - 1) + 1
+    copies = [narrow[:, :, j : j + span : stride] for j in range(size)]
+    copies = jnp.concatenate(copies, axis=-1)
+    wide = wide.reshape(-1, wide.shape[-1])
+    rows = [copies[:, i : i + tall : stride].reshape(len(wide), -1) for i in range(size)]
+    total = jnp.stack([_matmul(row.T, wide) for row in rows])
+    total = total.reshape(size, size, -1, wide.shape[-1])
     return total[::-1, ::-1].transpose(0, 1, 3, 2) if flip else total
 
 
