@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import plain_augment
 import pytest
+from scipy import stats
 
 from ppocr_jax.data import augment
 from ppocr_jax.data.augment import Crop, Geometry
@@ -140,6 +141,35 @@ def test_one_resampling_on_photographs(shared):
     images = [(read_image(sample.image_path), sample.polygons) for sample in samples]
     differences = compare_views(images, 40, 960)
     assert max(differences) <= 2, differences
+
+
+def draw_sample(rng, polygons, ignore, height, width, side):
+    """As `plain_augment.draw_sample`, by the functions of the program."""
+    geometry = augment.draw_geometry(rng, flip=0.5, rotate=(-10, 10), scale=(0.5, 3))
+    moved, (high, wide) = augment.move_polygons(polygons, height, width, geometry)
+    x, y, w, h = augment.choose_crop(rng, moved, ignore, high, wide, tries=50, min_side=0.1)
+    kept, _ = augment.crop_polygons(moved, ignore, Crop(x, y, w, h), (side, side))
+    heights = [np.linalg.norm(polygon[0] - polygon[-1]) for polygon in kept]
+    return dict(
+        flip=float(geometry.flip), angle=geometry.angle, scale=geometry.scale, left=x / wide,
+        top=y / high, across=w / wide, down=h / high, kept=len(kept),
+        text=np.mean(heights) if heights else 0.0,
+    )  # fmt: skip
+
+
+def test_samples_are_distributed_as_those_of_the_plain_path():
+    """Angle, scale, crop and text kept: means and whole distributions, each side with its seed."""
+    scenes = [draw_scene(5, "train", index, 320) for index in range(12)]
+    labels = [([word.quad for word in words], [False] * len(words)) for _, words in scenes]
+    labels[0] = (labels[0][0], [True] + labels[0][1][1:])
+    drawn = []
+    for draw, seed in ((draw_sample, 1), (plain_augment.draw_sample, 2)):
+        rng = np.random.default_rng(seed)
+        drawn.append([draw(rng, *labels[i % len(labels)], 320, 320, 160) for i in range(1200)])
+    for key in drawn[0][0]:
+        ours, plain = ([sample[key] for sample in side] for side in drawn)
+        assert stats.ks_2samp(ours, plain).pvalue > 0.01, key
+        assert stats.ttest_ind(ours, plain, equal_var=False).pvalue > 0.01, key
 
 
 def crops(polygons, ignore, height=200, width=300, draws=200, **options):
