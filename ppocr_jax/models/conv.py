@@ -43,7 +43,7 @@ def convolve(x, kernel, stride=1, groups=1):
         return pointwise(x, kernel)
     if groups > 1:
         return depthwise(x, kernel, stride)
-    sides = [side for side in x.shape[1:3] if isinstance(side, int)]  # an export may leave them open
+    sides = [side for side in x.shape[1:3] if isinstance(side, int)]  # an export leaves them open
     if stride == 1 and any(side < size for side in sides):
         return wide_kernel(x, kernel)
     return dense(x, kernel, stride)
