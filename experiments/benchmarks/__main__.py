@@ -3,7 +3,7 @@
     python -m experiments.benchmarks --data icdar2015 --weights student.pdparams
     python -m experiments.benchmarks --only step --quick
 
-Parts: step (against the same networks in PyTorch, where it is installed), data, postprocess,
+Parts: step and operations (against the same in PyTorch, where it is installed), data, postprocess,
 metric, evaluate, startup, memory. Times are medians after warm-up, with compilation apart; sides
 that are compared take turns in one process. Without `--data` drawn scenes are used.
 """
@@ -13,12 +13,13 @@ import tempfile
 
 from etils import epath
 
-from experiments.benchmarks import host, memory, startup, steps
+from experiments.benchmarks import host, memory, operations, startup, steps
 from experiments.benchmarks.measure import describe_machine
 from ppocr_jax import cli, runtime
 
 PARTS = {
     "step": steps.run,
+    "operations": operations.run,
     "data": host.run_data,
     "postprocess": host.run_postprocess,
     "metric": host.run_metric,

@@ -3,10 +3,12 @@
 import os
 import time
 
+import jax.numpy as jnp
 import numpy as np
 
 from configs import ppocrv3_det_mobile
 from experiments.benchmarks.measure import per_item
+from experiments.benchmarks.steps import OurStep
 from ppocr_jax import networks
 from ppocr_jax.data import augment
 from ppocr_jax.data.labels import read_sources
@@ -19,6 +21,7 @@ from ppocr_jax.evaluate import evaluate
 from ppocr_jax.inference import predict_files
 from ppocr_jax.metrics import match_image
 from ppocr_jax.postprocess import find_polygons
+from ppocr_jax.train_step import MAPS
 
 
 def make_config(args, folder):
@@ -74,7 +77,31 @@ def run_data(args, folder):
     counts = (0,) if args.quick else (0, 1, os.cpu_count())
     for workers in dict.fromkeys(counts):
         config.data.workers = workers
-        yield f"{workers} workers", "batches", _images_per_second(config, 6), "images/s"
+        count = 4 if args.quick else 40  # far more than fit into the queue
+        yield f"{workers} workers", "batches", _images_per_second(config, count), "images/s"
+
+    if not args.quick:
+        config.data.workers, config.batch_size, config.data.prefetch_mb = 0, 2, 1
+        share = _share_waiting(config)
+        yield f"student 2 x {side}x{side}", "of a step, waiting for data", share, "%"
+
+
+def _share_waiting(config, updates=12):
+    """Percent of the time of updates, fed as in training, that goes by until a batch is there."""
+    step, kept, waited = OurStep(config, "float32"), ("image", *MAPS), 0.0
+    batches = make_batches(read_sources(config.data.train, config.data.root), config, 0, updates)
+    try:
+        batch = next(batches)
+        step.compile({name: jnp.asarray(batch[name]) for name in kept})
+        started = time.perf_counter()
+        for _ in range(updates - 1):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            step({name: jnp.asarray(batch[name]) for name in kept})
+        return 100 * waited / (time.perf_counter() - started)
+    finally:
+        batches.close()
 
 
 def _images_per_second(config, count):

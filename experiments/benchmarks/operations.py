@@ -1,0 +1,99 @@
+"""Single convolutions of the networks, beside PyTorch's: where a step's time comes from."""
+
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from experiments.benchmarks.measure import take_turns
+from ppocr_jax.models.conv import convolve
+
+# kernel, stride, inputs, outputs, groups, images, side: the heaviest of student and teacher.
+CASES = (
+    (3, 2, 3, 8, 1, 2, 640),
+    (3, 1, 32, 32, 32, 2, 320),
+    (1, 1, 8, 32, 1, 2, 320),
+    (3, 1, 96, 24, 1, 2, 160),
+    (1, 1, 16, 96, 1, 2, 160),
+    (9, 1, 256, 64, 1, 1, 64),
+    (7, 1, 256, 64, 1, 1, 64),
+    (9, 1, 64, 64, 1, 1, 64),
+    (9, 1, 256, 64, 1, 1, 8),
+    (3, 1, 128, 128, 1, 1, 32),
+    (3, 1, 512, 512, 1, 1, 8),
+    (1, 1, 1024, 2048, 1, 1, 8),
+)
+PRODUCTS = ("output", "input gradient", "filter gradient")
+ROUNDS, QUICK_ROUNDS = 15, 3
+
+
+def run(args, _):
+    for case in CASES[:2] if args.quick else CASES:
+        size, stride, inputs, outputs, groups, images, side = case
+        rng = np.random.default_rng(0)
+        out = -(-side // stride)
+        arrays = [
+            rng.normal(size=shape).astype(np.float32)
+            for shape in (
+                (images, side, side, inputs),
+                (size, size, inputs // groups, outputs),
+                (images, out, out, outputs),
+            )
+        ]
+        kind = "depthwise" if groups > 1 else f"{inputs}->{outputs}"
+        name = f"{size}x{size}{f' / {stride}' if stride > 1 else ''} {kind}, {images} x {side}^2"
+        sides = {f"{product}, ppocr_jax": f for product, f in _ours(arrays, stride, groups)}
+        if importlib.util.find_spec("torch"):
+            theirs = _pytorch(arrays, stride, groups)
+            sides |= {f"{product}, PyTorch channels-last": f for product, f in theirs}
+        for function in sides.values():
+            function()
+        seconds = take_turns(sides, QUICK_ROUNDS if args.quick else ROUNDS)
+        for what, value in seconds.items():
+            yield name, what, value * 1e3, "ms"
+
+
+def _ours(arrays, stride, groups):
+    x, kernel, grad = map(jnp.asarray, arrays)
+
+    def pull(argument):
+        def function(x, kernel, grad):
+            _, back = jax.vjp(lambda x, kernel: convolve(x, kernel, stride, groups), x, kernel)
+            return back(grad)[argument]
+
+        return function
+
+    forward = jax.jit(lambda x, kernel, grad: convolve(x, kernel, stride, groups))
+    for product, function in zip(
+        PRODUCTS, (forward, jax.jit(pull(0)), jax.jit(pull(1))), strict=True
+    ):
+        yield product, lambda f=function: jax.block_until_ready(f(x, kernel, grad))
+
+
+def _pytorch(arrays, stride, groups):
+    import torch
+
+    device = "cuda" if jax.default_backend() == "gpu" else "cpu"
+    x, kernel, grad = (torch.tensor(array, device=device) for array in arrays)
+    last = torch.channels_last
+    x, grad = (t.permute(0, 3, 1, 2).contiguous(memory_format=last) for t in (x, grad))
+    kernel = kernel.permute(3, 2, 0, 1).contiguous(memory_format=last)
+    pad = [kernel.shape[-1] // 2] * 2
+
+    def finish(result):
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return result
+
+    def forward():
+        finish(torch.nn.functional.conv2d(x, kernel, None, stride, pad, groups=groups))
+
+    def backward(*wanted):
+        finish(torch.ops.aten.convolution_backward(
+            grad, x, kernel, None, [stride] * 2, pad, [1, 1], False, [0, 0], groups, wanted
+        ))  # fmt: skip
+
+    yield PRODUCTS[0], forward
+    yield PRODUCTS[1], lambda: backward(True, False, False)
+    yield PRODUCTS[2], lambda: backward(False, True, False)
