@@ -76,7 +76,7 @@ def fetch(name):
 
 
 def cache_folder():
-    """The folder of the downloaded weights."""
+    """The folder of what is kept between runs: downloaded weights, compiled programs."""
     return pathlib.Path(os.environ.get("PPOCR_JAX_CACHE") or pooch.os_cache("ppocr_jax"))
 
 

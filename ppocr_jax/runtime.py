@@ -58,11 +58,20 @@ def keep_freed_memory():
 def keep_programs():
     """Keeps compiled programs in the user's cache folder: the next start need not compile them.
 
-    `JAX_COMPILATION_CACHE_DIR` names another folder, or, when it is empty, none.
+    `JAX_COMPILATION_CACHE_DIR` names another folder, or, when it is empty, none. Where the folder
+    cannot be written, one line says so, and every start compiles.
     """
     if "JAX_COMPILATION_CACHE_DIR" in os.environ:
         return
     folder = cache_folder() / "programs" / _processor()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        print(f"{folder} cannot be written: compiled programs are not kept", file=sys.stderr)
+        return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", PROGRAMS_BYTES)
 

@@ -42,3 +42,13 @@ def test_compiled_programs_are_kept(tmp_path, named):
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True)
     kept = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("jit__lambda*-cache")}
     assert kept == {None: {"cache"}, "elsewhere": {"elsewhere"}, "": set()}[named]
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_left_alone(tmp_path):
+    (tmp_path / "file").write_text("")
+    environment = {**os.environ, "PPOCR_JAX_CACHE": str(tmp_path / "file" / "cache")}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert "cannot be written: compiled programs are not kept" in done.stderr
+    assert "Traceback" not in done.stderr and "UserWarning" not in done.stderr
