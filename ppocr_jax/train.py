@@ -294,6 +294,7 @@ class Run:
             frozen_norm=self.config.frozen_norm,
             norm_scope=self.config.norm_scope,
             accumulate=self.config.accumulate,
+            little_memory=self.config.remat,
             mesh=self.mesh,
         )
         compiled = step_fn.lower(self.state, arrays).compile()

@@ -7,6 +7,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ppocr_jax.roles import TrainState
 
+# XLA's CPU backend drops optimization barriers, and merges what is made again with what it is made
+# from; it also orders a program for speed. These keep the barriers and order it for memory.
+LITTLE_MEMORY = {
+    "xla_disable_hlo_passes": "cse_barrier_expander",
+    "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
+}
 MAPS = ("threshold_map", "threshold_mask", "shrink_map", "shrink_mask")
 
 
@@ -19,6 +25,7 @@ def make_train_step(
     frozen_norm="batch",
     norm_scope="global",
     accumulate=1,
+    little_memory=False,
     mesh=None,
 ):
     """Returns a jitted `(state, batch) -> (state, metrics)`; the given state is donated.
@@ -40,6 +47,7 @@ def make_train_step(
         loss_fn: `(maps, batch, size) -> (objective, losses)`, see `losses.recipes.make_loss`.
         tx: optax transformation over the tree of the trainable roles.
         trainable: names of the roles that learn.
+        little_memory: compile for memory before speed; for models that rematerialise.
         mesh: the devices, see `devices.make_mesh`; needed for "device" and for micro-batches
             over several devices.
 
@@ -135,7 +143,8 @@ def make_train_step(
         return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    return jax.jit(train_step, donate_argnums=0, out_shardings=whole)
+    options = LITTLE_MEMORY if little_memory and jax.default_backend() == "cpu" else None
+    return jax.jit(train_step, donate_argnums=0, out_shardings=whole, compiler_options=options)
 
 
 def make_predict(model):

@@ -19,8 +19,18 @@ CONFIGS = {
     "CML": "configs.ppocrv3_det_cml",
     "DML": "configs.ppocrv3_det_dml",
 }
-CPU_CASES = (("student", 640, 2), ("student", 960, 1), ("CML", 320, 1), ("DML", 256, 1))
-QUICK_CASES = (("student", 128, 2),)
+WIDTHS = ("float32", "bfloat16")
+CPU_CASES = (
+    ("student", 640, 2, "float32"),
+    ("student", 640, 1, "float32"),
+    ("student", 640, 4, "float32"),
+    ("student", 640, 2, "bfloat16"),
+    ("student", 960, 1, "float32"),
+    ("CML", 320, 1, "float32"),
+    ("CML", 640, 1, "float32"),
+    ("DML", 256, 1, "float32"),
+)
+QUICK_CASES = (("student", 128, 2, "float32"),)
 ROUNDS, QUICK_ROUNDS = 9, 3
 LOSS_RTOL, NORM_RTOL = 1e-4, 2e-2  # of both sides, before anything is timed
 
@@ -59,16 +69,14 @@ def load(name):
 
 def gpu_cases():
     """The published crop, at growing batches, in both widths of numbers."""
-    return [(name, 960, size) for name, sizes in (("student", (8, 32, 64)), ("CML", (8, 16)),
-                                                  ("DML", (4, 8))) for size in sizes]  # fmt: skip
+    sizes = {"student": (8, 32, 64), "CML": (8, 16), "DML": (4, 8)}
+    return [(name, 960, size, width) for name in sizes for size in sizes[name] for width in WIDTHS]
 
 
 def run(args, _):
     on_gpu = jax.default_backend() == "gpu"
-    cases = QUICK_CASES if args.quick else gpu_cases() if on_gpu else CPU_CASES
-    for name, side, size in cases:
-        for dtype in ("float32", "bfloat16") if on_gpu else ("float32",):
-            yield from _case(name, side, size, dtype, QUICK_ROUNDS if args.quick else ROUNDS)
+    for case in QUICK_CASES if args.quick else gpu_cases() if on_gpu else CPU_CASES:
+        yield from _case(*case, QUICK_ROUNDS if args.quick else ROUNDS)
 
 
 def _case(name, side, size, dtype, rounds):

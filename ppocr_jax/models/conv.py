@@ -66,6 +66,14 @@ def _matmul(a, b):
     return jnp.matmul(a, b, precision=lax.Precision.HIGHEST)
 
 
+def _together(grad_x, grad_kernel):
+    """Both gradients, at one time: a filter's can wait for the end, and its maps with it.
+
+    It counts in a program that is compiled for little memory, see `train_step.make_train_step`.
+    """
+    return lax.optimization_barrier((grad_x, grad_kernel))
+
+
 @jax.custom_vjp
 def pointwise(x, kernel):
     """A 1x1 convolution as a matrix product over all pixels."""
@@ -82,7 +90,7 @@ def _pointwise_backward(saved, grad):
     grad_rows = grad.reshape(-1, grad.shape[-1])
     grad_x = _matmul(grad_rows, kernel[0, 0].T).reshape(x.shape)
     grad_kernel = _matmul(x.reshape(-1, x.shape[-1]).T, grad_rows)
-    return grad_x, grad_kernel.reshape(kernel.shape)
+    return _together(grad_x, grad_kernel.reshape(kernel.shape))
 
 
 pointwise.defvjp(_pointwise_forward, _pointwise_backward)
@@ -132,7 +140,7 @@ def _dense_forward(x, kernel, stride):
 def _dense_backward(stride, saved, grad):
     x, kernel = saved
     _, pull = jax.vjp(lambda x: library_convolve(x, kernel, stride), x)
-    return pull(grad)[0], _filter_gradient(x, grad, kernel.shape, stride)
+    return _together(pull(grad)[0], _filter_gradient(x, grad, kernel.shape, stride))
 
 
 dense.defvjp(_dense_forward, _dense_backward)
@@ -155,8 +163,13 @@ def _filter_gradient(x, grad, shape, stride):
     copies = [narrow[:, :, j : j + span : stride] for j in range(size)]
     copies = jnp.concatenate(copies, axis=-1)
     wide = wide.reshape(-1, wide.shape[-1])
-    rows = [copies[:, i : i + tall : stride].reshape(len(wide), -1) for i in range(size)]
-    total = jnp.stack([_matmul(row.T, wide) for row in rows])
+    products = []
+    for i in range(size):
+        row = copies[:, i : i + tall : stride].reshape(len(wide), -1)
+        if products and size > 3:  # else all rows would be in memory at once
+            row = row + 0 * products[-1][0, 0]
+        products.append(_matmul(row.T, wide))
+    total = jnp.stack(products)
     total = total.reshape(size, size, -1, wide.shape[-1])
     return total[::-1, ::-1].transpose(0, 1, 3, 2) if flip else total
 
