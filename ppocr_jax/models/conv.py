@@ -166,7 +166,7 @@ def _filter_gradient(x, grad, shape, stride):
     products = []
     for i in range(size):
         row = copies[:, i : i + tall : stride].reshape(len(wide), -1)
-        if products and size > 3:  # else all rows would be in memory at once
+        if products and size > 3:  # wait for the last: all rows would be in memory at once
             row = row + 0 * products[-1][0, 0]
         products.append(_matmul(row.T, wide))
     total = jnp.stack(products)
