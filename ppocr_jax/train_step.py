@@ -1,5 +1,7 @@
 """One update of all roles: pure functions, no I/O."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -7,6 +9,9 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ppocr_jax.roles import TrainState
 
+# XLA's CPU backend hands convolutions and products to YNNPACK as well. On small maps and narrow
+# gradients its own are faster, and on large maps no slower; reductions are faster in YNNPACK.
+OWN_PRODUCTS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
 # XLA's CPU backend drops optimization barriers, and merges what is made again with what it is made
 # from; it also orders a program for speed. These keep the barriers and order it for memory.
 LITTLE_MEMORY = {
@@ -143,8 +148,30 @@ def make_train_step(
         return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
 
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    options = LITTLE_MEMORY if little_memory and jax.default_backend() == "cpu" else None
-    return jax.jit(train_step, donate_argnums=0, out_shardings=whole, compiler_options=options)
+    return jax.jit(
+        train_step,
+        donate_argnums=0,
+        out_shardings=whole,
+        compiler_options=compiler_options(little_memory),
+    )
+
+
+def compiler_options(little_memory=False):
+    """What a step is compiled with: options of XLA by name; none but on CPU."""
+    if jax.default_backend() != "cpu":
+        return {}
+    speed = OWN_PRODUCTS if _are_known(*OWN_PRODUCTS.items()) else {}
+    return {**speed, **(LITTLE_MEMORY if little_memory else {})}
+
+
+@functools.cache
+def _are_known(*options):
+    """Whether this release of XLA has these options; what is experimental goes without notice."""
+    try:
+        jax.jit(lambda: 0, compiler_options=dict(options)).lower().compile()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
 
 
 def make_predict(model):

@@ -9,6 +9,7 @@ from rule_weights import make_arrays, needs_published, relative_l2
 from tiny import CHEAP, TEACHER, TINY, adam_moments
 
 from configs import parts
+from ppocr_jax import train_step
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer, warmup_cosine
@@ -380,6 +381,11 @@ def test_rematerialisation_lowers_the_memory_of_the_compiled_step():
     largest = max(abs(leaf).max() for leaf in jax.tree.leaves(theirs))
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6 * largest)
+
+
+def test_an_option_that_xla_does_not_have_is_left_out(monkeypatch):
+    monkeypatch.setattr(train_step, "OWN_PRODUCTS", {"xla_of_another_release": "1"})
+    assert train_step.compiler_options() == {}
 
 
 def test_bfloat16_learns_as_float32_does():

@@ -8,6 +8,7 @@ import numpy as np
 
 from experiments.benchmarks.measure import take_turns
 from ppocr_jax.models.conv import convolve
+from ppocr_jax.train_step import compiler_options
 
 # kernel, stride, inputs, outputs, groups, images, side: the heaviest of student and teacher.
 CASES = (
@@ -64,10 +65,11 @@ def _ours(arrays, stride, groups):
 
         return function
 
-    forward = jax.jit(lambda x, kernel, grad: convolve(x, kernel, stride, groups))
-    for product, function in zip(
-        PRODUCTS, (forward, jax.jit(pull(0)), jax.jit(pull(1))), strict=True
-    ):
+    def forward(x, kernel, grad):
+        return convolve(x, kernel, stride, groups)
+
+    for product, function in zip(PRODUCTS, (forward, pull(0), pull(1)), strict=True):
+        function = jax.jit(function, compiler_options=compiler_options())
         yield product, lambda f=function: jax.block_until_ready(f(x, kernel, grad))
 
 
