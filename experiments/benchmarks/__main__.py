@@ -9,8 +9,10 @@ that are compared take turns in one process. Without `--data` drawn scenes are u
 """
 
 import json
+import os
 import tempfile
 
+import jax
 from etils import epath
 
 from experiments.benchmarks import host, memory, operations, startup, steps
@@ -39,10 +41,11 @@ def main(argv):
     arguments.add_argument("--steps", type=int, default=2000, help="updates of the memory part")
     arguments.add_argument("--output", default="benchmarks.json", help="file for the numbers")
     args = arguments.parse_args(argv)
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs room too
     if args.device:
-        import jax
-
-        jax.config.update("jax_platforms", {"gpu": "cuda"}.get(args.device, args.device))
+        platform = {"gpu": "cuda"}.get(args.device, args.device)
+        os.environ["JAX_PLATFORMS"] = platform  # for the processes that this one starts
+        jax.config.update("jax_platforms", platform)
     runtime.keep_freed_memory()
     result = {"machine": describe_machine(), "rows": []}
     print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))

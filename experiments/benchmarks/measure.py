@@ -1,10 +1,12 @@
 """Clocks, the machine's name, and the networks and batches that are measured."""
 
 import importlib.metadata
+import json
 import os
 import platform
 import statistics
 import subprocess
+import sys
 import time
 
 import jax
@@ -33,6 +35,19 @@ def per_item(function, items):
         function(item)
         times.append((time.thread_time() - started) * 1e3)
     return statistics.median(times)
+
+
+def in_a_process(module, *arguments):
+    """What `python -m module arguments` prints, a JSON value per line.
+
+    A case of its own process finds no memory and no compiled program of the cases before it.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            yield json.loads(line)
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)}: ended with {process.returncode}")
 
 
 def describe_machine():

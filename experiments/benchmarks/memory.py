@@ -5,28 +5,28 @@ Every case has a process of its own: freed memory stays with a process.
 
 import json
 import resource
-import subprocess
 import sys
+
+from experiments.benchmarks.measure import in_a_process
 
 CASES = ((640, 1), (640, 2), (960, 1))
 
 
 def run(args, _):
     for side, size in ((128, 1),) if args.quick else CASES:
-        found = _in_a_process(side, size, 3)
+        found = _measure_alone(side, size, 3)
         case = f"student {size} x {side}x{side}"
         yield case, "step, by the compiler", found["planned"], "MiB"
         yield case, "most in memory, measured", found["peak"], "MiB"
         yield case, "of that after compilation", found["peak"] - found["compiled"], "MiB"
     count = 50 if args.quick else args.steps
-    found = _in_a_process(64, 1, count)
+    found = _measure_alone(64, 1, count)
     yield f"{count} updates", "growth after the first tenth", found["growth"], "MiB"
 
 
-def _in_a_process(side, size, updates):
-    command = [sys.executable, "-m", "experiments.benchmarks.memory", str(side), str(size)]
-    result = subprocess.run([*command, str(updates)], check=True, stdout=subprocess.PIPE, text=True)
-    return json.loads(result.stdout.splitlines()[-1])
+def _measure_alone(side, size, updates):
+    (found,) = in_a_process("experiments.benchmarks.memory", side, size, updates)
+    return found
 
 
 def resident():
