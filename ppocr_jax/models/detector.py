@@ -11,6 +11,7 @@ from ppocr_jax.data.resize import MEAN, STD
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.backbones import MobileNetV3, ResNetVD
 from ppocr_jax.models.heads import DBHead
+from ppocr_jax.models.keys import derive_on_host
 from ppocr_jax.models.layers import Area
 from ppocr_jax.models.necks import DBFPN, LKPAN, RSEFPN
 
@@ -113,4 +114,5 @@ def build_detector(network, dtype="float32", remat=False):
 @functools.partial(jax.jit, static_argnums=0)  # equal networks share one compilation
 def init_variables(detector, key):
     """Fresh `{"params", "batch_stats"}` of a detector, by the original's initialisers."""
-    return detector.init(key, jnp.zeros((1, 32, 32, 3), detector.dtype), train=True)
+    image = jnp.zeros((1, 32, 32, 3), detector.dtype)
+    return detector.init(derive_on_host(key), image, train=True)
