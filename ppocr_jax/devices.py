@@ -130,7 +130,17 @@ def own_part(tree, mesh):
 def put_batch(batch, mesh):
     """This process's part of a batch (NumPy arrays) as global arrays, split over the mesh."""
     sharding = split(mesh)
-    return {
+    arrays = {
         name: jax.make_array_from_process_local_data(sharding, value)
         for name, value in batch.items()
     }
+    return ready_on_cpu(arrays)
+
+
+def ready_on_cpu(arrays):
+    """The arrays; on CPU once they are there.
+
+    A program that has to wait for its inputs would run in another thread than the caller's there,
+    and freed memory is not kept in that, see `runtime.keep_freed_memory`.
+    """
+    return jax.block_until_ready(arrays) if jax.default_backend() == "cpu" else arrays

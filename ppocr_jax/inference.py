@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from ppocr_jax.data.resize import plan_resize, read_image, resize_image
+from ppocr_jax.devices import ready_on_cpu
 from ppocr_jax.errors import UserError
 
 
@@ -144,7 +145,7 @@ class _Runner:
             images[index, :height, :width] = item.image
             area[index] = height, width
         area = area if self._multiple else None
-        images, area = jax.device_put((images, area), self._sharding)
+        images, area = ready_on_cpu(jax.device_put((images, area), self._sharding))
         self._pending.append((items, self._predict(self._variables, images, area)))
         return self._finish() if len(self._pending) > 1 else ()
 

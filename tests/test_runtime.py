@@ -2,9 +2,11 @@ import os
 import subprocess
 import sys
 
+import jax
+import numpy as np
 import pytest
 
-from ppocr_jax import runtime
+from ppocr_jax import devices, runtime
 
 
 def test_cpu_is_chosen_quietly_where_there_is_no_gpu(monkeypatch, capsys):
@@ -52,3 +54,11 @@ def test_a_cache_that_cannot_be_written_is_said_and_left_alone(tmp_path):
     done = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     assert "cannot be written: compiled programs are not kept" in done.stderr
     assert "Traceback" not in done.stderr and "UserWarning" not in done.stderr
+
+
+def test_a_batch_is_there_when_its_program_is_called():
+    """On CPU: what has to wait for it would run in another thread, and map its memory anew."""
+    mesh = jax.make_mesh((1,), ("data",), devices=jax.devices()[:1])
+    for _ in range(5):
+        batch = {"image": np.ones((4, 1000, 1000, 3), np.float32)}
+        assert devices.put_batch(batch, mesh)["image"].is_ready()
