@@ -5,6 +5,7 @@ A checkpoint `<workdir>/checkpoints/<step>` holds `state` (parameters, statistic
 evaluated, `metrics`. Orbax commits a step by a rename, so a killed run leaves whole steps only.
 """
 
+import copy
 import json
 import os
 import shutil
@@ -64,7 +65,7 @@ class Checkpoints:
                 raise UserError(self._failure("the last step", error)) from error
 
     def save(self, state, meta, hmean=None):
-        """Saves in the background; the state may be donated as soon as this returns.
+        """Saves in the background; the state may be donated, and `meta` changed, after it returns.
 
         Args:
             state: TrainState.
@@ -76,7 +77,7 @@ class Checkpoints:
         """
         step = int(state.step)
         tree = state_tree(state)
-        meta = {**meta, "checksums": checksums(tree)}
+        meta = copy.deepcopy({**meta, "checksums": checksums(tree)})
         metrics = None if hmean is None else {"hmean": float(hmean) if hmean == hmean else -1.0}
         self._require_space(tree)
         items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))

@@ -7,13 +7,15 @@ import signal
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny import draw_data, load_config, run, start, write_config
 
-from ppocr_jax.checkpoints import best_step, list_steps
+from ppocr_jax.checkpoints import Checkpoints, best_step, list_steps
 from ppocr_jax.config import describe_rate
 from ppocr_jax.errors import UserError
+from ppocr_jax.roles import TrainState
 from ppocr_jax.signals import Stopped
 from ppocr_jax.train import Run, train
 
@@ -102,6 +104,19 @@ def test_kill_and_resume_equals_a_straight_run(folder, config_path):
     assert_states_equal(jax.device_get(whole), resumed)
     for kind in ("train", "eval"):
         assert records(folder / "whole", kind) == records(killed, kind)
+
+
+def test_what_changes_after_a_save_is_not_in_it(folder):
+    """The save goes on in the background, while the run adds to its window of losses."""
+    params = {"student": {"kernel": np.ones((4, 4), np.float32)}}
+    state = TrainState(jnp.asarray(3), params, {"student": {}}, ())
+    window = [[step, {"total": 0.5}, 0] for step in range(100_000)]
+    with Checkpoints(folder / "changing", print) as checkpoints:
+        checkpoints.save(state, {"step": 3, "window": window})
+        window.clear()
+        checkpoints.wait()
+        _, meta = checkpoints.restore(jax.eval_shape(lambda: state))
+    assert len(meta["window"]) == 100_000
 
 
 def test_a_signal_saves_and_says_so(folder, config_path):
