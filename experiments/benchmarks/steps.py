@@ -1,5 +1,6 @@
 """The training step of student, CML and DML, beside the same step in PyTorch."""
 
+import argparse
 import importlib
 import importlib.util
 import json
@@ -177,6 +178,11 @@ def _compare(case, label, ours, total, norm):
 if __name__ == "__main__":
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     runtime.keep_freed_memory()
-    name, side, size, dtype, *quick = sys.argv[1:]
-    for row in measure(name, int(side), int(size), dtype, bool(quick)):
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("name", choices=CONFIGS)
+    arguments.add_argument("side", type=int, help="pixels, a multiple of 32")
+    arguments.add_argument("size", type=int, help="images")
+    arguments.add_argument("dtype", choices=WIDTHS)
+    arguments.add_argument("--quick", action="store_true")
+    for row in measure(**vars(arguments.parse_args())):
         print(json.dumps(row), flush=True)
