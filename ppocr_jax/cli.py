@@ -12,7 +12,7 @@ from ml_collections import config_flags
 
 from ppocr_jax.errors import UserError
 
-SAVED = pathlib.Path(__file__).with_name("saved_config.py")
+SAVED = pathlib.Path(__file__).parent / "weights" / "saved_config.py"
 
 
 def run(command, argv=None):

@@ -5,7 +5,7 @@ import json
 from etils import epath
 
 from ppocr_jax.errors import UserError
-from ppocr_jax.losses.recipes import weighted_pairs
+from ppocr_jax.losses.pairs import weighted_pairs
 from ppocr_jax.models.detector import DTYPES
 
 PUBLISHED_BATCH = 64  # 8 devices x 8 samples: what the published rates are meant for

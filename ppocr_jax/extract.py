@@ -14,108 +14,10 @@ them. An output that ends in `.pdparams` is written with PaddlePaddle's names an
 weights.
 """
 
-import json
-import shutil
-
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
-from etils import epath
-
-from ppocr_jax import __version__, cli, runtime, sources
+from ppocr_jax import cli
 from ppocr_jax.errors import UserError
-from ppocr_jax.pdparams import read_pdparams, write_pdparams
-from ppocr_jax.weights import array_hash
-
-
-def choose_role(source, role):
-    """The role to take: the one that was named, or the only one, or the best role of the run."""
-    roles = source.roles()
-    if role:
-        if role == "all" and roles != [""]:
-            return role
-        if role not in roles and roles != [""]:
-            raise UserError(f"{source}: holds {', '.join(roles)}, not {role}")
-        return role
-    if len(roles) == 1:
-        return roles[0]
-    best = source.meta.get("config", {}).get("best", {}).get("role")
-    if best in roles:
-        return best
-    raise UserError(f"{source}: holds {', '.join(roles)}: say which with --role")
-
-
-def write_folder(output, variables, meta):
-    """Writes an extracted folder: `state/` by Orbax, `extracted.json`, `config.json`.
-
-    It is complete or absent: written beside its place and moved there.
-    """
-    output = epath.Path(output).resolve()
-    temporary = output.with_name(output.name + ".tmp")
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir(parents=True)
-    with ocp.StandardCheckpointer() as writer:
-        writer.save(temporary / "state", jax.tree.map(np.asarray, variables))
-    (temporary / sources.EXTRACTED).write_text(json.dumps(meta, indent=1) + "\n")
-    if meta.get("config"):
-        (temporary / "config.json").write_text(json.dumps(meta["config"], indent=1) + "\n")
-    if output.exists():
-        shutil.rmtree(output)
-    temporary.rename(output)
-
-
-def extract(weights, role, output):
-    """Writes one role of `weights` to `output`; returns a line that says what was written."""
-    source = open_weights(weights)
-    role = choose_role(source, role)
-    output = epath.Path(output)
-    if output.is_dir() and any(output.iterdir()) and not (output / sources.EXTRACTED).exists():
-        raise UserError(f"--output {output}: a folder with other content stands there")
-    if role == "all" and output.suffix != ".pdparams":
-        raise UserError(f"--output {output}: all roles together go into a .pdparams file alone")
-    arrays = sources.read_tree(source) if role == "all" else sources.read_arrays(source, role)
-    if output.suffix == ".pdparams":
-        write_pdparams(str(output), arrays)
-    else:
-        meta = {
-            "role": role,
-            "roles": [role],
-            "from": str(source),
-            "step": source.step,
-            "config": source.meta.get("config"),
-            "metrics": {k: v for k, v in source.meta.get("metrics", {}).items() if k == role},
-            "hash": array_hash(arrays),
-            "version": __version__,
-        }
-        write_folder(output, sources.read_variables(source, role), meta)
-    count = sum(array.size for array in arrays.values())
-    return f"{role or 'network'} of {source}: {len(arrays)} tensors, {count} numbers -> {output}"
-
-
-def open_weights(weights):
-    """As `sources.open_source`; a file that is not there is refused here, before it is needed."""
-    source = sources.open_source(weights)
-    if source.kind == "pdparams":
-        read_pdparams(str(source.path))
-    return source
-
-
-def describe(weights):
-    """What is in it: a line per role, with its own hmean where it is known, and its tensors."""
-    source = open_weights(weights)
-    lines = []
-    for role in source.roles():
-        arrays = sources.read_arrays(source, role)
-        size = sum(array.nbytes for array in arrays.values())
-        count = sum(array.size for array in arrays.values())
-        scored = source.meta.get("metrics", {}).get(role)
-        hmean = f", hmean {scored['hmean']:.4f}" if scored else ""
-        lines.append(
-            f"{role or 'network'}: {len(arrays)} tensors, {count} numbers, {size} bytes{hmean}"
-        )
-        lines += [f"  {name} {list(array.shape)}" for name, array in arrays.items()]
-    return lines
+from ppocr_jax.runtime import process
+from ppocr_jax.shipping.extraction import describe, extract
 
 
 def main(argv):
@@ -125,7 +27,7 @@ def main(argv):
     arguments.add_argument("--output", help="folder or .pdparams file to write")
     arguments.add_argument("--list", action="store_true", help="only say what is in it")
     args, _ = cli.parse(arguments, argv, needs_config=False)
-    runtime.prepare()
+    process.prepare()
     if args.list:
         print("\n".join(describe(args.weights)))
         return 0

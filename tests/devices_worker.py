@@ -28,12 +28,13 @@ import numpy as np  # noqa: E402
 from tiny import CHEAP, TINY, adam_moments  # noqa: E402
 
 from configs import parts  # noqa: E402
-from ppocr_jax import devices, runtime  # noqa: E402
+from ppocr_jax import devices  # noqa: E402
 from ppocr_jax.losses.recipes import make_loss  # noqa: E402
 from ppocr_jax.models.detector import build_detector, init_variables  # noqa: E402
-from ppocr_jax.optim import make_optimizer  # noqa: E402
-from ppocr_jax.roles import init_roles, make_state  # noqa: E402
-from ppocr_jax.train_step import make_train_step  # noqa: E402
+from ppocr_jax.optim.adam import make_optimizer  # noqa: E402
+from ppocr_jax.runtime import process  # noqa: E402
+from ppocr_jax.training.state import init_roles, make_state  # noqa: E402
+from ppocr_jax.training.step import make_train_step  # noqa: E402
 
 STEPS, BATCH = 10, 8
 RECIPES = {
@@ -114,7 +115,7 @@ class Run:
 
 
 def main():
-    runtime.keep_freed_memory()
+    process.keep_freed_memory()
     if args.port:
         devices.join_processes(f"127.0.0.1:{args.port}", 2, args.index)
     results = {}

@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from ppocr_jax.pdparams import read_pdparams
+from ppocr_jax.weights.pdparams import read_pdparams
 
 
 def make_arrays(names, published=None, drop=""):

@@ -7,6 +7,7 @@ import pytest
 from tiny import draw_data, load_config, run, write_config
 
 from ppocr_jax import check_data
+from ppocr_jax.data import inspection
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def clean(tmp_path_factory):
 
 def check(folder, *overrides):
     config = load_config(write_config(folder, folder / "data"), *overrides)
-    problems, summary = check_data.check(config)
+    problems, summary = inspection.check(config)
     return [str(problem) for problem in problems], summary
 
 

@@ -4,8 +4,9 @@ import sys
 
 import pytest
 
-from ppocr_jax import __version__, cli, config, saved_config
+from ppocr_jax import __version__, cli, config
 from ppocr_jax.errors import UserError
+from ppocr_jax.weights import saved_config
 
 MOBILE = "configs/ppocrv3_det_mobile.py"
 

@@ -15,8 +15,8 @@ from tiny import ROOT, TEACHER, draw_data, run, start, write_config
 from ppocr_jax import devices
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.pdparams import write_pdparams
-from ppocr_jax.weights import to_paddle
+from ppocr_jax.weights.paddle import to_paddle
+from ppocr_jax.weights.pdparams import write_pdparams
 
 
 def free_port():

@@ -10,10 +10,11 @@ from tiny import TINY, draw_data, load_config, write_config
 
 from ppocr_jax import evaluate
 from ppocr_jax.data.labels import Sample
+from ppocr_jax.detection.inference import predict_files
+from ppocr_jax.detection.network import make_predict
 from ppocr_jax.errors import UserError
-from ppocr_jax.inference import predict_files
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.train_step import make_predict
+from ppocr_jax.scoring import evaluation
 
 SIZES = [(40, 60), (64, 64), (90, 33), (33, 90), (128, 50), (50, 128), (70, 70), (96, 120),
          (120, 96), (31, 31), (100, 40), (77, 111), (111, 77), (64, 64), (128, 120)]  # fmt: skip
@@ -98,18 +99,18 @@ def test_an_image_without_labels_is_evaluated_and_a_lost_one_counts(network, opt
     blank = Sample(str(tmp_path / "val_0.png"), (), (), "val.txt", 1)
     word = np.array([[0, 0], [20, 0], [20, 9], [0, 9]], np.float32)
     lost = Sample(str(tmp_path / "gone.png"), (word,), (False,), "val.txt", 2)
-    metrics, outcomes = evaluate.evaluate(
+    metrics, outcomes = evaluation.evaluate(
         make_predict(network[0]), network[1], [blank, lost], options()
     )
     assert metrics["images"] == 2 and metrics["unreadable"] == 1
     assert metrics["boxes_labelled"] == 1 and metrics["recall"] == 0.0
     assert [bool(outcome.reason) for outcome in outcomes] == [False, True]
     assert json.loads(json.dumps(metrics)) == metrics
-    assert "boxes found" in evaluate.explain(metrics)
+    assert "boxes found" in evaluation.explain(metrics)
 
 
 def test_command_in_process(network, options, tmp_path, capsys):
-    from ppocr_jax.extract import write_folder
+    from ppocr_jax.shipping.extraction import write_folder
 
     draw_data(tmp_path / "data")
     path = write_config(tmp_path, tmp_path / "data")

@@ -18,16 +18,17 @@ from configs import parts
 from ppocr_jax import evaluate, export
 from ppocr_jax.data.resize import read_image, resize_image
 from ppocr_jax.data.scenes import draw_scene
-from ppocr_jax.deployment import Form, rapidocr_parameters
+from ppocr_jax.detection.network import open_network
+from ppocr_jax.detection.postprocess import find_polygons
 from ppocr_jax.errors import UserError
-from ppocr_jax.networks import open_network
-from ppocr_jax.onnx_graph import build_onnx
-from ppocr_jax.onnx_session import open_session
-from ppocr_jax.onnx_weights import read_onnx
-from ppocr_jax.parity import choose_images, compare
-from ppocr_jax.pdparams import read_pdparams, write_pdparams
-from ppocr_jax.postprocess import find_polygons
-from ppocr_jax.weights import paddle_prefix, to_paddle, variables_by_name
+from ppocr_jax.onnx_files.reader import read_onnx
+from ppocr_jax.onnx_files.session import open_session
+from ppocr_jax.onnx_files.writer import build_onnx
+from ppocr_jax.shipping import exporting
+from ppocr_jax.shipping.deployment import Form, rapidocr_parameters
+from ppocr_jax.shipping.parity import choose_images, compare
+from ppocr_jax.weights.paddle import paddle_prefix, to_paddle, variables_by_name
+from ppocr_jax.weights.pdparams import read_pdparams, write_pdparams
 
 THRESHOLDS = (
     "postprocess.thresh=0.5",
@@ -86,7 +87,7 @@ def test_an_export_proves_itself_and_says_how_to_use_it(place, exported):
     assert record["normalisation"]["mean"] == [0.485, 0.456, 0.406]
     assert record["config"]["roles"]["student"]["neck"]["channels"] == 16
     assert len(record["weights"]["hash"]) == 12 and len(record["sha256"]) == 64
-    assert record["sha256"] == export.file_hash(place[0] / "student.onnx")
+    assert record["sha256"] == exporting.file_hash(place[0] / "student.onnx")
     stored = {
         prop.key: json.loads(prop.value)
         for prop in onnx.load(str(place[0] / "student.onnx")).metadata_props
@@ -130,7 +131,7 @@ def break_a_weight(build):
 def test_a_file_that_draws_other_maps_fails(place, monkeypatch):
     """One percent on a twenty-fourth of one layer is found."""
     folder, _ = place
-    monkeypatch.setattr(export, "build_onnx", break_a_weight(export.build_onnx))
+    monkeypatch.setattr(exporting, "build_onnx", break_a_weight(exporting.build_onnx))
     with pytest.raises(UserError, match=r"another network; the file is now .*bad\.onnx\.failed"):
         command(place, "--output", folder / "bad.onnx")
     assert (folder / "bad.onnx.failed").exists()
@@ -241,7 +242,7 @@ def test_eight_bits_and_what_they_cost(place, capsys):
     assert f"8 bits: hmean {record['int8']['hmean']:.4f}" in capsys.readouterr().out
     ops = [node.op_type for node in onnx.load(str(folder / "int8.onnx")).graph.node]
     assert ops.count("QuantizeLinear") > 5
-    assert record["sha256"] == export.file_hash(folder / "int8.onnx")
+    assert record["sha256"] == exporting.file_hash(folder / "int8.onnx")
     image = read_image(folder / "data" / "val_0.png")[None]
     maps = [
         open_network(None, folder / f"{name}.onnx", "student").predict(None, image)
@@ -323,7 +324,7 @@ def test_the_published_student_in_rapidocr(shared, tmp_path):
         network,
         variables_by_name(arrays),
         include_normalisation=True,
-        metadata=export.describe(config, "student", form, "published", "", "student.onnx"),
+        metadata=exporting.describe(config, "student", form, "published", "", "student.onnx"),
     )
     onnx.save(model, tmp_path / "student.onnx")
     params, notes = rapidocr_parameters(config, form, tmp_path / "student.onnx")

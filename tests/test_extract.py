@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from tiny import ROOT, draw_data, load_config, run, write_config
 
-from ppocr_jax import extract, networks, sources
+from ppocr_jax import extract
+from ppocr_jax.detection import network
+from ppocr_jax.detection.network import make_predict
 from ppocr_jax.errors import UserError
-from ppocr_jax.pdparams import read_pdparams
-from ppocr_jax.roles import differences, extract_role, graft_role
-from ppocr_jax.train import train
-from ppocr_jax.train_step import make_predict
+from ppocr_jax.shipping import extraction
+from ppocr_jax.training.loop import train
+from ppocr_jax.training.state import differences, extract_role, graft_role
+from ppocr_jax.weights import sources
+from ppocr_jax.weights.pdparams import read_pdparams
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +32,13 @@ def trained(tmp_path_factory):
 @pytest.fixture(scope="module")
 def extracted(trained):
     folder = trained[0]
-    extract.extract(str(folder / "run"), None, str(folder / "student_dir"))
-    extract.extract(str(folder / "run" / "latest"), "student", str(folder / "student.pdparams"))
+    extraction.extract(str(folder / "run"), None, str(folder / "student_dir"))
+    extraction.extract(str(folder / "run" / "latest"), "student", str(folder / "student.pdparams"))
     return folder
 
 
 def variables_of(config, weights):
-    model, variables, report = networks.load_network(config, str(weights), "student")
+    model, variables, report = network.load_network(config, str(weights), "student")
     assert report.initial == []
     return model, variables
 
@@ -69,10 +72,10 @@ def test_extracted_folder_says_what_it_is(trained, extracted):
 
 def test_list(trained, extracted):
     folder = trained[0]
-    line, *tensors = extract.describe(str(folder / "run"))
+    line, *tensors = extraction.describe(str(folder / "run"))
     assert line.startswith("student: ") and "hmean 0." in line
     assert "  head.binarize.conv3.weight [4, 1, 2, 2]" in tensors
-    line, *same = extract.describe(str(folder / "student.pdparams"))
+    line, *same = extraction.describe(str(folder / "student.pdparams"))
     assert same == tensors
     assert line.startswith("network: ")
     count = sum(v.size for v in read_pdparams(str(folder / "student.pdparams")).values())
@@ -103,23 +106,23 @@ def test_extract_then_graft_gives_the_same_state(trained):
 )
 def test_wrong_places_are_named(trained, weights, message):
     with pytest.raises(UserError, match=message):
-        extract.describe(str(trained[0] / weights))
+        extraction.describe(str(trained[0] / weights))
 
 
 def test_wrong_outputs_and_roles_are_refused(trained, extracted):
     folder = trained[0]
     with pytest.raises(UserError, match="other content"):
-        extract.extract(str(folder / "run"), None, str(folder / "data"))
+        extraction.extract(str(folder / "run"), None, str(folder / "data"))
     with pytest.raises(UserError, match="holds student, not teacher"):
-        extract.extract(str(folder / "run"), "teacher", str(folder / "x"))
-    extract.extract(str(folder / "run"), None, str(folder / "student_dir"))  # over its own kind
+        extraction.extract(str(folder / "run"), "teacher", str(folder / "x"))
+    extraction.extract(str(folder / "run"), None, str(folder / "student_dir"))  # over its own kind
     with pytest.raises(UserError, match="--output is missing"):
         extract.main(["--weights", str(folder / "run")])
 
 
 def test_a_file_becomes_a_folder(trained, extracted, tmp_path):
     _, _, state = trained
-    extract.extract(str(extracted / "student.pdparams"), None, str(tmp_path / "again"))
+    extraction.extract(str(extracted / "student.pdparams"), None, str(tmp_path / "again"))
     variables = sources.read_variables(sources.open_source(str(tmp_path / "again")), "student")
     jax.tree.map(np.testing.assert_array_equal, variables, extract_role(state, "student"))
 
@@ -131,17 +134,19 @@ def test_an_empty_workdir_has_no_weights(tmp_path):
 
 
 def test_roles_of_a_distillation_file(trained, extracted, tmp_path):
-    from ppocr_jax.pdparams import write_pdparams
+    from ppocr_jax.weights.pdparams import write_pdparams
 
     arrays = read_pdparams(str(extracted / "student.pdparams"))
     tree = {f"{p}.{n}": v for p in ("Student", "Teacher") for n, v in arrays.items()}
     write_pdparams(tmp_path / "both.pdparams", tree)
-    lines = [line for line in extract.describe(str(tmp_path / "both.pdparams")) if line[0] != " "]
+    lines = [
+        line for line in extraction.describe(str(tmp_path / "both.pdparams")) if line[0] != " "
+    ]
     assert [line.split(":")[0] for line in lines] == ["student", "teacher"]
-    extract.extract(str(tmp_path / "both.pdparams"), "teacher", str(tmp_path / "t.pdparams"))
+    extraction.extract(str(tmp_path / "both.pdparams"), "teacher", str(tmp_path / "t.pdparams"))
     assert list(read_pdparams(str(tmp_path / "t.pdparams"))) == list(arrays)
     with pytest.raises(UserError, match="say which with --role"):
-        extract.extract(str(tmp_path / "both.pdparams"), None, str(tmp_path / "x.pdparams"))
+        extraction.extract(str(tmp_path / "both.pdparams"), None, str(tmp_path / "x.pdparams"))
 
 
 def test_commands(trained, extracted):

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from tiny import TINY, draw_data, load_config, write_config
 
-from ppocr_jax import evaluate, predict
+from ppocr_jax import predict
 from ppocr_jax.data.images import Labels, find_images, read_size
 from ppocr_jax.data.labels import read_labels
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.splits import read_validation
+from ppocr_jax.detection.network import open_network
 from ppocr_jax.errors import UserError
-from ppocr_jax.extract import write_folder
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.networks import open_network
-from ppocr_jax.pictures import picture_names
-from ppocr_jax.results import Result, ResultFiles, Tally, small_text
+from ppocr_jax.pages import predictions
+from ppocr_jax.pages.pictures import picture_names
+from ppocr_jax.pages.results import Result, ResultFiles, Tally, small_text
+from ppocr_jax.scoring import evaluation
+from ppocr_jax.shipping.extraction import write_folder
 
 # A network that has learned nothing is sure of little; here it finds dozens of boxes.
 LOW = ("postprocess.thresh=0.575", "postprocess.box_thresh=0.5")
@@ -65,11 +67,11 @@ def lists(polygons):
 
 def test_the_boxes_are_those_of_evaluation(run, network, config):
     samples = read_validation(config)
-    _, outcomes = evaluate.evaluate(
+    _, outcomes = evaluation.evaluate(
         network.predict, network.variables, samples, config, network.sharding
     )
     paths = [sample.image_path for sample in samples]
-    results = list(predict.predict_images(network, paths, config))
+    results = list(predictions.predict_images(network, paths, config))
     assert [result.path for result in results] == paths
     assert all(len(outcome.polygons) > 5 for outcome in outcomes)
     for outcome, result in zip(outcomes, results, strict=True):
@@ -130,16 +132,16 @@ def test_a_second_image_of_a_bucket_does_not_compile_again(run, config, tmp_path
     network = open_network(config, str(run / "student"), "student")
     sizes = [(100 + 20 * i, 260 - 12 * i) for i in range(12)]
     paths = [write_blurred(tmp_path / f"{i}.png", *size, i) for i, size in enumerate(sizes)]
-    assert predict.choose_shapes(paths[:3], config) == 0
-    assert predict.choose_shapes(paths, config) == predict.SHARED
-    alone = list(predict.predict_images(network, paths[:2], config))
+    assert predictions.choose_shapes(paths[:3], config) == 0
+    assert predictions.choose_shapes(paths, config) == predictions.SHARED
+    alone = list(predictions.predict_images(network, paths[:2], config))
     assert network.predict._cache_size() == len({result.network_size for result in alone}) == 2
-    list(predict.predict_images(network, paths[:2], config))
+    list(predictions.predict_images(network, paths[:2], config))
     assert network.predict._cache_size() == 2
-    config.eval.shared_shapes = predict.SHARED
-    first = list(predict.predict_images(network, paths[:2], config))
+    config.eval.shared_shapes = predictions.SHARED
+    first = list(predictions.predict_images(network, paths[:2], config))
     programs = network.predict._cache_size()
-    results = list(predict.predict_images(network, paths[2:], config))
+    results = list(predictions.predict_images(network, paths[2:], config))
     buckets = {tuple(-(-side // 256) for side in r.network_size) for r in [*first, *results]}
     assert programs == 3 and network.predict._cache_size() == 2 + len(buckets) <= 5
     assert [result.path for result in results] == paths[2:]
@@ -226,16 +228,16 @@ def test_small_text_is_measured_at_the_networks_size():
 def test_the_text_of_the_labels_counts_where_there_is_some(run, network, config):
     path = str(run / "data" / "val_0.png")
     labels = Labels(str(run / "data" / "val.txt"))
-    result = next(predict.predict_images(network, [path], config, labels=labels))
+    result = next(predictions.predict_images(network, [path], config, labels=labels))
     sides = [np.ptp(polygon[:, 1]) for polygon in labels.find(path).polygons]
     assert result.text_px == pytest.approx(np.quantile(sides, 0.1), abs=1e-4)
 
 
 def test_regions_beyond_the_limit_are_said(run, network, config):
     path = str(run / "data" / "val_0.png")
-    everything = next(predict.predict_images(network, [path], config))
+    everything = next(predictions.predict_images(network, [path], config))
     config.postprocess.max_candidates = 1
-    result = next(predict.predict_images(network, [path], config))
+    result = next(predictions.predict_images(network, [path], config))
     assert everything.passed_over == 0 and result.passed_over > 0 and len(result.polygons) <= 1
 
 

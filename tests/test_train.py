@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from tiny import draw_data, load_config, run, start, write_config
 
-from ppocr_jax.checkpoints import Checkpoints, best_step, list_steps
 from ppocr_jax.config import describe_rate
 from ppocr_jax.errors import UserError
-from ppocr_jax.roles import TrainState
-from ppocr_jax.signals import Stopped
-from ppocr_jax.train import Run, train
+from ppocr_jax.training.checkpoints import Checkpoints
+from ppocr_jax.training.loop import Run, train
+from ppocr_jax.training.signals import Stopped
+from ppocr_jax.training.state import TrainState
+from ppocr_jax.weights.states import best_step, list_steps
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,8 @@ from etils import epath
 
 from experiments.benchmarks import host, memory, operations, startup, steps
 from experiments.benchmarks.measure import describe_machine
-from ppocr_jax import cli, runtime
+from ppocr_jax import cli
+from ppocr_jax.runtime import process
 
 PARTS = {
     "step": steps.run,
@@ -46,7 +47,7 @@ def main(argv):
         platform = {"gpu": "cuda"}.get(args.device, args.device)
         os.environ["JAX_PLATFORMS"] = platform  # for the processes that this one starts
         jax.config.update("jax_platforms", platform)
-    runtime.keep_freed_memory()
+    process.keep_freed_memory()
     result = {"machine": describe_machine(), "rows": []}
     print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))
     print("\n| part | case | what | value |\n| --- | --- | --- | --- |")

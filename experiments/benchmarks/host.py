@@ -9,7 +9,6 @@ import numpy as np
 from configs import ppocrv3_det_mobile
 from experiments.benchmarks.measure import per_item
 from experiments.benchmarks.steps import OurStep
-from ppocr_jax import networks
 from ppocr_jax.data import augment
 from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.pipeline import MakeExample, make_batches
@@ -17,11 +16,12 @@ from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.scenes import write_scenes
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.data.targets import draw_targets
-from ppocr_jax.evaluate import evaluate
-from ppocr_jax.inference import predict_files
-from ppocr_jax.metrics import match_image
-from ppocr_jax.postprocess import find_polygons
-from ppocr_jax.train_step import MAPS
+from ppocr_jax.detection.inference import predict_files
+from ppocr_jax.detection.network import open_network
+from ppocr_jax.detection.postprocess import find_polygons
+from ppocr_jax.scoring.evaluation import evaluate
+from ppocr_jax.scoring.metrics import match_image
+from ppocr_jax.training.step import MAPS
 
 
 def make_config(args, folder):
@@ -124,7 +124,7 @@ def draw_maps(args, folder, count):
     samples = read_validation(config)
     samples = samples[:: max(1, len(samples) // count)]
     if args.weights:
-        network = networks.open_network(config, args.weights, "student")
+        network = open_network(config, args.weights, "student")
         files = ((index, sample.image_path) for index, sample in enumerate(samples))
         items = predict_files(
             network.predict, network.variables, files, config.eval, network.sharding
@@ -160,15 +160,15 @@ def run_evaluate(args, folder):
     if not args.weights:
         print("evaluate needs --weights: left out")
         return
-    from ppocr_jax.onnx_graph import build_onnx
-    from ppocr_jax.onnx_session import make_onnx_predict, open_session
+    from ppocr_jax.onnx_files.session import make_onnx_predict, open_session
+    from ppocr_jax.onnx_files.writer import build_onnx
 
     config = make_config(args, folder)
     samples = read_validation(config)[: 20 if args.quick else None]
-    network = networks.open_network(config, args.weights, "student")
+    network = open_network(config, args.weights, "student")
     arguments = (network.predict, network.variables, samples, config, network.sharding)
     evaluate(*arguments[:2], samples[:8], *arguments[3:])  # compiles
-    _, variables, _ = networks.load_network(config, args.weights, "student")
+    _, variables, _ = network.load_network(config, args.weights, "student")
     path = f"{folder}/student.onnx"
     with open(path, "wb") as file:
         file.write(build_onnx(config.roles.student, variables).SerializeToString())

@@ -52,9 +52,9 @@ def measure(side, size, updates):
 
     from experiments.benchmarks.measure import draw_batch
     from experiments.benchmarks.steps import OurStep, load
-    from ppocr_jax import runtime
+    from ppocr_jax.runtime import process
 
-    runtime.prepare()
+    process.prepare()
     batch = jax.tree.map(jnp.asarray, draw_batch(size, side))
     step = OurStep(load("student"), "float32").compile(batch)
     compiled = resident()

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.benchmarks.measure import take_turns
-from ppocr_jax.models.conv import convolve
-from ppocr_jax.train_step import compiler_options
+from ppocr_jax.kernels.convolution import convolve
+from ppocr_jax.runtime.compiler import compiler_options
 
 # kernel, stride, inputs, outputs, groups, images, side: the heaviest of student and teacher.
 CASES = (

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 
 from experiments.benchmarks.ceilings import measure_ceilings, profile, step_flops
 from experiments.benchmarks.measure import draw_batch, in_a_process, take_turns
-from ppocr_jax import runtime
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.optim import make_optimizer
-from ppocr_jax.roles import init_roles, make_state
-from ppocr_jax.train_step import make_train_step
+from ppocr_jax.optim.adam import make_optimizer
+from ppocr_jax.runtime import process
+from ppocr_jax.training.state import init_roles, make_state
+from ppocr_jax.training.step import make_train_step
 
 CONFIGS = {
     "student": "configs.ppocrv3_det_mobile",
@@ -177,7 +177,7 @@ def _compare(case, label, ours, total, norm):
 
 if __name__ == "__main__":
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    runtime.keep_freed_memory()
+    process.keep_freed_memory()
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("name", choices=CONFIGS)
     arguments.add_argument("side", type=int, help="pixels, a multiple of 32")

@@ -7,10 +7,10 @@ of our own variables under PaddleOCR's names: both sides start from the same num
 import torch
 import torch.nn.functional as F
 
-from ppocr_jax import onnx_networks
-from ppocr_jax.data.resize import MEAN, STD
-from ppocr_jax.losses.recipes import weighted_pairs
-from ppocr_jax.weights import to_paddle
+from ppocr_jax.losses.pairs import weighted_pairs
+from ppocr_jax.models.pixels import MEAN, STD
+from ppocr_jax.onnx_files import networks
+from ppocr_jax.weights.paddle import to_paddle
 
 STATISTICS = ("._mean", "._variance")
 
@@ -19,7 +19,7 @@ class TorchDetector:
     """One network: `{name: tensor}` and the layers that use them."""
 
     def __init__(self, detector, variables, device, memory_format):
-        layers = onnx_networks.in_order(onnx_networks.describe(detector))
+        layers = networks.in_order(networks.describe(detector))
         place = {id(layer): index for index, layer in enumerate(layers)}
         # Plain tuples: `torch.compile` has to see through what it is given.
         layers = [

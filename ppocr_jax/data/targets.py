@@ -7,8 +7,8 @@ under less than a right angle; both are what published weights were trained on.
 
 import cv2
 import numpy as np
-import pyclipper
-import shapely
+
+from ppocr_jax.data.polygons import offset_distance, offset_polygon, signed_area
 
 NEXT_RATIO = 0.4  # step from one shrink ratio to the next when a polygon does not stay whole
 
@@ -44,19 +44,6 @@ def draw_targets(polygons, ignore, height, width, *, shrink_ratio=0.4, thresh_mi
         "shrink_map": shrink_map,
         "shrink_mask": shrink_mask,
     }
-
-
-def offset_distance(polygon, ratio):
-    """D = A (1 - r^2) / L in pixels; 0 for a polygon without area."""
-    shape = shapely.Polygon(polygon)
-    return shape.area * (1.0 - ratio**2) / shape.length if shape.area > 0 else 0.0
-
-
-def offset_polygon(polygon, distance):
-    """Polygons, int32 `[P, 2]` each, that lie `distance` pixels outside (inside when negative)."""
-    offset = pyclipper.PyclipperOffset()
-    offset.AddPath(polygon.tolist(), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
-    return [np.array(points, np.int32) for points in offset.Execute(distance)]
 
 
 def draw_threshold_map(polygons, ignore, height, width, shrink_ratio=0.4, thresh_min=0.3,
@@ -176,9 +163,3 @@ def shrink_polygon(polygon, shrink_ratio):
         if len(pieces) == 1:
             break
     return pieces
-
-
-def signed_area(polygon):
-    """Area in square pixels, positive when the points run counter-clockwise on the screen."""
-    x, y = polygon[:, 0], polygon[:, 1]
-    return float(np.sum((np.roll(x, -1) - x) * (np.roll(y, -1) + y)) / 2.0)

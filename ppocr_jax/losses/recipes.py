@@ -3,6 +3,7 @@
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses.db import db_loss
 from ppocr_jax.losses.distill import mutual_loss, teacher_loss
+from ppocr_jax.losses.pairs import weighted_pairs
 
 
 def make_loss(config):
@@ -49,8 +50,3 @@ def make_loss(config):
         return (size if config.total == "sum" else 1) * total, {"total": total, **losses}
 
     return loss_fn
-
-
-def weighted_pairs(pairs):
-    """`(a, b)` or `(a, b, weight)` entries as `(a, b, weight)`, weight 1 by default."""
-    return [(pair[0], pair[1], float(pair[2]) if len(pair) > 2 else 1.0) for pair in pairs]

@@ -5,13 +5,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ppocr_jax.models.layers import (
-    ConvBN,
-    SqueezeExcite,
-    blank_outside,
-    hard_swish,
-    rematerialised,
-)
+from ppocr_jax.models.layers import ConvBN, SqueezeExcite, blank_outside, hard_swish, rematerialised
 from ppocr_jax.models.norm import identity
 
 # MobileNetV3-large at scale 1: kernel, expanded, output, squeeze-excite, activation, stride.

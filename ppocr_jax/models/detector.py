@@ -7,13 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ppocr_jax.data.resize import MEAN, STD
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.backbones import MobileNetV3, ResNetVD
 from ppocr_jax.models.heads import DBHead
 from ppocr_jax.models.keys import derive_on_host
 from ppocr_jax.models.layers import Area
 from ppocr_jax.models.necks import DBFPN, LKPAN, RSEFPN
+from ppocr_jax.models.pixels import MEAN, STD
 
 BACKBONES = {"MobileNetV3": MobileNetV3, "ResNetVD": ResNetVD}
 NECKS = {"RSEFPN": RSEFPN, "LKPAN": LKPAN, "DBFPN": DBFPN}

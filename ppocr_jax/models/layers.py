@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ppocr_jax.models import conv
+from ppocr_jax.kernels import convolution
 from ppocr_jax.models.norm import BatchNorm, identity
 
 
@@ -129,7 +129,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", init, shape).astype(self.dtype)
         if self.size > 1:
             x = blank_outside(x, area)
-        x = conv.convolve(x, kernel, self.stride, self.groups)
+        x = convolution.convolve(x, kernel, self.stride, self.groups)
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,))
             x = x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
@@ -148,7 +148,9 @@ class TransposedConv(nn.Module):
         shape = (2, 2, x.shape[-1], self.features)
         kernel = self.param("kernel", kaiming_uniform_transposed, shape)
         bias = self.param("bias", symmetric_uniform(self.bias_bound), (self.features,))
-        return conv.transposed_convolve(x, kernel.astype(self.dtype), bias.astype(self.dtype))
+        return convolution.transposed_convolve(
+            x, kernel.astype(self.dtype), bias.astype(self.dtype)
+        )
 
 
 class ConvBN(nn.Module):

@@ -6,7 +6,7 @@ import re
 from configs import parts
 from ppocr_jax.models.detector import build_detector
 from ppocr_jax.paddle_config.ledger import as_bool, as_number, show
-from ppocr_jax.published import FILES
+from ppocr_jax.weights.published import FILES
 
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 12, 48, 3)}
 BACKBONE_FILE = re.compile(r"(MobileNetV3|ResNet)\w*_pretrained(\.pdparams)?$")

@@ -6,6 +6,7 @@ import pytest
 
 from ppocr_jax.data import resize
 from ppocr_jax.errors import UserError
+from ppocr_jax.models import pixels
 
 
 def planned(height, width, mode):
@@ -32,7 +33,7 @@ def test_sizes_match_reference(recorded, cases):
 
 def test_normalise_matches_reference(recorded):
     expected = recorded("normalise.npz")
-    actual = resize.normalise(expected["bgr"]).transpose(2, 0, 1)
+    actual = pixels.normalise(expected["bgr"]).transpose(2, 0, 1)
     np.testing.assert_allclose(actual, expected["normalised"], rtol=0, atol=1e-6)
 
 

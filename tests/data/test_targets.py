@@ -4,14 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from ppocr_jax.data.targets import (
-    draw_shrink_map,
-    draw_targets,
-    draw_threshold_map,
-    offset_distance,
-    shrink_polygon,
-    signed_area,
-)
+from ppocr_jax.data.polygons import offset_distance, signed_area
+from ppocr_jax.data.targets import draw_shrink_map, draw_targets, draw_threshold_map, shrink_polygon
 
 WORD = np.array([[20, 20], [80, 24], [79, 44], [19, 40]], np.float32)
 

@@ -9,10 +9,10 @@ import pytest
 from rule_weights import make_arrays, needs_published, relative_l2
 
 from configs import parts
-from ppocr_jax.data.resize import MEAN, STD
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector, init_variables, normalise
-from ppocr_jax.weights import from_paddle, to_paddle
+from ppocr_jax.models.pixels import MEAN, STD
+from ppocr_jax.weights.paddle import from_paddle, to_paddle
 
 NETWORK = ml_collections.ConfigDict(parts.small())
 
@@ -88,7 +88,7 @@ def test_train_matches_reference(recorded, loaded, run):
 
 
 def test_imagenet_backbone_matches_reference(recorded, shared, template):
-    from ppocr_jax.pdparams import read_pdparams
+    from ppocr_jax.weights.pdparams import read_pdparams
 
     expected = recorded("forward_imagenet_backbone.npz")
     record = recorded("forward_imagenet_backbone.json")

@@ -9,7 +9,7 @@ from rule_weights import make_arrays, relative_l2
 from configs import parts
 from ppocr_jax.models import necks
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.weights import from_paddle, to_paddle
+from ppocr_jax.weights.paddle import from_paddle, to_paddle
 
 TAPS = ("c2", "c3", "c4", "c5", "neck")
 

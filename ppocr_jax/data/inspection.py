@@ -1,0 +1,154 @@
+"""What is wrong with the labels and images of a config's data."""
+
+import collections
+import concurrent.futures
+import hashlib
+import os
+import pathlib
+
+import numpy as np
+import shapely
+from tqdm import tqdm
+
+from ppocr_jax.data import augment
+from ppocr_jax.data.labels import Problem, scan_labels, split_sources
+from ppocr_jax.data.polygons import signed_area
+from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.splits import prepare_root
+from ppocr_jax.data.targets import draw_shrink_map
+from ppocr_jax.errors import UserError
+
+PROBES = 200  # training images whose augmentation is tried
+
+
+def check(config, progress=False):
+    """Looks at both splits.
+
+    Args:
+        config: a whole config.
+        progress: show a bar.
+
+    Returns:
+        `(problems, summary)`: a list of `Problem`, and lines of text.
+
+    Raises:
+        UserError: a label file is missing or empty.
+    """
+    prepare_root(config)
+    problems, summary, seen = [], [], {}
+    for split in ("train", "val"):
+        samples = []
+        for source in split_sources(config.data[split]):
+            part, found = scan_labels(source, config.data.root)
+            samples += part
+            problems += found
+        facts = _look_at_images(samples, progress)
+        for sample, (reason, size, _) in zip(samples, facts, strict=True):
+            if reason:
+                problems.append(Problem(sample.source, sample.line, reason))
+            problems += _look_at_polygons(sample, size)
+        problems += _find_duplicates(split, samples, facts, seen)
+        summary.append(_describe(split, samples))
+        if split == "train":
+            good = [s for s, (reason, _, _) in zip(samples, facts, strict=True) if not reason]
+            summary.append(_survival(good, config))
+    return problems, summary
+
+
+def _look_at_images(samples, progress):
+    """`(reason or "", (height, width) or None, hash of the file)` per sample."""
+
+    def look(sample):
+        try:
+            height, width = read_image(sample.image_path).shape[:2]
+        except UserError as error:
+            return str(error), None, None
+        data = pathlib.Path(sample.image_path).read_bytes()
+        return "", (height, width), hashlib.sha256(data).hexdigest()
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        bar = tqdm(pool.map(look, samples), total=len(samples), unit="image", disable=not progress)
+        return list(bar)
+
+
+def _look_at_polygons(sample, size):
+    """Problems of a sample's polygons."""
+    found = []
+    for index, polygon in enumerate(sample.polygons, 1):
+        reason = ""
+        if abs(signed_area(polygon)) < 1:
+            reason = "has no area"
+        elif not shapely.Polygon(polygon).is_valid:
+            reason = "crosses itself"
+        elif size is not None and _is_outside(polygon, size):
+            reason = f"lies outside the image of {size[1]}x{size[0]} pixels"
+        if reason:
+            where = np.round(polygon, 1).tolist()
+            found.append(Problem(sample.source, sample.line, f"polygon {index} {reason}: {where}"))
+    return found
+
+
+def _is_outside(polygon, size):
+    """Whether a vertex is more than a pixel off the image."""
+    low, high = polygon.min(0), polygon.max(0)
+    return bool((low < -1).any() or high[0] > size[1] + 1 or high[1] > size[0] + 1)
+
+
+def _find_duplicates(split, samples, facts, seen):
+    """Images that were met before, in this split or the other, by content. Updates `seen`."""
+    found = []
+    for sample, (_, _, digest) in zip(samples, facts, strict=True):
+        if digest is None:
+            continue
+        if digest in seen:
+            other_split, other = seen[digest]
+            kind = "is also in training" if other_split != split else "is there twice"
+            found.append(
+                Problem(
+                    sample.source,
+                    sample.line,
+                    f"{sample.image_path} {kind}: {other.source} line {other.line}",
+                )
+            )
+        else:
+            seen[digest] = split, sample
+    return found
+
+
+def _describe(split, samples):
+    words = collections.Counter(bool(ignored) for s in samples for ignored in s.ignore)
+    empty = sum(not sample.polygons for sample in samples)
+    return (
+        f"{split}: {len(samples)} images, {words[False]} words, {words[True]} ignored, "
+        f"{empty} images without text"
+    )
+
+
+def _survival(samples, config):
+    """Share of the words in augmented crops that are large enough to learn from."""
+    rng = np.random.default_rng(config.seed)
+    options, targets = config.data.augment, config.data.targets
+    kept = total = 0
+    for index in rng.permutation(len(samples))[:PROBES]:
+        sample = samples[index]
+        height, width = read_image(sample.image_path).shape[:2]
+        geometry = augment.draw_geometry(
+            rng, flip=options.flip, rotate=options.rotate, scale=options.scale
+        )
+        polygons, sides = augment.move_polygons(sample.polygons, height, width, geometry)
+        crop = augment.choose_crop(
+            rng, polygons, sample.ignore, *sides,
+            tries=options.crop_tries, min_side=options.min_crop_side,
+        )  # fmt: skip
+        side = config.crop
+        polygons, ignore = augment.crop_polygons(polygons, sample.ignore, crop, (side, side))
+        _, _, after = draw_shrink_map(
+            polygons, ignore, side, side, targets.shrink_ratio, targets.min_text_size
+        )
+        total += ignore.count(False)
+        kept += int((~after).sum())
+    share = f"{kept / total:.0%}" if total else "none"
+    return (
+        f"at crop {config.crop}, {share} of {total} words in {min(PROBES, len(samples))} augmented "
+        f"images are at least data.targets.min_text_size={targets.min_text_size} pixels"
+    )

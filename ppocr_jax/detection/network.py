@@ -1,0 +1,71 @@
+"""Weights at a path -> a network that draws maps: what evaluation and prediction run."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+
+from ppocr_jax import devices
+from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.onnx_files.session import describe_session, make_onnx_predict, open_session
+from ppocr_jax.weights import load
+from ppocr_jax.weights.load import fill_initial
+
+
+class Network(NamedTuple):
+    """One inference function with what it needs.
+
+    Attributes:
+        predict: `(variables, image, area=None) -> maps`, see `train_step.make_predict`.
+        variables: on the devices of the mesh.
+        sharding: of a batch of images over them.
+        report: one line on what was loaded.
+    """
+
+    predict: Callable[..., Any]
+    variables: Any
+    sharding: Any
+    report: str
+
+
+def open_network(config, weights, role):
+    """The network of a role with its weights.
+
+    Args:
+        config: a whole config; `roles`, `dtype`, `seed` and `mesh` are read.
+        weights: see `sources`; an ONNX file is not read but run, by onnxruntime.
+        role: name, one of `config.roles`.
+
+    Raises:
+        UserError: weights that are not there, or belong to another network.
+    """
+    if str(weights).endswith(".onnx"):
+        session = open_session(weights)
+        predict = make_onnx_predict(session, weights)
+        return Network(predict, None, None, describe_session(session))
+    mesh = devices.make_mesh(config)
+    model, variables, report = load_network(config, weights, role)
+    variables = devices.replicate(variables, mesh)
+    return Network(make_predict(model), variables, devices.split(mesh), str(report))
+
+
+def load_network(config, weights, role):
+    """The detector of a role and its variables from `weights`, with the report of the load."""
+    model = build_detector(config.roles[role], config.dtype)
+    template = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+    variables, report = load.load_role(weights, role, template, trainable=False)
+    fresh = init_variables(model, jax.random.key(config.seed)) if report.initial else None
+    return model, fill_initial(variables, fresh), report
+
+
+def make_predict(model):
+    """Returns a jitted `(variables, image, area) -> shrink map`, the one inference path.
+
+    `image` is uint8 `[B, H, W, 3]` BGR, sides multiples of 32; the map is float32 `[B, H, W]`.
+    `area` is None or int32 `[B, 2]`, see `Detector`. The stored statistics normalise.
+    """
+
+    def predict(variables, image, area=None):
+        return model.apply(variables, image, train=False, area=area)["shrink"]
+
+    return jax.jit(predict)

@@ -1,0 +1,253 @@
+"""ONNX files as a source of weights: arrays by PaddleOCR's names out of an inference graph.
+
+The names in such a file are its converter's. Ours are found by structure: the file's graph is laid
+beside the layers of the network that it seems to be, from the output backwards, and has to agree
+in every operation, size and connection. Where batch norm was folded into the convolutions the
+trainable parameters are gone, and the file is refused.
+"""
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import helper, numpy_helper
+
+from ppocr_jax.errors import UserError
+from ppocr_jax.models.backbones import LAST, round_channels
+from ppocr_jax.models.detector import build_detector
+from ppocr_jax.onnx_files.networks import Layer, describe, in_order
+from ppocr_jax.onnx_files.writer import EPSILON
+from ppocr_jax.weights.paddle import to_paddle, variables_by_name
+
+SCALES = (0.35, 0.5, 0.75, 1.0, 1.25)  # of MobileNetV3, as PaddleOCR offers them
+NORM = ("weight", "bias", "_mean", "_variance")
+PLAIN = {
+    "Relu": "relu",
+    "HardSwish": "hard_swish",
+    "Sigmoid": "sigmoid",
+    "GlobalAveragePool": "mean",
+    "Add": "add",
+    "Mul": "multiply",
+    "Concat": "concat",
+}
+POOLS = {"MaxPool": ("max_pool", 3, 1), "AveragePool": ("mean_pool", 2, 0)}  # kernel, padding
+
+
+def read_onnx(path, network=None):
+    """Arrays of the detector in an ONNX file, float32, bit by bit those of the file.
+
+    Args:
+        path: of the file.
+        network: what it holds, as an entry of `config.roles`; None: found out from the graph.
+
+    Returns:
+        `{name: array}`, PaddleOCR's names without a prefix, in the order of `to_paddle`. There is
+        no threshold branch: an inference file does not have one.
+
+    Raises:
+        UserError: no ONNX file, folded batch norm, or another network than a detector's.
+    """
+    graph = _Reader(load_onnx(path))
+    layers = in_order(graph.output)
+    if not any(layer.op == "norm" for layer in layers):
+        raise UserError(
+            f"{path}: batch norm is folded into its convolutions, so the trainable parameters "
+            "cannot be taken out again; use the weights that it was made from"
+        )
+    network = network or _recognise(path, layers, graph.arrays)
+    expected = describe(build_detector(network))
+    arrays = {}
+    for layer, found in _pair(path, expected, graph.output):
+        for leaf, array in graph.arrays[found].items():
+            arrays[f"{layer.name}.{leaf}"] = array
+    return to_paddle(variables_by_name(arrays))
+
+
+def load_onnx(path):
+    """The `onnx.ModelProto` of a file. Raises UserError when there is none."""
+    try:
+        model = onnx.load(str(path), format="protobuf")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except DecodeError:
+        raise UserError(f"{path}: not an ONNX file, or a damaged one") from None
+    if not model.graph.node:
+        raise UserError(f"{path}: an ONNX file without a graph")
+    return model
+
+
+class _Reader:
+    """A file's graph as layers.
+
+    Attributes:
+        output: the layer that gives the graph's first output.
+        arrays: `{layer: {leaf: array}}` of the layers with weights.
+    """
+
+    def __init__(self, model):
+        graph = model.graph
+        self._constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+        self.arrays, self._layers = {}, {}
+        for tensor in graph.input:
+            if tensor.name not in self._constants:
+                self._layers[tensor.name] = Layer("input")
+        for node in graph.node:
+            self._read(node, {a.name: helper.get_attribute_value(a) for a in node.attribute})
+        self.output = self._layers[graph.output[0].name]
+
+    def _read(self, node, attributes):
+        """Adds what one node makes; nodes come in the order in which they run."""
+        if node.op_type == "Constant" and "value" in attributes:
+            self._constants[node.output[0]] = numpy_helper.to_array(attributes["value"])
+        elif node.op_type == "Identity" and node.input[0] in self._constants:
+            self._constants[node.output[0]] = self._constants[node.input[0]]
+        elif node.op_type == "Identity":
+            self._layers[node.output[0]] = self._layers[node.input[0]]
+        else:
+            layer = self._layer(node, attributes)
+            self._layers |= dict.fromkeys(node.output, layer)
+
+    def _layer(self, node, attributes):
+        inputs = tuple(self._layers[name] for name in node.input if name in self._layers)
+        values = [self._constants[name] for name in node.input if name in self._constants]
+        if node.op_type in ("Conv", "ConvTranspose") and len(inputs) == 1 and values:
+            return self._convolution(node, attributes, inputs, values)
+        if node.op_type == "BatchNormalization" and len(values) == 4:
+            same = abs(attributes.get("epsilon", EPSILON) - EPSILON) < 1e-9
+            options = {} if same else {"epsilon": attributes["epsilon"]}
+            return self._with_weights(
+                Layer("norm", inputs, node.name, options), dict(zip(NORM, values, strict=True))
+            )
+        if len(inputs) == len(values) == 1 and inputs[0].op == "input":
+            return inputs[0]  # the graph normalises its input itself
+        if node.op_type == "Add" and len(inputs) == len(values) == 1:
+            return self._biased(node, inputs[0], values[0])
+        if node.op_type == "Resize" and values and values[-1].size == 4:
+            options = {"factor": float(values[-1][3])} if _is_nearest(attributes) else attributes
+            return Layer("upsample", inputs, node.name, options)
+        if node.op_type in POOLS:
+            op, size, pad = POOLS[node.op_type]
+            wanted = {"kernel_shape": [size] * 2, "strides": [2] * 2, "pads": [pad] * 4}
+            given = {key: attributes.get(key, [0] * 4) for key in wanted}
+            return Layer(op, inputs, node.name, {} if given == wanted else given)
+        if node.op_type == "HardSigmoid":
+            slope = attributes.get("alpha", 0.2)
+            known = {0.2: "gate", 1 / 6: "hard_sigmoid"}
+            op = next((op for alpha, op in known.items() if abs(slope - alpha) < 1e-6), "other")
+            return Layer(op, inputs, node.name)
+        if node.op_type == "Mul" and len(inputs) == 2:  # hard swish, written out
+            for x, gate in (inputs, inputs[::-1]):
+                if gate.op == "hard_sigmoid" and gate.inputs == (x,):
+                    return Layer("hard_swish", (x,), node.name)
+        return Layer(PLAIN.get(node.op_type, node.op_type), inputs, node.name)
+
+    def _convolution(self, node, attributes, inputs, values):
+        size = values[0].shape[-1]
+        stride = attributes.get("strides", [1, 1])[0]
+        transposed = node.op_type == "ConvTranspose"
+        options = {"bias": len(values) > 1}
+        if not transposed:
+            group = attributes.get("group", 1)
+            options |= {"size": size, "stride": stride, "depthwise": group > 1}
+        pads = attributes.get("pads", [0] * 4)
+        odd = {key: attributes[key] for key in ("auto_pad", "output_padding") if key in attributes}
+        if pads != [0 if transposed else size // 2] * 4 or odd or (transposed and stride != 2):
+            options |= {"pads": pads, **odd}  # which no layer of ours has
+        arrays = dict(zip(("weight", "bias"), values, strict=False))
+        return self._with_weights(
+            Layer("deconv" if transposed else "conv", inputs, node.name, options), arrays
+        )
+
+    def _biased(self, node, layer, value):
+        """A convolution whose bias is added by an operation of its own."""
+        if layer.op not in ("conv", "deconv") or layer.options["bias"]:
+            return Layer("add of a constant", (layer,), node.name)
+        options = {**layer.options, "bias": True}
+        arrays = {**self.arrays[layer], "bias": value.reshape(-1)}
+        return self._with_weights(Layer(layer.op, layer.inputs, layer.name, options), arrays)
+
+    def _with_weights(self, layer, arrays):
+        self.arrays[layer] = arrays
+        return layer
+
+
+def _is_nearest(attributes):
+    wanted = {
+        "mode": b"nearest",
+        "coordinate_transformation_mode": b"asymmetric",
+        "nearest_mode": b"floor",
+    }
+    return all(attributes.get(key) == value for key, value in wanted.items())
+
+
+def _recognise(path, layers, arrays):
+    """The network that a graph seems to be, as an entry of `config.roles`."""
+    fused = [layer for layer in layers if layer.op == "concat"]
+    head = [layer for layer in layers if layer.op == "conv" and layer.inputs[0] in fused]
+    normed = [layer.inputs[0] for layer in layers if layer.op == "norm"]
+    kernels = [arrays[layer]["weight"].shape for layer in normed if layer.op == "conv"]
+    if len(fused) != 1 or len(head) != 1 or len(kernels) < 4:
+        raise UserError(f"{path}: its graph is not that of a PP-OCRv3 detector")
+    _, channels, size, _ = arrays[head[0]]["weight"].shape
+    return {
+        "backbone": _recognise_backbone(layers, kernels),
+        "neck": _recognise_neck(fused[0].inputs[-1], channels),
+        "head": {"name": "DBHead", "kernels": (size, 2, 2)},
+    }
+
+
+def _recognise_backbone(layers, kernels):
+    """From all layers, and the kernels' shapes of the convolutions with batch norm."""
+    if any(layer.op == "max_pool" for layer in layers):
+        width = kernels[2][0]  # of the third convolution of the stem
+        depths = [kernels.count((m, m, 3, 3)) for m in (width * 2**stage for stage in range(4))]
+        return {"name": "ResNetVD", "depths": tuple(depths), "width": width}
+    widest = max(shape[0] for shape in kernels)
+    scale = min(SCALES, key=lambda scale: abs(round_channels(LAST * scale) - widest))
+    acts = ("relu", "hard_swish")  # a neck has its gates on bare convolutions
+    gated = any(layer.op == "mean" and layer.inputs[0].op in acts for layer in layers)
+    return {"name": "MobileNetV3", "scale": scale, "squeeze_excite": gated}
+
+
+def _recognise_neck(finest, channels):
+    """From the layer that gives the finest of the levels that are fused."""
+    if finest.op in ("add", "multiply"):
+        return {"name": "RSEFPN", "channels": channels, "shortcut": finest.op == "add"}
+    size = finest.options.get("size")
+    if size == 3:
+        return {"name": "DBFPN", "channels": channels}
+    return {"name": "LKPAN", "channels": channels, "mode": "large" if size == 9 else "lite"}
+
+
+def _pair(path, expected, found):
+    """Pairs of layers at the same place of two graphs, `(expected, found)`, those with weights.
+
+    Raises:
+        UserError: the graphs differ; it names the first layer that has no counterpart.
+    """
+    candidates, equal = in_order(found), {}  # layer -> those of the other graph that are like it
+    for a in in_order(expected):
+        equal[a] = {b for b in candidates if _inputs_alike(a, b, equal) is not None}
+        if not equal[a]:
+            after = next((x.name for x in a.inputs if x.name), "")
+            place = a.name or f"the {a.op} after {after or 'the input'}"
+            raise UserError(f"{path}: its graph has nothing like {place}")
+    if found not in equal[expected]:
+        raise UserError(f"{path}: its graph goes on behind the shrink map")
+    pairs, waiting = {}, [(expected, found)]
+    while waiting:  # from the output, where it is clear which of two equal branches is meant
+        a, b = waiting.pop()
+        if pairs.setdefault(a, b) is not b:
+            raise UserError(f"{path}: its graph has {a.name or a.op} twice")
+        waiting += [pair for pair in _inputs_alike(a, b, equal) if pair[0] not in pairs]
+    return [(a, b) for a, b in pairs.items() if a.name]
+
+
+def _inputs_alike(a, b, equal):
+    """Pairs of the inputs of two layers when the layers are alike, else None."""
+    if a.op != b.op or a.options != b.options or len(a.inputs) != len(b.inputs):
+        return None
+    orders = [b.inputs, b.inputs[::-1]] if a.op in ("add", "multiply") else [b.inputs]
+    for order in orders:
+        pairs = list(zip(a.inputs, order, strict=True))
+        if all(y in equal[x] for x, y in pairs):
+            return pairs
+    return None

@@ -1,0 +1,144 @@
+"""PaddleOCR's YAML -> a config, the file that it is written to, and a report of the result."""
+
+import os
+import pathlib
+import shlex
+import textwrap
+
+from configs import parts
+from ppocr_jax import cli
+from ppocr_jax import config as configs
+from ppocr_jax.paddle_config import data, networks, settings
+from ppocr_jax.paddle_config.ledger import Conversion, show, value_at
+from ppocr_jax.paddle_config.losses import read_losses
+from ppocr_jax.paddle_config.yaml_file import override, read_yaml
+
+MARK = "Converted by ppocr_jax.convert_config from "
+NETWORKS = {"parts.small()": parts.small(), "parts.large()": parts.large()}
+
+
+def convert(source, overrides=(), cards=1):
+    """Reads a YAML file into a config.
+
+    Args:
+        source: path of the file.
+        overrides: `key=value` items, as after PaddleOCR's `-o`.
+        cards: the batch of an update is that of this many cards.
+
+    Returns:
+        `(conversion, workdir)`: see `paddle_config.ledger`, its `config` filled; the folder that
+        the file names for the run, or None.
+
+    Raises:
+        UserError: no such file, not YAML, not a text detector that can be built and trained here.
+    """
+    tree, repeated = read_yaml(source)
+    override(tree, overrides)
+    conversion = Conversion(str(source), tree, parts.base(epochs=500))
+    conversion.notes += repeated
+    roles = networks.read_networks(conversion)
+    read_losses(conversion, roles)
+    workdir = settings.read_global(conversion, cards)
+    settings.read_optimizer(conversion)
+    settings.read_postprocess(conversion, distils=None not in roles)
+    settings.read_metric(conversion, roles)
+    data.read_training(conversion, cards)
+    data.read_validation(conversion)
+    conversion.settle_rest()
+    configs.check(conversion.config)
+    return conversion, workdir
+
+
+def write(conversion, workdir, output):
+    """The text of a config file that gives `conversion.config`; `output` is where it will lie."""
+    config, loss = conversion.config, conversion.config.loss
+    start = parts.base(epochs=config.epochs)
+    start.loss = parts.losses(labels=loss.labels, mutual=loss.mutual, teacher=loss.teacher)
+    start.init_from = parts.init_from(config.roles)
+    wholly = ("roles", "trainable", "loss.labels", "loss.mutual", "loss.teacher")
+    keys = [key for key in cli.config_keys(config) if not key.startswith((*wholly, "epochs"))]
+    changed = [key for key in keys if value_at(config, key) != value_at(start, key)]
+    lines = [
+        f'"""{_docstring(conversion, workdir, output)}"""',
+        "",
+        "from configs import parts",
+        "",
+        "",
+        "def get_config():",
+        f"    config = parts.base(epochs={config.epochs})",
+        "    config.roles = dict(",
+        *(f"        {role}={_network(network)}," for role, network in config.roles.items()),
+        "    )",
+        f"    config.trainable = {_literal(config.trainable)}",
+        "    config.init_from = parts.init_from(config.roles)",
+        "    config.loss = parts.losses(",
+        *(f"        {key}={_literal(loss[key])}," for key in ("labels", "mutual", "teacher")
+          if loss[key]),
+        "    )",
+        *(f"    config.{key} = {_literal(value_at(config, key))}" for key in changed),
+        "    return config",
+    ]  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def _docstring(conversion, workdir, output):
+    """Where it comes from, the command to run, what is not carried, and notes."""
+    workdir = workdir or f"runs/{pathlib.Path(output).stem}"
+    command = ["--config", shlex.quote(str(output)), "--workdir", shlex.quote(workdir)]
+    text = [f"{MARK}{conversion.source}", "", f"python -m ppocr_jax.train {' '.join(command)}"]
+    for title, items in (
+        ("Not carried:", lines_of(conversion.dropped)),
+        ("To be known:", conversion.notes),
+    ):
+        wrapped = [textwrap.fill(line, 96, initial_indent="* ", subsequent_indent="  ",
+                                 break_long_words=False, break_on_hyphens=False)
+                   for line in items]  # fmt: skip
+        text += ["", title, *wrapped] if items else []
+    text = "\n".join(text) + "\n"
+    return text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
+
+
+def _network(network):
+    """A network by its name in `configs.parts`, or written out."""
+    network = network.to_dict()
+    for name, known in NETWORKS.items():
+        if network == known:
+            return name
+    lines = [f"            {kind}={_literal(network[kind])}," for kind in network]
+    return "\n".join(["dict(", *lines, "        )"])
+
+
+def _literal(value):
+    """A value as Python writes it, with double quotes."""
+    if isinstance(value, dict):
+        return f"dict({', '.join(f'{key}={_literal(item)}' for key, item in value.items())})"
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"
+    if isinstance(value, str) and "'" not in value:
+        return '"' + repr(value)[1:-1].replace('"', '\\"') + '"'
+    return repr(value)
+
+
+def lines_of(ended):
+    """A line per leaf of a list: `Global.epoch_num = 500: epochs`."""
+    return [f"{path} = {show(value)}: {text}" for path, (value, text) in ended.items()]
+
+
+def report(conversion, cards):
+    """Everything that became of the file, as lines for people."""
+    config = conversion.config
+    learn = [role for role in config.roles if role in config.trainable]
+    frozen = [role for role in config.roles if role not in config.trainable]
+    yield f"{', '.join(learn)} learn" + (f", {', '.join(frozen)} frozen" if frozen else "")
+    yield f"{cards} x {config.batch_size // cards} images: {configs.describe_rate(config)}"
+    root = config.data.root
+    if not os.path.isdir(root):
+        yield f"data.root={root} is no folder seen from here: paths count from where a command runs"
+    for title, items in (
+        ("carried", lines_of(conversion.carried)),
+        ("without meaning here", lines_of(conversion.meaningless)),
+        ("not carried", lines_of(conversion.dropped)),
+        ("to be known", conversion.notes),
+    ):
+        yield f"{title} ({len(items)})"
+        yield from (f"  {line}" for line in items)

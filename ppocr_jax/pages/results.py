@@ -1,0 +1,157 @@
+"""What prediction finds, and the two files that it is written to."""
+
+import json
+import pathlib
+from typing import NamedTuple
+
+import numpy as np
+
+from ppocr_jax.data.polygons import box_around
+
+SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
+
+
+class Result(NamedTuple):
+    """What was found in one image.
+
+    Attributes:
+        path: of the image, as it was given.
+        size: (height, width) of the image, pixels, turned as its EXIF entry says.
+        network_size: (height, width) at which the network saw it.
+        polygons: int32 `[P, 2]` each, (x, y) in the image's own pixels.
+        scores: float32, one per polygon.
+        text_px: height of its small text at the network's size, see `small_text`; None
+            where there is no text.
+        passed_over: regions beyond `postprocess.max_candidates`, which were not looked at.
+        picture: of the image with its boxes, relative to the output folder; "" without one.
+        reason: why the image could not be read; "" when it could.
+    """
+
+    path: str
+    size: tuple[int, int] = (0, 0)
+    network_size: tuple[int, int] = (0, 0)
+    polygons: list[np.ndarray] = []
+    scores: np.ndarray = np.zeros(0, np.float32)
+    text_px: float | None = None
+    passed_over: int = 0
+    picture: str = ""
+    reason: str = ""
+
+    def boxes(self):
+        """`[{"points": [[x, y], ...], "score": ...}]` of builtin numbers."""
+        return [
+            {"points": polygon.tolist(), "score": round(float(score), 6)}
+            for polygon, score in zip(self.polygons, self.scores, strict=True)
+        ]
+
+    def json_line(self):
+        """One JSON object."""
+        text_px = None if self.text_px is None else round(self.text_px, 2)
+        record = {
+            "path": self.path,
+            "width": self.size[1],
+            "height": self.size[0],
+            "network_width": self.network_size[1],
+            "network_height": self.network_size[0],
+            "text_px": text_px,
+            "picture": self.picture or None,
+            "boxes": self.boxes(),
+        }
+        return json.dumps(record)
+
+    def paddle_line(self):
+        """`path<TAB>JSON`, as PaddleOCR writes what it detects, with the score added."""
+        entries = [
+            {"transcription": "", "points": box["points"], "score": box["score"]}
+            for box in self.boxes()
+        ]
+        return f"{self.path}\t{json.dumps(entries)}"
+
+
+def small_text(polygons, size, network_size):
+    """Height of the small text of an image, in pixels at the network's size.
+
+    It is what a tenth of the shorter sides stay below; None for no polygon.
+    """
+    scale = np.array(network_size[::-1]) / np.array(size[::-1])
+    sides = [box_around((polygon * scale).astype(np.float32))[1] for polygon in polygons]
+    return float(np.quantile(sides, 0.1)) if sides else None
+
+
+class ResultFiles:
+    """`predictions.jsonl` and `predicts.txt` in a folder, a line per result in the order given.
+
+    Each line is flushed to `<name>.part`, and both files get their names when the last one is
+    written. A run that ends early therefore leaves every finished line under `.part`, and no file
+    that looks whole and is not. Use as a context manager.
+    """
+
+    FORMS = {"predictions.jsonl": Result.json_line, "predicts.txt": Result.paddle_line}
+
+    def __init__(self, folder):
+        self.paths = [pathlib.Path(folder) / name for name in self.FORMS]
+        self._files = []
+
+    def __enter__(self):
+        self._files = [_partial(path).open("w", encoding="utf-8") for path in self.paths]
+        return self
+
+    def write(self, result):
+        for file, form in zip(self._files, self.FORMS.values(), strict=True):
+            file.write(form(result) + "\n")
+            file.flush()
+
+    def __exit__(self, error, *_):
+        for file in self._files:
+            file.close()
+        if error is None:
+            for path in self.paths:
+                _partial(path).replace(path)
+
+
+def _partial(path):
+    return path.with_name(path.name + ".part")
+
+
+class Tally:
+    """Counts over all results, and what to say of them at the end."""
+
+    def __init__(self):
+        self.images = self.boxes = self.unreadable = 0
+        self._small, self._lost, self._cut = [], [], []
+
+    def add(self, result):
+        self.images += 1
+        self.boxes += len(result.polygons)
+        self.unreadable += bool(result.reason)
+        if result.reason:
+            return
+        if result.text_px is not None and result.text_px < SMALL_TEXT:
+            self._small.append((result.text_px, result.path))
+        if result.text_px is None and result.size[0] > 2 * result.network_size[0]:
+            self._lost.append(result.path)
+        if result.passed_over:
+            self._cut.append((result.passed_over, result.path))
+
+    def warnings(self):
+        """Lines of text."""
+        remedy = "take a larger --limit_side, or --tile 960 (with --scale above 1 if need be)"
+        if self._small:
+            text_px, path = min(self._small)
+            yield (
+                f"in {len(self._small)} of {self.images} images text is less than {SMALL_TEXT} "
+                f"pixels high at the network's size, and smaller text is lost (the worst: {path}, "
+                f"{text_px:.1f} pixels): {remedy}"
+            )
+        if self._lost:
+            yield (
+                f"{len(self._lost)} of {self.images} images were reduced to less than half and "
+                f"nothing was found in them (the first: {self._lost[0]}); if they hold text, "
+                f"{remedy}"
+            )
+        if self._cut:
+            count, path = max(self._cut)
+            yield (
+                f"{len(self._cut)} of {self.images} images have more regions than are looked at "
+                f"(the worst: {path}, by {count}): raise --config.postprocess.max_candidates"
+            )

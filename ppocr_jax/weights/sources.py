@@ -1,0 +1,153 @@
+"""Where weights come from: a path -> what is there, and one role's variables out of it.
+
+A path is a `.pdparams` file, a workdir (its best state), `<workdir>/latest`, `<workdir>/best`,
+`<workdir>/<step>`, a folder that `extract` wrote, an ONNX file whose batch norm is not folded, such
+as PaddleOCR's published ones, or a name that `download` knows.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+from etils import epath
+
+from ppocr_jax.errors import UserError
+from ppocr_jax.onnx_files.reader import read_onnx
+from ppocr_jax.onnx_files.session import read_metadata
+from ppocr_jax.weights import states
+from ppocr_jax.weights.fetch import locate
+from ppocr_jax.weights.paddle import (
+    paddle_prefix,
+    role_of_prefix,
+    role_prefixes,
+    select_role,
+    to_paddle,
+    variables_by_name,
+)
+from ppocr_jax.weights.pdparams import read_pdparams
+
+EXTRACTED = "extracted.json"
+
+
+class Source(NamedTuple):
+    """A place that holds weights.
+
+    Attributes:
+        kind: "pdparams", "onnx", "checkpoint" or "extracted".
+        path: the file, the workdir or the folder.
+        step: of a checkpoint, else None.
+        meta: what was written beside the weights: config, roles, metrics; {} for a file.
+    """
+
+    kind: str
+    path: epath.Path
+    step: int | None
+    meta: dict[str, Any]
+
+    def roles(self):
+        """Names of the networks in it; [""] for a file that holds one without a prefix."""
+        if self.kind == "pdparams":
+            prefixes = role_prefixes(read_pdparams(str(self.path)))
+            return [role_of_prefix(prefix) for prefix in prefixes] or [""]
+        if self.kind == "onnx":
+            return [""]
+        return list(self.meta["roles"])
+
+    def __str__(self):
+        return str(self.path) if self.step is None else f"{self.path} at step {self.step}"
+
+
+def open_source(path):
+    """Finds out what lies at `path`.
+
+    Raises:
+        UserError: nothing, or nothing that holds weights.
+    """
+    place = epath.Path(locate(path))
+    if place.is_dir():
+        if (place / EXTRACTED).exists():
+            return Source("extracted", place, None, json.loads((place / EXTRACTED).read_text()))
+        if (place / states.FOLDER).is_dir():
+            return _checkpoint(place, "best")
+        raise UserError(f"{path}: neither a workdir, nor a checkpoint, nor an extracted folder")
+    if (place.parent / states.FOLDER).is_dir() and not place.exists():
+        return _checkpoint(place.parent, place.name)
+    return Source("onnx" if place.suffix == ".onnx" else "pdparams", place, None, {})
+
+
+def _checkpoint(workdir, which):
+    steps = states.list_steps(workdir)
+    if not steps:
+        raise UserError(f"{workdir}: the run has not saved a state yet")
+    if which == "latest":
+        step = steps[-1]
+    elif which == "best":
+        step = states.best_step(workdir)
+        if step is None:
+            raise UserError(f"{workdir}: nothing was evaluated yet; name {workdir}/latest instead")
+    elif which.isdigit() and int(which) in steps:
+        step = int(which)
+    else:
+        names = ", ".join(["best", "latest", *map(str, steps)])
+        raise UserError(f"{workdir} holds {names}; there is no {which}")
+    return Source("checkpoint", workdir, step, states.read_meta(workdir, step))
+
+
+def saved_config(path):
+    """The file with the config that belongs to the weights at `path`, or None.
+
+    It is a `config.json`, or the ONNX file itself when `export` wrote it.
+    """
+    place = epath.Path(path)
+    if place.suffix == ".onnx":
+        return str(place) if "config" in read_metadata(place) else None
+    for folder in (place, place.parent):
+        if (folder / "config.json").exists():
+            return str(folder / "config.json")
+    return None
+
+
+def read_arrays(source, role):
+    """Arrays of one role under PaddleOCR's names, without a prefix.
+
+    Args:
+        source: see `open_source`.
+        role: name; a source that holds a single network gives that one whatever its name.
+
+    Raises:
+        UserError: several networks and none of that name.
+    """
+    if source.kind == "pdparams":
+        return select_role(read_pdparams(str(source.path)), role, str(source.path))
+    if source.kind == "onnx":
+        return read_onnx(str(source.path))
+    return to_paddle(read_variables(source, role))
+
+
+def read_tree(source):
+    """Arrays of all roles, under PaddleOCR's names in its distillation files: `Student2.neck...`.
+
+    Raises:
+        UserError: a file that holds one network without a role's name.
+    """
+    roles = source.roles()
+    if roles == [""]:
+        raise UserError(f"{source}: holds one network, not the tree of several")
+    return {
+        paddle_prefix(role) + name: array
+        for role in roles
+        for name, array in read_arrays(source, role).items()
+    }
+
+
+def read_variables(source, role):
+    """Variables of one role, as NumPy arrays; of a file those that it holds."""
+    if source.kind in ("pdparams", "onnx"):
+        return variables_by_name(read_arrays(source, role))
+    roles = source.roles()
+    if role not in roles:
+        if len(roles) > 1:
+            raise UserError(f"{source}: holds {', '.join(roles)}, not {role}; extract one first")
+        role = roles[0]
+    if source.kind == "extracted":
+        return states.read_role(source.path / "state", None)
+    return states.read_role(source.path / states.FOLDER / str(source.step) / "state", role)

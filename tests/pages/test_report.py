@@ -1,0 +1,247 @@
+"""The report: numbers of its tables by hand, and a page that stands alone."""
+
+import base64
+import html.parser
+import json
+import types
+
+import cv2
+import numpy as np
+import pytest
+from tiny import draw_data, load_config, write_config
+
+from ppocr_jax import evaluate
+from ppocr_jax.data.labels import Sample
+from ppocr_jax.detection.inference import Predicted
+from ppocr_jax.detection.network import Network
+from ppocr_jax.pages import report
+from ppocr_jax.scoring import breakdown, evaluation, sweep
+from ppocr_jax.scoring.breakdown import Bin
+
+EVIL = 'a<b>&"q".png'
+
+
+def bar(x, y, w, h):
+    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]], np.float32)
+
+
+def rotated(width, height, degrees):
+    return cv2.boxPoints(((60, 60), (width, height), degrees)).astype(np.float32)
+
+
+def make_outcome(labels, ignore, shrink_map=None, size=(96, 96), path="x.png", **post):
+    """An `evaluation.Outcome` of labels and a map; without a map, of an unreadable image."""
+    sample = Sample(path, tuple(labels), tuple(ignore), "x.txt", 1)
+    reason = "" if shrink_map is not None else f"{path}: not an image"
+    item = Predicted(0, shrink_map, size if shrink_map is not None else (0, 0), reason)
+    return evaluation.Outcome(sample, item, post)
+
+
+def map_of(*bars, side=96):
+    """A map with text at `(x, y, w, h, value)`."""
+    shrink_map = np.zeros((side, side), np.float32)
+    for x, y, w, h, value in bars:
+        shrink_map[y : y + h, x : x + w] = value
+    return shrink_map
+
+
+def test_words_are_measured_in_the_image_and_at_the_networks_size():
+    labels = [bar(0, 0, 60, 10), rotated(60, 20, 30), rotated(20, 60, 0), bar(0, 80, 12, 10)]
+    labels += [bar(70, 70, 9, 9)]
+    outcome = make_outcome(labels, [False] * 4 + [True], np.zeros((192, 288), np.float32))
+    words = breakdown.measure_words([outcome, make_outcome([bar(0, 0, 40, 10)], [False])])
+    np.testing.assert_allclose(words.height, [10, 20, 20, 10, 10], rtol=1e-4)
+    np.testing.assert_allclose(words.aspect, [6, 3, 3, 1.2, 4], rtol=1e-4)
+    np.testing.assert_allclose(words.angle, [0, 30, 90, np.nan, 0], atol=1e-3)
+    # Twice as high and three times as wide; the upright word is 20 wide, so 60.
+    np.testing.assert_allclose(words.network_height[[0, 2, 3]], [20, 60, 20], rtol=1e-4)
+    assert np.isnan(words.network_height[4]) and not words.matched.any()
+
+
+def test_bins_count_from_the_lower_edge_on():
+    values = np.array([7.9, 8, 11.9, 12, 100, np.nan, np.nan])
+    matched = np.array([True, False, True, True, False, True, False])
+    bins = breakdown.divide(values, matched, (4, 8, 12, 50, 60), " px", "unknown")
+    assert bins == [
+        Bin("4 to 8 px", 1, 1),
+        Bin("8 to 12 px", 2, 1),
+        Bin("12 to 50 px", 1, 1),
+        Bin("50 to 60 px", 0, 0),
+        Bin("60 px and more", 1, 0),
+        Bin("unknown", 2, 1),
+    ]
+    assert [part.share for part in bins] == [1, 0.5, 1, 0, 0, 0.5]
+    assert breakdown.divide(np.zeros(0), np.zeros(0, bool), (1, 2)) == []
+
+
+@pytest.fixture(scope="module")
+def outcomes():
+    """Two words of three found and two false boxes; an unreadable image; one without text."""
+    shrink_map = map_of((14, 14, 52, 8, 0.95), (14, 54, 20, 8, 0.65), (70, 70, 9, 9, 0.85))
+    labels = [bar(10, 9, 60, 18), bar(10, 49, 28, 18), bar(60, 40, 30, 10), bar(0, 85, 9, 9)]
+    first = make_outcome(labels, [False, False, False, True], shrink_map, path="first.png")
+    lost = make_outcome([bar(0, 0, 40, 10)] * 2, [False] * 2, path=EVIL)
+    blank = make_outcome([], [], map_of((20, 20, 30, 12, 0.95)), path="blank.png")
+    empty = make_outcome([], [], map_of(), path="empty.png")
+    return [empty, first, blank, lost]
+
+
+def test_tables(outcomes):
+    assert [outcome.counts[:3] for outcome in outcomes] == [
+        (0, 0, 0), (3, 3, 2), (0, 1, 0), (2, 0, 0)]  # fmt: skip
+    tables = breakdown.recall_tables(outcomes)
+    assert list(tables.values()) == [
+        [Bin("8 to 12 px", 3, 0), Bin("12 to 16 px", 0, 0), Bin("16 to 24 px", 2, 2)],
+        [Bin("8 to 12 px", 1, 0), Bin("12 to 16 px", 0, 0), Bin("16 to 24 px", 2, 2),
+         Bin("image not read", 2, 0)],
+        [Bin("1.5 to 3", 1, 1), Bin("3 to 5", 4, 1)],
+        [Bin("below 5°", 5, 2)],
+    ]  # fmt: skip
+    assert breakdown.precision_by_score(outcomes) == [
+        Bin("0.6 to 0.7", 1, 1), Bin("0.7 to 0.8", 0, 0), Bin("0.8 to 0.9", 1, 0),
+        Bin("0.9 and more", 2, 1)]  # fmt: skip
+
+
+def test_most_errors_come_first(outcomes):
+    worst = report.find_worst(outcomes, 12)
+    assert [o.sample.image_path for o in worst] == ["first.png", EVIL, "blank.png"]
+    assert [report.count_errors(o) for o in worst] == [(1, 1), (2, 0), (0, 1)]
+    assert report.find_worst(outcomes, 1) == worst[:1] and report.find_worst(outcomes, 0) == []
+
+
+def test_a_picture_shows_what_became_of_every_polygon(tmp_path):
+    path = str(tmp_path / "grey.png")
+    cv2.imwrite(path, np.zeros((200, 200, 3), np.uint8))
+    shrink_map = map_of(
+        (20, 20, 60, 16, 0.9), (120, 120, 60, 20, 0.9), (40, 90, 9, 9, 0.9), side=200
+    )
+    labels = [bar(10, 12, 80, 32), bar(10, 150, 60, 20), bar(20, 70, 50, 50)]
+    outcome = make_outcome(labels, [False, False, True], shrink_map, (200, 200), path)
+    assert outcome.matches.truth == ["matched", "missed", "ignored"]
+    assert sorted(outcome.matches.found) == ["false", "ignored", "matched"]
+    picture = report.draw_errors(outcome)
+    assert picture.shape == (800, 800, 3)  # a small image is enlarged four times
+
+    def style_at(polygon):
+        x, y = (4 * (polygon[0] + polygon[1]) / 2).astype(int)  # the middle of the upper side
+        colour = picture[y - 2 : y + 3, x - 2 : x + 3, ::-1].max((0, 1))  # on black
+        return min(report.STYLES, key=lambda style: abs(colour - report.STYLES[style][0]).sum())
+
+    for polygon, status in zip(labels, outcome.matches.truth, strict=True):
+        assert style_at(polygon) == f"label {status}"
+    for polygon, status in zip(outcome.polygons, outcome.matches.found, strict=True):
+        expected = "label ignored" if status == "ignored" else f"found {status}"
+        assert style_at(polygon) == expected
+
+
+class Page(html.parser.HTMLParser):
+    """What a page holds: its tags with attributes, its text, which tags are not closed."""
+
+    VOID = ("meta", "img", "br")
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.words, self.open = [], [], []
+        self.feed(text)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append((tag, dict(attributes)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+    def images(self):
+        return [attributes["src"] for tag, attributes in self.tags if tag == "img"]
+
+
+def check_alone(text):
+    """A page that is well formed and asks for nothing outside itself; returned as `Page`."""
+    page = Page(text)
+    assert page.open == []
+    names = {tag for tag, _ in page.tags}
+    assert not names & {"script", "link", "iframe", "object", "a", "b>&"}
+    assert all(source.startswith("data:image/") for source in page.images())
+    outside = [a for _, a in page.tags for name in a if name in ("href", "srcset", "onclick")]
+    assert outside == [] and "@import" not in text and "url(" not in text
+    return page
+
+
+@pytest.fixture
+def config(tmp_path):
+    return load_config(write_config(tmp_path, draw_data(tmp_path / "data")))
+
+
+def write(path, outcomes, config, **arguments):
+    swept = sweep.Sweep(config.postprocess, ["thresh=0.2", "box_thresh=0.6", "unclip_ratio=1.5"])
+    for index, outcome in enumerate(outcomes):
+        swept.add(index, outcome.sample, Predicted(0, None, (0, 0)))
+    rows = np.array([outcome.row() for outcome in outcomes], np.float32)
+    metrics = {**evaluation.summary(rows, 2.0), "role": "student", "weights": "w/<x>.pdparams"}
+    report.write_report(path, metrics, outcomes, config, swept.result(), **arguments)
+    return check_alone(path.read_text(encoding="utf-8"))
+
+
+def test_page(outcomes, config, tmp_path):
+    page = write(tmp_path / "page.html", outcomes, config, loaded="hash <1>")
+    assert "Weights w/<x>.pdparams (hash <1>), images of val.txt" in page.text
+    assert "Of 5 labelled words, 2 were found (recall)." in page.text
+    assert "Of 4 boxes, 2 are on a word (precision); the other 2 are false." in page.text
+    assert "1 more labels are marked as not to be judged" in page.text
+    assert "1 images could not be read" in page.text and f"{EVIL}: not an image" in page.text
+    assert "The 3 images with most errors" in page.text and "processes" not in page.text
+    assert "1. 1 missed, 1 false ; 2 of 3 words found, 1 labels ignored." in page.text
+    assert '"box_type": "quad"' in page.text
+    svgs = [s for s in page.images() if s.startswith("data:image/svg+xml;base64,")]
+    assert len(svgs) == 7 == len(page.images())  # none of the images is there to be shown
+    assert all(b"</svg>" in base64.b64decode(s.partition(",")[2]) for s in svgs)
+    again = write(tmp_path / "again.html", outcomes, config, loaded="hash <1>")
+    assert again.images() == page.images()
+    few = write(tmp_path / "few.html", outcomes, config, worst=1)
+    assert "The 1 images" in few.text and "blank.png" not in few.text
+
+
+def test_page_of_one_process_of_several(outcomes, config, tmp_path, monkeypatch):
+    processes = types.SimpleNamespace(process_index=lambda: 0, process_count=lambda: 2)
+    monkeypatch.setattr(report, "jax", processes)
+    page = write(tmp_path / "page.html", outcomes, config)
+    assert "of process 1, which saw 4 of 4 images" in page.text
+
+
+def test_page_without_labels_boxes_and_errors(outcomes, config, tmp_path):
+    page = write(tmp_path / "page.html", outcomes[:1], config)
+    for line in ("no labelled word", "No box was found", "no image with an error"):
+        assert line in page.text
+
+
+def test_command_writes_a_page_per_role(tmp_path, monkeypatch, capsys):
+    folder = draw_data(tmp_path / "data")
+    (folder / EVIL).write_bytes(b"")
+    labels = (folder / "val.txt").read_text().replace("val_1.png", EVIL)
+    (folder / "val.txt").write_text(labels)
+    path = write_config(tmp_path, folder, students=("student", "student2"))
+
+    def predict(variables, image, area=None):
+        grey = np.asarray(image).mean(-1)
+        return np.stack([cv2.erode((g < 100).astype(np.float32), np.ones((7, 7))) for g in grey])
+
+    network = Network(predict, None, None, "a stand-in")
+    monkeypatch.setattr(evaluate, "open_network", lambda *arguments: network)
+    options = ["--config", str(path), "--weights", "w.onnx", "--config.eval.limit_side=32"]
+    options += ["--grid", "thresh=0.3", "box_thresh=0.6", "unclip_ratio=0.1,1.5"]
+    assert evaluate.main([*options, "--report", str(tmp_path / "new" / "one")]) == 1
+    metrics = json.loads(capsys.readouterr().out)
+    page = check_alone((tmp_path / "new" / "one" / "report.html").read_text())
+    assert 0 < metrics["boxes_matched"] < metrics["boxes_labelled"]
+    assert f"{metrics['hmean']:.4f} hmean {metrics['precision']:.4f} precision" in page.text
+    assert "sweep of 2 points" in page.text and EVIL in page.text
+    evaluate.main([*options, "--report", str(tmp_path / "all"), "--role", "all", "--worst", "0"])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    for role in ("student", "student2"):
+        page = check_alone((tmp_path / "all" / f"report_{role}.html").read_text())
+        assert f"Evaluation of {role}" in page.text

@@ -1,0 +1,222 @@
+"""`.pdparams`: every protocol is read, what is hostile is refused by name and runs nothing."""
+
+import collections
+import functools
+import io
+import os
+import pickle
+import subprocess
+
+import numpy as np
+import pytest
+
+from ppocr_jax.errors import UserError
+from ppocr_jax.weights.pdparams import read_pdparams, write_pdparams
+
+
+def arrays():
+    rng = np.random.default_rng(0)
+    return {
+        "backbone.conv.weight": rng.normal(size=(4, 3, 3, 3)).astype(np.float32),
+        "backbone.bn._mean": rng.normal(size=4).astype(np.float32),
+        "scalar": np.float32(2.5).reshape(()),
+        "counts": np.arange(5, dtype=np.int64),
+        "fortran": np.asfortranarray(rng.normal(size=(3, 4)).astype(np.float32)),
+        "empty": np.zeros((0, 3), np.float32),
+    }
+
+
+def dump(path, content, protocol=4):
+    path.write_bytes(pickle.dumps(content, protocol=protocol))
+    return path
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4])
+@pytest.mark.parametrize("module", [b"numpy.core", b"numpy._core"])
+def test_every_protocol_is_read(tmp_path, protocol, module):
+    content = {**arrays(), "StructuredToParameterName@@": {"a": "b"}}
+    data = pickle.dumps(content, protocol=protocol)
+    if protocol < 4:  # protocol 4 counts the letters of a name
+        data = data.replace(b"cnumpy._core.", b"c" + module + b".")
+    path = tmp_path / "weights.pdparams"
+    path.write_bytes(data)
+    read = read_pdparams(str(path))
+    assert list(read) == list(arrays())
+    for name, value in arrays().items():
+        np.testing.assert_array_equal(read[name], value)
+        assert read[name].dtype == value.dtype and read[name].shape == value.shape
+
+
+def test_containers_that_paddle_uses(tmp_path):
+    big = np.arange(10, dtype=np.float32)
+    content = collections.OrderedDict(
+        half=np.float16([1.5, -2.0]),
+        pair=("conv2d_0.w_0", np.ones(2, np.float32)),
+        number=np.float32(3.0),
+        **{"big@@.0": big[:6], "big@@.1": big[6:]},
+    )
+    content["UnpackBigParamInfor@@"] = {
+        "big": {"OriginShape": (2, 5), "slices": ["big@@.0", "big@@.1"]}
+    }
+    read = read_pdparams(dump(tmp_path / "a.pdparams", content))
+    assert read["half"].dtype == np.float32 and list(read["half"]) == [1.5, -2.0]
+    np.testing.assert_array_equal(read["pair"], [1, 1])
+    np.testing.assert_array_equal(read["big"], big.reshape(2, 5))
+    assert read["number"] == 3.0 and set(read) == {"half", "pair", "number", "big"}
+
+
+def test_slices_that_do_not_fit(tmp_path):
+    content = {"UnpackBigParamInfor@@": {"big": {"OriginShape": (2,), "slices": ["nothing"]}}}
+    with pytest.raises(UserError, match="slices of a large array"):
+        read_pdparams(dump(tmp_path / "a.pdparams", content))
+
+
+class Calls:
+    """Pickles as a call of any function."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def raw(text):
+    """A protocol-2 pickle of a dict whose one value is built by the given opcodes."""
+    return b"\x80\x02}X\x01\x00\x00\x00a" + text + b"s."
+
+
+HOSTILE = {
+    "posix.system": Calls(os.system, "touch {here}"),
+    "subprocess.Popen": Calls(subprocess.Popen, ["touch", "{here}"]),
+    "builtins.eval": Calls(eval, "open('{here}', 'w')"),
+    "builtins.exec": Calls(exec, "open('{here}', 'w')"),
+    "builtins.getattr": raw(b"cbuiltins\ngetattr\n(cos\nsystem\nUname\ntR"),
+    "io.open": Calls(io.open, "{here}", "w"),
+    "numpy.load": Calls(np.load, "{here}"),
+    "numpy.memmap": Calls(np.memmap, "{here}", "u1", "w+", 0, (3,)),
+    "functools.partial": Calls(functools.partial, os.system, "touch {here}"),
+    "_codecs.decode": raw(b"c_codecs\ndecode\n(Utext\nUrot13\ntR"),
+    "importlib.import_module": raw(b"cimportlib\nimport_module\n(Uos\ntR"),
+    "os.path.join": raw(b"cos\npath.join\n(Ua\nUb\ntR"),
+    "numpy.core.multiarray._reconstruct.__globals__": raw(
+        b"cnumpy.core.multiarray\n_reconstruct.__globals__\n"
+    ),
+    "paddle.base.core.eval": raw(b"cpaddle.base.core\neval\n(U1+1\ntR"),
+    "the outside object": raw(b"Pfile\n"),
+    "the extension": raw(b"\x82\x01"),
+    "sets the state of": raw(b"ccollections\nOrderedDict\n}X\x01\x00\x00\x00bK\x01sb"),
+    "not an array": {"a": [1, 2]},
+    "array of dtype 'O8'": {"a": np.array([{}, None], object)},
+    "a structured dtype": {"a": np.zeros(2, [("x", "f4")])},
+    "array of dtype 'U4'": {"a": np.array(["text"])},
+    "latin-1 text": raw(b"c_codecs\nencode\n(X\x01\x00\x00\x00xX\x05\x00\x00\x00utf-7tR"),
+    "another class": raw(
+        b"cnumpy.core.multiarray\n_reconstruct\n(ccollections\nOrderedDict\n(K\x00tX\x01\x00\x00\x00btR"
+    ),
+    "without its content": raw(b"cnumpy\nndarray\n)R"),
+}
+
+
+@pytest.mark.parametrize("named", HOSTILE)
+def test_hostile_files_are_refused_by_name(tmp_path, named):
+    here = tmp_path / "it_ran"
+    content = HOSTILE[named]
+    if not isinstance(content, bytes):
+        content = content if isinstance(content, dict) else {"a": content}
+        if isinstance(content["a"], Calls):
+            function, args = content["a"].call
+
+            def place(arg):
+                if isinstance(arg, list):
+                    return [place(item) for item in arg]
+                return arg.replace("{here}", str(here)) if isinstance(arg, str) else arg
+
+            content = {"a": Calls(function, *map(place, args))}
+            content = pickle.dumps(content, protocol=4)
+        else:
+            content = pickle.dumps(content, protocol=4)
+    path = tmp_path / "weights.pdparams"
+    path.write_bytes(content)
+    with pytest.raises(UserError) as caught:
+        read_pdparams(str(path))
+    text = str(caught.value)
+    assert named in text and str(path) in text and "\n" not in text
+    assert not here.exists()
+
+
+def test_an_array_cannot_claim_more_than_it_holds(tmp_path):
+    data = pickle.dumps({"a": np.zeros(3, np.float32)}, protocol=2)
+    claimed = data.replace(b"K\x03\x85", b"J\xff\xff\xff\x7f\x85")
+    assert claimed != data
+    path = tmp_path / "a.pdparams"
+    path.write_bytes(claimed)
+    with pytest.raises(UserError, match="that holds 12"):
+        read_pdparams(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no readable"),
+        (b"not a pickle", "no readable"),
+        (pickle.dumps({"a": np.zeros(9)}, 4)[:60], "no readable"),
+        (pickle.dumps([1, 2], 4), "holds a list"),
+        (pickle.dumps({1: np.zeros(2)}, 4), "1 is a"),
+    ],
+)
+def test_damaged_files(tmp_path, content, message):
+    path = tmp_path / "a.pdparams"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        read_pdparams(str(path))
+
+
+def test_wrong_places(tmp_path):
+    with pytest.raises(UserError, match="no such file"):
+        read_pdparams(str(tmp_path / "nothing.pdparams"))
+    with pytest.raises(UserError, match="a folder"):
+        read_pdparams(str(tmp_path))
+    write_pdparams(tmp_path / "latest.pdparams", arrays())
+    for suffix in (".pdopt", ".states"):
+        (tmp_path / f"latest{suffix}").write_bytes(b"")
+        with pytest.raises(UserError, match=r"take .*latest\.pdparams"):
+            read_pdparams(str(tmp_path / f"latest{suffix}"))
+    with pytest.raises(UserError, match="not weights$"):
+        read_pdparams(str(tmp_path / "other.pdopt"))
+
+
+def test_round_trip_is_bit_exact_and_needs_no_new_names(tmp_path):
+    path = tmp_path / "sub" / "weights.pdparams"
+    given = {name: v for name, v in arrays().items() if v.dtype == np.float32}
+    write_pdparams(path, given)
+    read = read_pdparams(str(path.with_suffix("")))  # named as PaddleOCR does
+    assert list(read) == list(given)
+    for name, value in given.items():
+        assert read[name].tobytes() == np.ascontiguousarray(value).tobytes()
+        assert read[name].shape == value.shape
+    assert b"numpy._core" not in path.read_bytes()
+    plain = pickle.loads(path.read_bytes())
+    assert plain.pop("StructuredToParameterName@@").keys() == given.keys()
+    np.testing.assert_array_equal(plain["fortran"], given["fortran"])
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_pdparams(tmp_path / "file" / "a.pdparams", {})
+
+
+def test_recorded_checkpoints(recorded, shared):
+    expected = recorded("checkpoint/distillation_part_expected.npz")
+    read = read_pdparams(shared("reference/checkpoint/distillation_part.pdparams"))
+    assert set(read) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_array_equal(read[name], value)
+    expected = recorded("checkpoint/tiny_expected.npz")
+    read = read_pdparams(shared("reference/checkpoint/tiny.pdparams"))
+    for name, value in read.items():
+        np.testing.assert_array_equal(value, expected[f"param/{name}"])
+    with pytest.raises(UserError, match=r"tiny\.pdparams"):
+        read_pdparams(shared("reference/checkpoint/tiny.pdopt"))
