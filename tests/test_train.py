@@ -14,8 +14,9 @@ from tiny import draw_data, load_config, run, start, write_config
 
 from ppocr_jax.config import describe_rate
 from ppocr_jax.errors import UserError
+from ppocr_jax.training import loop
 from ppocr_jax.training.checkpoints import Checkpoints
-from ppocr_jax.training.loop import Run, train
+from ppocr_jax.training.loop import train
 from ppocr_jax.training.signals import Stopped
 from ppocr_jax.training.state import TrainState
 from ppocr_jax.weights.states import best_step, list_steps
@@ -140,13 +141,8 @@ def test_a_signal_saves_and_says_so(folder, config_path):
 
 
 def test_a_stop_at_an_evaluation_makes_up_for_it(straight, config_path, folder, monkeypatch):
-    after_step = Run._after_step
-
-    def stop_at_four(self, inflight, stop):
-        stop.number = signal.SIGTERM if self.step == 4 else 0
-        after_step(self, inflight, stop)
-
-    monkeypatch.setattr(Run, "_after_step", stop_at_four)
+    signals = iter([0, 0, 0, signal.SIGTERM])  # after each update
+    monkeypatch.setattr(loop, "agree_to_stop", lambda stop, recording: next(signals))
     with pytest.raises(Stopped, match="SIGTERM"):
         train(load_config(config_path), folder / "made_up")
     assert best_step(folder / "made_up") is None

@@ -212,7 +212,7 @@ def stack(examples):
 
 
 class Batches:
-    """Iterator over batches. Close it: worker processes and shared memory go with it."""
+    """Iterator over batches. Use as a context manager: worker processes end with it."""
 
     def __init__(self, iterator):
         self._iterator = iterator
@@ -222,6 +222,12 @@ class Batches:
 
     def __next__(self):
         return next(self._iterator)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
     def close(self):
         """Ends worker processes and threads."""

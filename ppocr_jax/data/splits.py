@@ -3,7 +3,13 @@
 import os
 
 from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.pipeline import make_batches, require_text, samples_per_epoch, steps_per_epoch
+from ppocr_jax.data.pipeline import (
+    Batches,
+    make_batches,
+    require_text,
+    samples_per_epoch,
+    steps_per_epoch,
+)
 from ppocr_jax.data.scenes import write_scenes
 from ppocr_jax.errors import UserError
 
@@ -78,4 +84,6 @@ class Training:
 
     def batches(self, start, shard):
         """Batches from update `start` to the end; `shard` is (process, number of processes)."""
+        if start == self.total_steps:
+            return Batches(iter(()))
         return make_batches(self._sources, self._config, start, self.total_steps - start, shard)

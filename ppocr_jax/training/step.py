@@ -1,4 +1,11 @@
-"""One update of all roles: pure functions, no I/O."""
+"""One update of all roles: pure functions, no I/O.
+
+A *gradient* here is a function `(params, batch_stats, batch) -> (batch_stats, (grads, losses))`:
+what the batch says of the trainable roles, and the statistics that have moved by it. It is made
+once (`make_gradient`), and then wrapped: taken over micro-batches one after the other
+(`over_micro_batches`), or on each device alone (`on_each_device`). `make_train_step` puts the
+optimiser behind it.
+"""
 
 import jax
 import jax.numpy as jnp
@@ -26,28 +33,59 @@ def make_train_step(
     """Returns a jitted `(state, batch) -> (state, metrics)`; the given state is donated.
 
     A role outside `trainable` gets no gradient and no weight decay, and nothing of it changes.
-    `frozen_norm` says what it normalises with: "batch", as the published recipe does (its stored
-    statistics are left alone all the same), or "stored". It draws its shrink map alone.
 
     `norm_scope` says what batch norm, the ratios of the losses and their batch size are over:
     "global", the whole batch, or "device", each device's part of it. With "device" every device
     makes its own gradient, as in PaddleOCR, and gradients, losses and new statistics are averaged.
-
-    `accumulate` cuts the batch into that many micro-batches, one after the other. The gradient is
-    the mean of their own gradients, each with its own statistics and ratios (one large batch
-    would share them); stored statistics move once per micro-batch.
 
     Args:
         models: `{role: Detector}`.
         loss_fn: `(maps, batch, size) -> (objective, losses)`, see `losses.recipes.make_loss`.
         tx: optax transformation over the tree of the trainable roles.
         trainable: names of the roles that learn.
+        frozen_norm: see `make_gradient`.
+        accumulate: number of micro-batches, see `over_micro_batches`.
         little_memory: compile for memory before speed; for models that rematerialise.
         mesh: the devices, see `devices.make_mesh`; needed for "device" and for micro-batches
             over several devices.
 
     The batch holds `image` (uint8 `[B, H, W, 3]` BGR, or normalised floats) and the four target
     maps `[B, H, W]` in any dtype. `metrics` are scalars: every loss and the gradient's norm.
+    """
+    gradient = make_gradient(models, loss_fn, trainable, frozen_norm)
+    if norm_scope == "device":
+        gradient = on_each_device(over_micro_batches(gradient, accumulate), trainable, mesh)
+    else:
+        gradient = over_micro_batches(gradient, accumulate, spread_over=mesh)
+
+    def train_step(state, batch):
+        batch = {name: batch[name] for name in ("image", *MAPS)}
+        batch_stats, (grads, losses) = gradient(state.params, state.batch_stats, batch)
+        learning = {role: state.params[role] for role in trainable}
+        updates, opt_state = tx.update(grads, state.opt_state, learning)
+        params = {**state.params, **optax.apply_updates(learning, updates)}
+        metrics = {**losses, "grad_norm": optax.tree.norm(grads)}
+        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+
+    whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
+    return jax.jit(
+        train_step,
+        donate_argnums=0,
+        out_shardings=whole,
+        compiler_options=compiler_options(little_memory),
+    )
+
+
+def make_gradient(models, loss_fn, trainable, frozen_norm="batch"):
+    """The gradient of one batch, a function of `(params, batch_stats, batch, size=None)`.
+
+    Args:
+        models, loss_fn, trainable: see `make_train_step`.
+        frozen_norm: what a role outside `trainable` normalises with: "batch", as the published
+            recipe does (its stored statistics are left alone all the same), or "stored". Such a
+            role draws its shrink map alone, which is all that the losses ask of a teacher.
+
+    `size` is the number of images of one update, where that is not the batch's own.
     """
 
     def forward(role, params, batch_stats, image):
@@ -62,8 +100,7 @@ def make_train_step(
         )
         return maps, mutated["batch_stats"] if learns else batch_stats
 
-    def gradients_of_one(params, batch_stats, batch, size):
-        """`(new statistics, (gradients of the trainable roles, losses))` of one micro-batch."""
+    def gradient(params, batch_stats, batch, size=None):
         frozen = {r: p for r, p in params.items() if r not in trainable}
         learning = {r: params[r] for r in trainable}
         dtype = jax.tree.leaves(learning)[0].dtype
@@ -81,66 +118,67 @@ def make_train_step(
         (_, (losses, new_stats)), grads = jax.value_and_grad(objective, has_aux=True)(learning)
         return new_stats, (grads, losses)
 
-    def gradients(params, batch_stats, batch, spread_over=None):
-        """As `gradients_of_one`, over all micro-batches of a batch."""
+    return gradient
+
+
+def over_micro_batches(gradient, count, spread_over=None):
+    """The mean of the gradients of `count` micro-batches, made one after the other.
+
+    Each micro-batch has its own statistics and ratios, which one large batch would share; stored
+    statistics move once per micro-batch. What was asked of one batch fits into memory this way
+    that would not at once.
+
+    Args:
+        gradient: see `make_gradient`.
+        count: divides the batch; 1 for the gradient of the whole batch.
+        spread_over: mesh whose devices share every micro-batch; None on one device.
+    """
+
+    def mean_gradient(params, batch_stats, batch):
         size = batch["image"].shape[0]
-        if accumulate == 1:
-            return gradients_of_one(params, batch_stats, batch, size)
+        if count == 1:
+            return gradient(params, batch_stats, batch, size)
         parts = jax.tree.map(
-            lambda leaf: leaf.reshape(accumulate, size // accumulate, *leaf.shape[1:]), batch
+            lambda leaf: leaf.reshape(count, size // count, *leaf.shape[1:]), batch
         )
-        if spread_over is not None:  # every micro-batch over all devices
+        if spread_over is not None:
             sharding = NamedSharding(spread_over, PartitionSpec(None, "data"))
             parts = jax.lax.with_sharding_constraint(parts, sharding)
 
         def add(carry, part):
             batch_stats, sums = carry
-            batch_stats, new = gradients_of_one(params, batch_stats, part, size)
-            return (batch_stats, jax.tree.map(jnp.add, sums, new)), None
+            batch_stats, found = gradient(params, batch_stats, part, size)
+            return (batch_stats, jax.tree.map(jnp.add, sums, found)), None
 
         first = jax.tree.map(lambda leaf: leaf[0], parts)
-        shapes = jax.eval_shape(
-            lambda *args: gradients_of_one(*args, size), params, batch_stats, first
-        )
+        shapes = jax.eval_shape(lambda *args: gradient(*args, size), params, batch_stats, first)
         zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes[1])
         (batch_stats, sums), _ = jax.lax.scan(add, (batch_stats, zeros), parts)
-        return batch_stats, jax.tree.map(lambda leaf: leaf / accumulate, sums)
+        return batch_stats, jax.tree.map(lambda leaf: leaf / count, sums)
 
-    def gradients_per_device(params, batch_stats, batch):
-        """As `gradients`, each device alone with its part; the means of what they find."""
+    return mean_gradient
 
-        def alone(params, batch_stats, batch):
-            new_stats, found = gradients(params, batch_stats, batch)
-            for role in trainable:  # those of the others did not move
-                new_stats[role] = jax.lax.pmean(new_stats[role], "data")
-            return new_stats, jax.lax.pmean(found, "data")
 
-        whole = PartitionSpec()
-        return jax.shard_map(
-            alone,
-            mesh=mesh,
-            in_specs=(whole, whole, PartitionSpec("data")),
-            out_specs=whole,
-            check_vma=False,  # else the gradient would be summed over devices on its own
-        )(params, batch_stats, batch)
+def on_each_device(gradient, trainable, mesh):
+    """The mean of the gradients that the devices of a mesh make, each alone with its part.
 
-    def train_step(state, batch):
-        batch = {name: batch[name] for name in ("image", *MAPS)}
-        if norm_scope == "device":
-            found = gradients_per_device(state.params, state.batch_stats, batch)
-        else:
-            found = gradients(state.params, state.batch_stats, batch, mesh)
-        batch_stats, (grads, losses) = found
-        learning = {role: state.params[role] for role in trainable}
-        updates, opt_state = tx.update(grads, state.opt_state, learning)
-        params = {**state.params, **optax.apply_updates(learning, updates)}
-        metrics = {**losses, "grad_norm": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+    Args:
+        gradient: `(params, batch_stats, batch) -> (batch_stats, (grads, losses))`.
+        trainable: the statistics of these roles are averaged; those of the others did not move.
+        mesh: with the axis "data".
+    """
 
-    whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
-    return jax.jit(
-        train_step,
-        donate_argnums=0,
-        out_shardings=whole,
-        compiler_options=compiler_options(little_memory),
+    def alone(params, batch_stats, batch):
+        new_stats, found = gradient(params, batch_stats, batch)
+        for role in trainable:
+            new_stats[role] = jax.lax.pmean(new_stats[role], "data")
+        return new_stats, jax.lax.pmean(found, "data")
+
+    whole = PartitionSpec()
+    return jax.shard_map(
+        alone,
+        mesh=mesh,
+        in_specs=(whole, whole, PartitionSpec("data")),
+        out_specs=whole,
+        check_vma=False,  # else the gradient would be summed over devices on its own
     )

@@ -1,0 +1,56 @@
+"""Where a run stands: what a saved state's `meta` says besides the arrays."""
+
+import dataclasses
+from typing import Any
+
+from ppocr_jax import __version__
+from ppocr_jax import config as configs
+
+
+@dataclasses.dataclass
+class Progress:
+    """What changes from update to update. Every field is saved under its name, and read back.
+
+    Attributes:
+        step: updates done.
+        best: `{"hmean", "step"}` of the best evaluation so far; step -1 before the first one.
+        metrics: of the last evaluation, by role.
+        evaluated_step: of that evaluation; -1 before the first one.
+        window: `(step, losses, crops without text)` of the updates since the last record.
+    """
+
+    step: int = 0
+    best: dict[str, Any] = dataclasses.field(default_factory=lambda: {"hmean": -1.0, "step": -1})
+    metrics: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    evaluated_step: int = -1
+    window: list[tuple[int, dict[str, float], int]] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def from_meta(cls, meta: dict[str, Any]) -> "Progress":
+        """Reads back what `to_meta` wrote; a field that an older version did not write is new."""
+        names = [field.name for field in dataclasses.fields(cls) if field.name in meta]
+        progress = cls(**{name: meta[name] for name in names})
+        progress.window = [tuple(entry) for entry in progress.window]  # JSON has lists alone
+        return progress
+
+    def to_meta(self, config) -> dict[str, Any]:
+        """All of it, and what those who take weights out of the state need to know."""
+        return {
+            **vars(self),
+            "roles": list(config.roles),
+            "trainable": list(config.trainable),
+            "config": configs.plain(config),
+            "version": __version__,
+        }
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the weights as they are now were scored."""
+        return self.evaluated_step == self.step
+
+    def note_evaluation(self, metrics: dict[str, dict[str, Any]], best_role: str) -> None:
+        """Takes in an evaluation of the weights as they are now, and moves `best`."""
+        self.metrics, self.evaluated_step = metrics, self.step
+        hmean = metrics[best_role]["hmean"]
+        if hmean >= self.best["hmean"]:
+            self.best = {"hmean": hmean, "step": self.step}

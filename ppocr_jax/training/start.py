@@ -1,0 +1,157 @@
+"""What a run is made of, and its first state: restored from the workdir, or made from weights."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from ppocr_jax import devices
+from ppocr_jax.errors import UserError
+from ppocr_jax.losses.recipes import make_loss
+from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.optim.adam import make_optimizer
+from ppocr_jax.optim.schedule import make_schedule
+from ppocr_jax.training.progress import Progress
+from ppocr_jax.training.state import TrainState, init_roles, make_state
+from ppocr_jax.training.step import make_train_step
+from ppocr_jax.weights.load import fill_initial, load_role
+
+
+class Setup(NamedTuple):
+    """What stays the same from the first update to the last.
+
+    Attributes:
+        config: a whole config.
+        mesh: the devices.
+        models: `{role: Detector}`.
+        schedule: `updates done -> rate`.
+        tx: the optimiser, over the roles that learn.
+    """
+
+    config: Any
+    mesh: jax.sharding.Mesh
+    models: dict[str, Any]
+    schedule: Callable[..., Any]
+    tx: optax.GradientTransformation
+
+    def train_step(self):
+        """The jitted update, see `step.make_train_step`."""
+        config = self.config
+        return make_train_step(
+            self.models,
+            make_loss(config.loss),
+            self.tx,
+            tuple(config.trainable),
+            frozen_norm=config.frozen_norm,
+            norm_scope=config.norm_scope,
+            accumulate=config.accumulate,
+            little_memory=config.remat,
+            mesh=self.mesh,
+        )
+
+
+def set_up(config, total_steps, epoch_steps) -> Setup:
+    """Networks, optimiser and devices of a config. Raises UserError where they do not fit."""
+    mesh = devices.make_mesh(config)
+    devices.require_even_shares(config, mesh)
+    models = {
+        role: build_detector(network, config.dtype, config.remat)
+        for role, network in config.roles.items()
+    }
+    schedule = make_schedule(config, total_steps, epoch_steps)
+    return Setup(config, mesh, models, schedule, make_optimizer(config.optimizer, schedule))
+
+
+class Start(NamedTuple):
+    """Where a run begins or goes on.
+
+    Attributes:
+        state: on the devices.
+        progress: what `meta` says beside it.
+        notes: lines for the log.
+        reports: what was loaded, by role; {} where the run goes on from its own state.
+        initial: parts that start from fresh values, by role.
+    """
+
+    state: TrainState
+    progress: Progress
+    notes: list[str]
+    reports: dict[str, Any] = {}
+    initial: dict[str, list[str]] = {}
+
+
+def begin(setup) -> Start:
+    """The first state of a run: weights where the config names some, else fresh values.
+
+    Raises:
+        UserError: weights that do not fit, or a frozen role without any.
+    """
+    config, notes, reports, initial = setup.config, [], {}, {}
+    variables = init_roles(setup.models, init_variables, config.seed)
+    for role in config.roles:
+        path = config.init_from[role] or config.init_from.get("all", "")
+        learns = role in config.trainable
+        if path:
+            loaded, reports[role] = load_role(path, role, variables[role], learns)
+            variables[role] = fill_initial(loaded, variables[role])
+            notes.append(f"{role} from {path}: {reports[role]}")
+        elif not learns:
+            raise UserError(f"config.init_from.{role} is empty: a frozen role needs weights")
+        fresh = reports[role].initial if path else ["all of it"]
+        if fresh:
+            initial[role] = fresh
+            notes.append(f"warning: {role} starts from fresh values in {', '.join(fresh)}")
+    state = make_state(variables, setup.tx, config.trainable)
+    return Start(devices.replicate(state, setup.mesh), Progress(), notes, reports, initial)
+
+
+def restore(checkpoints, setup, total_steps, changes) -> Start | None:
+    """The newest state of the workdir that can be read; None where the run has saved none yet.
+
+    Args:
+        checkpoints: `Checkpoints`.
+        setup: what the run is made of.
+        total_steps: updates of the whole run.
+        changes: lines on the keys that differ from the config of the run.
+
+    Raises:
+        UserError: see `Checkpoints.restore`.
+    """
+    restored = checkpoints.restore(_template(setup))
+    if restored is None:
+        return None
+    state, meta = restored
+    progress = Progress.from_meta(meta)
+    note = f"continuing from step {progress.step} of {total_steps}"
+    if progress.best["step"] >= 0:
+        best = progress.best
+        note += f"; best hmean so far {best['hmean']:.4f} at step {best['step']}"
+    changes = [f"changed since the run began: {line}" for line in changes]
+    return Start(state, progress, [note, *changes])
+
+
+def owes_evaluation(begun, due) -> bool:
+    """Whether the state should be scored before it is changed.
+
+    Weights that were given are scored as they are, so that what training gains can be seen. A run
+    that was stopped where an evaluation was due makes up for it.
+    """
+    step = begun.progress.step
+    owed = due.evaluates(step) if step else bool(begun.reports)
+    return owed and not begun.progress.evaluated
+
+
+def _template(setup):
+    """Shapes, types and shardings of a state, without its values."""
+    config = setup.config
+
+    def fresh():
+        variables = init_roles(setup.models, init_variables, config.seed)
+        return make_state(variables, setup.tx, config.trainable)
+
+    whole = devices.replicated(setup.mesh)
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
+        jax.eval_shape(fresh),
+    )
