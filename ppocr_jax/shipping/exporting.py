@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 
 import jax
 import numpy as np
@@ -11,6 +10,7 @@ from jax import export as jax_export
 
 from ppocr_jax.detection import network
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import write_json
 from ppocr_jax.onnx_files.session import make_onnx_predict, open_session
 from ppocr_jax.onnx_files.writer import build_onnx
 from ppocr_jax.shipping import deployment, parity, quantize
@@ -73,7 +73,7 @@ def export(config, weights, role, output, form, places=()):
         lines.append(line)
     unchecked.replace(output)
     meta |= {"bytes": output.stat().length, "sha256": file_hash(output)}
-    output.with_name(output.name + ".json").write_text(json.dumps(meta, indent=1) + "\n")
+    write_json(output.with_name(output.name + ".json"), meta)
     return meta, lines
 
 

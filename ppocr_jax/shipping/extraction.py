@@ -1,8 +1,5 @@
 """One network out of a run, as an extracted folder or as PaddleOCR's file."""
 
-import json
-import shutil
-
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
@@ -10,6 +7,7 @@ from etils import epath
 
 from ppocr_jax import __version__
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import replacing, write_json
 from ppocr_jax.weights import sources
 from ppocr_jax.weights.paddle import array_hash
 from ppocr_jax.weights.pdparams import read_pdparams, write_pdparams
@@ -37,19 +35,13 @@ def write_folder(output, variables, meta):
 
     It is complete or absent: written beside its place and moved there.
     """
-    output = epath.Path(output).resolve()
-    temporary = output.with_name(output.name + ".tmp")
-    if temporary.exists():
-        shutil.rmtree(temporary)
-    temporary.mkdir(parents=True)
-    with ocp.StandardCheckpointer() as writer:
-        writer.save(temporary / "state", jax.tree.map(np.asarray, variables))
-    (temporary / sources.EXTRACTED).write_text(json.dumps(meta, indent=1) + "\n")
-    if meta.get("config"):
-        (temporary / "config.json").write_text(json.dumps(meta["config"], indent=1) + "\n")
-    if output.exists():
-        shutil.rmtree(output)
-    temporary.rename(output)
+    with replacing(epath.Path(output).resolve()) as temporary:
+        temporary.mkdir(parents=True)
+        with ocp.StandardCheckpointer() as writer:
+            writer.save(temporary / "state", jax.tree.map(np.asarray, variables))
+        write_json(temporary / sources.EXTRACTED, meta)
+        if meta.get("config"):
+            write_json(temporary / "config.json", meta["config"])
 
 
 def extract(weights, role, output):

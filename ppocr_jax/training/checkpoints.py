@@ -18,7 +18,10 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from ppocr_jax import devices
 from ppocr_jax.errors import UserError
+from ppocr_jax.training.damage import find_obstacle, find_shortage, find_unreadable, first_line
 from ppocr_jax.weights.states import FOLDER, list_steps, read_hmean
+
+COPIES = 2  # of a state in memory while it is read: as it comes from disk, and on the device
 
 
 def _hmean(metrics):
@@ -111,9 +114,8 @@ class Checkpoints:
 
     def _failure(self, step, error):
         kept = self._steps()
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         return (
-            f"{self.folder}: saving {step} failed ({type(error).__name__}: {reason[:200]}); "
+            f"{self.folder}: saving {step} failed ({first_line(error)}); "
             f"steps kept: {kept or 'none'}; free some disk space and run the same command again"
         )
 
@@ -123,26 +125,46 @@ class Checkpoints:
     def restore(self, template):
         """The newest state that can be read, as `(state, meta)`, or None when there is none.
 
-        A step that cannot be read, or whose values are not those that were saved, is moved aside
-        as `<step>.unreadable`, which is said, and the step before it is tried.
+        A damaged step is one whose files can be read and do not hold what was saved. When a step
+        before it is whole, it is moved aside as `<step>.unreadable`, which is said.
 
         Args:
             template: TrainState of arrays or ShapeDtypeStructs with their shardings.
 
         Raises:
-            UserError: there are steps and none can be read.
+            UserError: every step is damaged, or this process cannot read one for a reason that
+                is not the step's: memory, permissions, a disk that does not answer. Nothing was
+                moved then.
         """
-        steps = self._steps()
+        damaged, steps = {}, self._steps()
+        needed = COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template))
         for step in reversed(steps):
+            unreadable = find_unreadable(self.folder / str(step), to_the_end=False)
+            self._require(step, unreadable or find_shortage(needed))
             try:
-                return self._restore_step(step, template)
+                restored = self._restore_step(step, template)
             except Exception as error:
-                reason = str(error).strip().splitlines()[0][:300] if str(error).strip() else ""
-                self._move_aside(step, f"{type(error).__name__}: {reason}")
+                folder = self.folder / str(step)
+                self._require(step, find_unreadable(folder) or find_obstacle(error))
+                damaged[step] = first_line(error)
+                continue
+            for worse, reason in damaged.items():
+                self._move_aside(worse, reason)
                 self._manager.reload()
-        if self._lost:
-            raise UserError(f"{self.folder}: none of the steps {sorted(self._lost)} can be read")
+            return restored
+        lost = sorted([*damaged, *self._lost])
+        if lost:
+            reasons = "".join(f"; {step}: {reason}" for step, reason in damaged.items())
+            raise UserError(f"{self.folder}: none of the steps {lost} can be read{reasons}")
         return None
+
+    def _require(self, step, obstacle):
+        """Refuses to go on where a step may be whole and something else is in the way."""
+        if obstacle:
+            raise UserError(
+                f"{self.folder}/{step} cannot be read now ({obstacle}); nothing was changed: run "
+                "the same command again when that is mended"
+            )
 
     def _restore_step(self, step, template):
         restored = self._manager.restore(

@@ -8,6 +8,8 @@ from etils import epath
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
+from ppocr_jax.files import write_text
+
 
 class RunLog:
     """Writes every record to the terminal, to `metrics.jsonl` and to TensorBoard event files.
@@ -72,9 +74,7 @@ def keep_until(path, step):
     lines = path.read_text().splitlines(keepends=True)
     kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
     if len(kept) != len(lines):
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_text("".join(kept))
-        temporary.replace(path)
+        write_text(path, "".join(kept))
 
 
 def _step_of(line):

@@ -1,7 +1,6 @@
 """Published weights by name: found in the user's cache, or downloaded, checked and kept there."""
 
 import difflib
-import json
 import os
 import pathlib
 import sys
@@ -10,6 +9,7 @@ import filelock
 import pooch
 
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import write_json
 from ppocr_jax.runtime.cache import cache_folder
 from ppocr_jax.weights.archive import take_file
 from ppocr_jax.weights.pdparams import read_pdparams
@@ -111,7 +111,7 @@ def _fetch(name, weights):
         raise UserError(f"{error}; from {url}, not kept") from None
     record = dict(url=url, size=size, sha256=sha256, weights_sha256=pooch.file_hash(content))
     if not known:
-        _write(_record(name), record)
+        write_json(_record(name), record)
         print(
             f"{name}: {size} bytes, sha256 {sha256}, seen first and recorded in {_record(name)}",
             file=sys.stderr,
@@ -148,13 +148,6 @@ def _silence_s():
     if not 0 < seconds < 1e6:
         raise UserError(f"PPOCR_JAX_TIMEOUT={text}: should be a number of seconds above 0")
     return seconds
-
-
-def _write(path, content):
-    """Writes JSON so that the file is whole or absent."""
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(temporary, path)
 
 
 def describe():

@@ -6,14 +6,13 @@ it called while it loads; this reader knows the few names that arrays need and r
 
 import codecs
 import collections
-import os
 import pathlib
 import pickle
-import tempfile
 
 import numpy as np
 
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import replacing
 
 NAME_TABLE = "StructuredToParameterName@@"
 SLICE_TABLE = "UnpackBigParamInfor@@"
@@ -249,15 +248,9 @@ def write_pdparams(path, arrays):
     for name, value in arrays.items():  # ascontiguousarray makes a scalar one-dimensional
         content[name] = content[name].reshape(np.shape(value))
     content[NAME_TABLE] = {name: name for name in arrays}
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with replacing(path) as temporary, open(temporary, "wb") as file:
             _Pickler(file, protocol=2).dump(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
     except OSError as error:
-        if temporary and os.path.exists(temporary):
-            os.unlink(temporary)
         raise UserError(f"{path}: cannot be written ({error.strerror})") from None

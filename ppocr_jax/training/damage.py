@@ -1,0 +1,89 @@
+"""Why a state could not be read: it is damaged, or something keeps this process from reading it.
+
+Only damage may move a state aside. What stands in the way today (memory, rights, a network disk)
+may be gone at the next start, and then the state is as good as it was.
+"""
+
+import os
+import pathlib
+import re
+import resource
+
+
+def first_line(error):
+    """An exception in one line of at most 300 letters: its class and what it says first."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:300]
+
+
+# What TensorStore, XLA and the C++ library call a want of memory, of rights, or of an answer.
+OBSTACLES = re.compile(
+    "RESOURCE_EXHAUSTED|PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED"
+    "|out of memory|bad_alloc|cannot allocate|permission denied|input/output error"
+    "|stale file handle|too many open files|connection|timed? ?out",
+    re.IGNORECASE,
+)
+QUOTED = re.compile(r'"[^"]*"')
+MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # damage, not an obstacle
+
+
+def find_obstacle(error):
+    """What kept this process from reading, in a line; "" when the files themselves are wrong.
+
+    Args:
+        error: an exception; those that it came from are looked at as well.
+    """
+    while error is not None:
+        environment = isinstance(error, OSError) and not isinstance(error, MISSING)
+        words = QUOTED.sub("", str(error))  # a path may have any name
+        if isinstance(error, MemoryError) or environment or OBSTACLES.search(words):
+            return first_line(error)
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+def find_unreadable(folder, to_the_end=True):
+    """Which file below a folder cannot be read, and why; "" when all can.
+
+    Args:
+        folder: a local one; of another kind nothing is known here.
+        to_the_end: read all of each file, not its first bytes alone.
+    """
+    try:
+        for place, _, names in os.walk(folder, onerror=_raise):
+            for name in names:
+                with open(os.path.join(place, name), "rb") as file:
+                    while file.read(1 << 24 if to_the_end else 1) and to_the_end:
+                        pass
+    except OSError as error:
+        return f"{error.filename}: {error.strerror}"
+    return ""
+
+
+def find_shortage(needed):
+    """Why this process cannot hold `needed` more bytes, in words; "" when it can, or may.
+
+    Asked before a state is read: what runs out of memory inside a C++ library ends the process.
+    """
+    free = _free_memory()
+    if free is None or free >= needed:
+        return ""
+    return f"reading it takes {needed >> 20} MiB of memory and {max(free, 0) >> 20} are free"
+
+
+def _free_memory():
+    """Bytes that the system, and this process's limit, have left; None where neither is known."""
+    try:
+        facts = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        kilobytes = next(line.split()[1] for line in facts if line.startswith("MemAvailable"))
+        used = int(pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    except (OSError, StopIteration, ValueError):  # not Linux
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    own = limit - used * resource.getpagesize() if limit != resource.RLIM_INFINITY else None
+    left = int(kilobytes) * 1024
+    return left if own is None else min(left, own)
+
+
+def _raise(error):
+    raise error
