@@ -56,8 +56,7 @@ class Recipe:
             started = time.time()
             path = self.workdir / f"{name}.json"
             configs.save(config, path)
-            saved = f"{cli.SAVED}:{path}"
-            run("train", "--config", saved, "--workdir", self.workdir / name)
+            run("train", "--config", path, "--workdir", self.workdir / name)
             run("extract", "--weights", self.workdir / name, "--role", role, "--output", output)
             minutes = {"minutes": round((time.time() - started) / 60, 1)}
             (output / "minutes.json").write_text(json.dumps(minutes) + "\n")
@@ -69,8 +68,7 @@ class Recipe:
         if not record.exists():
             path = self.workdir / f"{weights.name}_config.json"
             configs.save(config, path)
-            saved = f"{cli.SAVED}:{path}"
-            run("evaluate", "--config", saved, "--weights", weights, "--output", record)
+            run("evaluate", "--config", path, "--weights", weights, "--output", record)
         return json.loads(record.read_text())
 
 

@@ -26,6 +26,9 @@ class Choices(Mapping[str, Any]):
         module, _, attribute = self._places[name].rpartition(".")
         return getattr(importlib.import_module(f"{self._room}.{module}"), attribute)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._places  # a mapping's own way would import the place
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 

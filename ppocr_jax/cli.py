@@ -2,17 +2,15 @@
 
 import argparse
 import difflib
-import os
-import pathlib
 import sys
 
 import absl.logging
 from absl import flags
 from ml_collections import config_flags
 
+from ppocr_jax.config_files import open_config
 from ppocr_jax.errors import UserError
-
-SAVED = pathlib.Path(__file__).parent / "weights" / "saved_config.py"
+from ppocr_jax.forms import keys
 
 
 def run(command, argv=None):
@@ -47,7 +45,7 @@ def parse(arguments, argv, needs_config=True, saved=None):
         arguments: the `argparse` parser of the command's own options.
         argv: what follows the command's name.
         needs_config: whether the command cannot do without a config.
-        saved: `args -> path of a saved config.json or None`, used when `--config` is absent.
+        saved: `args -> path of a saved config or None`, used when `--config` is absent.
 
     Returns:
         `(args, config)`, config locked, or None when there is none and none is needed.
@@ -56,7 +54,9 @@ def parse(arguments, argv, needs_config=True, saved=None):
         UserError: an unknown option or config key (with the nearest name), a value of the wrong
             type, a config file that is missing or does not run.
     """
-    arguments.add_argument("--config", metavar="FILE", help="config file, such as configs/X.py")
+    arguments.add_argument(
+        "--config", metavar="FILE", help="configs/X.py, or the config.json of a run"
+    )
     arguments.add_argument(
         "--config.KEY",
         metavar="VALUE",
@@ -71,33 +71,38 @@ def parse(arguments, argv, needs_config=True, saved=None):
         if needs_config:
             raise UserError("--config is missing, such as --config configs/quickstart.py")
         return args, None
-    if not args.config:
-        source = f"{SAVED}:{source}"
-    _let_import_parts(source)
-    return args, _load_config(source, rest)
+    config, lines = open_config(str(source))
+    for line in lines:
+        print(line, file=sys.stderr)
+    return args, override(config, rest)
 
 
-def _let_import_parts(source):
-    """Lets a config import what lies beside its folder (`from configs import parts`)."""
-    folder = str(pathlib.Path(source.partition(":")[0]).resolve().parents[1])
-    if folder not in sys.path:
-        sys.path.append(folder)
+def override(config, overrides):
+    """A config with `--config.key=value ...`, locked.
 
-
-def _load_config(source, overrides):
-    path = source.partition(":")[0]
-    if not os.path.isfile(path):
-        raise UserError(f"--config {path}: there is no such file")
+    Raises:
+        UserError: an unknown option or key, a value of the wrong type.
+    """
+    _require_known(overrides, list(keys(config)))
+    values = flags.FlagValues()
     try:
-        config, _ = _parse_flags([f"--config={source}"])
-    except Exception as error:
-        raise UserError(f"--config {path}: {type(error).__name__}: {error}") from None
-    known = list(config_keys(config))
-    for override in overrides:
-        key = override.removeprefix("--config.").removeprefix("--noconfig.").partition("=")[0]
-        if not override.startswith(("--config.", "--noconfig.")):
-            if override.startswith("--"):
-                raise UserError(f"{override}: unknown option")
+        argv = ["ppocr_jax", *overrides]
+        config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
+        left = values(argv)[1:]
+    except (flags.Error, TypeError, ValueError, AttributeError, KeyError, SyntaxError) as error:
+        raise UserError(f"config: {str(error).replace('flag --', '')}") from None
+    if left:
+        raise UserError(f"{left[0]}: unknown argument")
+    return values.config
+
+
+def _require_known(overrides, known):
+    """Refuses keys that the config does not have, with the nearest that it has."""
+    for item in overrides:
+        key = item.removeprefix("--config.").removeprefix("--noconfig.").partition("=")[0]
+        if not item.startswith(("--config.", "--noconfig.")):
+            if item.startswith("--"):
+                raise UserError(f"{item}: unknown option")
             continue  # the value of the override before it
         if key.partition("[")[0] not in known:
             near = difflib.get_close_matches(key, known, 1, 0.5)
@@ -105,27 +110,3 @@ def _load_config(source, overrides):
             hint = f"; did you mean {near[0]}?" if near else ""
             hint = f"; it holds {', '.join(inside)}" if inside else hint
             raise UserError(f"unknown config key {key}{hint}")
-    try:
-        config, left = _parse_flags([f"--config={source}", *overrides])
-    except (flags.Error, TypeError, ValueError, AttributeError, KeyError, SyntaxError) as error:
-        raise UserError(f"config: {str(error).replace('flag --', '')}") from None
-    if left:
-        raise UserError(f"{left[0]}: unknown argument")
-    return config
-
-
-def _parse_flags(argv):
-    """`(config, what was left over)` of ml_collections' own parser."""
-    argv, values = ["ppocr_jax", *argv], flags.FlagValues()
-    config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-    left = values(argv)[1:]
-    return values.config, left
-
-
-def config_keys(config, prefix=""):
-    """Dotted names of all values of a config."""
-    for key, value in config.items():
-        if hasattr(value, "items"):
-            yield from config_keys(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key

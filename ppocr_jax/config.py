@@ -1,14 +1,54 @@
-"""A config as a run sees it: checked values, its plain form for JSON, what a resume may change."""
+"""A config as a run sees it: checked values, its saved form, what a resume may change."""
 
-import json
-
-from etils import epath
-
+from ppocr_jax import files
+from ppocr_jax.data import RESIZE_RULES, STREAMS
 from ppocr_jax.errors import UserError
+from ppocr_jax.forms import FORM, flatten, plain, upgrade
+from ppocr_jax.losses import MAIN_LOSSES, MUTUAL_ACTS
 from ppocr_jax.losses.pairs import weighted_pairs
-from ppocr_jax.models.detector import DTYPES
+from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS
+from ppocr_jax.optim import OPTIMISERS
 
 PUBLISHED_BATCH = 64  # 8 devices x 8 samples: what the published rates are meant for
+
+NAMES = {  # key: the names that it may have; those of functions are tables in the rooms
+    "dtype": DTYPES,
+    "optimizer.name": OPTIMISERS,
+    "data.last_batch": ("fill", "drop"),
+    "data.augment.streams": STREAMS,
+    "loss.main": MAIN_LOSSES,
+    "loss.mutual_act": MUTUAL_ACTS,
+    "loss.total": ("sum", "mean"),
+    "norm_scope": ("global", "device"),
+    "frozen_norm": ("batch", "stored"),
+    "eval.limit_type": RESIZE_RULES,
+    "postprocess.score_mode": ("fast", "slow"),
+    "postprocess.box_type": ("quad", "poly"),
+}
+AT_LEAST = {
+    "batch_size": 1,
+    "epochs": 1,
+    "steps": 0,
+    "learning_rate": 0,
+    "warmup_epochs": 0,
+    "accumulate": 1,
+    "data.workers": 0,
+    "eval.every_steps": 0,
+    "eval.every_epochs": 0,
+    "eval.batch_size": 1,
+    "eval.limit_side": 32,
+    "save.every_steps": 0,
+    "log.every_steps": 1,
+}
+MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
+    "dtype": " (float16 overflows here)",
+    "steps": " (0: by epochs)",
+    "eval.every_steps": " (0: never, but at the end)",
+    "eval.every_epochs": " (0: never, but at the end)",
+    "save.every_steps": " (0: never, but at the end)",
+    "eval.limit_side": " pixels",
+}
+MOST_SHARED = 8192  # pixels; a larger multiple only fills memory with padding
 
 # Keys that change nothing of what is learned: a resumed run may set them anew.
 FREE_ON_RESUME = (
@@ -17,26 +57,9 @@ FREE_ON_RESUME = (
 )  # fmt: skip
 
 
-def plain(config):
-    """The config as nested dicts of JSON's types; tuples become lists."""
-    return json.loads(config.to_json())
-
-
-def flatten(tree, prefix=""):
-    """`{"data.root": ...}` from nested dicts."""
-    flat = {}
-    for key, value in tree.items():
-        nested = isinstance(value, dict) and value
-        flat.update(flatten(value, f"{prefix}{key}.") if nested else {prefix + key: value})
-    return flat
-
-
-def save(config, path):
-    """Writes the plain form of a config as JSON, replacing what was there in one move."""
-    path = epath.Path(path)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(plain(config), indent=1) + "\n")
-    temporary.replace(path)
+def one_of(names):
+    """`a or b`, or `a, b, c`: a list of choices as help texts and errors write it."""
+    return (" or " if len(names) == 2 else ", ").join(names)
 
 
 def check(config):
@@ -45,45 +68,28 @@ def check(config):
     Raises:
         UserError: names the key, its value and what it may be.
     """
+    values = flatten(plain(config))
 
     def need(key, good, wanted):
         if not good:
-            raise UserError(f"config.{key}={flatten(plain(config)).get(key)}: should be {wanted}")
+            raise UserError(f"config.{key}={values.get(key)}: should be {wanted}")
 
+    for key, least in AT_LEAST.items():
+        need(key, values[key] >= least, f"at least {least}{MEANING.get(key, '')}")
+    for key, names in NAMES.items():
+        need(key, values[key] in names, one_of(names) + MEANING.get(key, ""))
     need("crop", config.crop >= 32 and config.crop % 32 == 0, "a multiple of 32")
-    for key in ("batch_size", "epochs"):
-        need(key, config[key] >= 1, "at least 1")
-    need("steps", config.steps >= 0, "0 (by epochs) or a number of updates")
-    need("learning_rate", config.learning_rate >= 0, "at least 0")
-    need("warmup_epochs", config.warmup_epochs >= 0, "at least 0")
-    need("dtype", config.dtype in DTYPES, "float32 or bfloat16 (float16 overflows here)")
-    need("data.last_batch", config.data.last_batch in ("fill", "drop"), "fill or drop")
-    need("data.workers", config.data.workers >= 0, "at least 0")
-    need("loss.main", config.loss.main in ("dice", "bce", "mask_l1"), "dice, bce or mask_l1")
-    need("loss.total", config.loss.total in ("sum", "mean"), "sum or mean")
-    acts = ("none", "softmax", "sigmoid")
-    need("loss.mutual_act", config.loss.mutual_act in acts, ", ".join(acts))
-    need("norm_scope", config.norm_scope in ("global", "device"), "global or device")
-    need("accumulate", config.accumulate >= 1, "at least 1")
-    need("frozen_norm", config.frozen_norm in ("batch", "stored"), "batch or stored")
-    for key in ("eval.every_steps", "eval.every_epochs", "save.every_steps"):
-        section, name = key.split(".")
-        need(key, config[section][name] >= 0, "at least 0 (0: never, but at the end)")
-    need("log.every_steps", config.log.every_steps >= 1, "at least 1")
-    need("eval.batch_size", config.eval.batch_size >= 1, "at least 1")
-    need("eval.limit_side", config.eval.limit_side >= 32, "at least 32 pixels")
-    limits = ("min", "max", "resize_long")
-    need("eval.limit_type", config.eval.limit_type in limits, ", ".join(limits))
     shared = config.eval.shared_shapes
-    need("eval.shared_shapes", shared >= 0 and shared % 32 == 0, "0 or a multiple of 32")
-    post = config.postprocess
-    need("postprocess.score_mode", post.score_mode in ("fast", "slow"), "fast or slow")
-    need("postprocess.box_type", post.box_type in ("quad", "poly"), "quad or poly")
+    good = 0 <= shared <= MOST_SHARED and shared % 32 == 0
+    need("eval.shared_shapes", good, f"0 or a multiple of 32 up to {MOST_SHARED}")
     _check_roles(config, need)
 
 
 def _check_roles(config, need):
     roles = tuple(config.roles)
+    for role in roles:
+        for part, table in (("backbone", BACKBONES), ("neck", NECKS), ("head", HEADS)):
+            need(f"roles.{role}.{part}.name", config.roles[role][part].name in table, one_of(table))
     named = list(config.trainable) + list(config.loss.labels) + [config.best.role]
     for pair in weighted_pairs(config.loss.mutual) + weighted_pairs(config.loss.teacher):
         named += pair[:2]
@@ -93,13 +99,37 @@ def _check_roles(config, need):
     need("trainable", len(config.trainable) > 0, f"one or more of {', '.join(roles)}")
 
 
+def describe_rate(config):
+    """One line: global batch, rate, and the published rate scaled linearly to this batch."""
+    scaled = 1e-3 * config.batch_size / PUBLISHED_BATCH
+    return (
+        f"global batch {config.batch_size}, learning rate {config.learning_rate:g}; linear "
+        f"scaling from the published {PUBLISHED_BATCH} at 0.001 would give {scaled:g}"
+    )
+
+
+def record(config):
+    """What is saved of a config: its plain form, with the version of that form."""
+    return {"form": FORM, **plain(config)}
+
+
+def save(config, path):
+    """Writes the record of a config as JSON, replacing what was there in one move."""
+    files.write_json(path, record(config))
+
+
 def compare_for_resume(config, saved):
-    """Lines `key: old -> new` of what differs from the config that a workdir was made with.
+    """Lines on the config that a workdir was made with: its upgrade, and `key: old -> new`.
+
+    Args:
+        config: of the run that goes on.
+        saved: tree of the workdir's `config.json`, of any form.
 
     Raises:
         UserError: a key differs whose change would make the continued run something else.
     """
-    old, new = flatten(saved), flatten(plain(config))
+    saved, upgraded = upgrade(saved)
+    old, new = flatten(saved), flatten(upgrade(plain(config), "config")[0])
     changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
     lines = {key: f"config.{key}: {old.get(key)} -> {new.get(key)}" for key in changed}
     refused = [key for key in changed if not key.startswith(FREE_ON_RESUME)]
@@ -109,13 +139,5 @@ def compare_for_resume(config, saved):
             "take another --workdir, with --config.init_from... to start from these weights"
         )
     started = " (no effect: the run goes on from its own state)"
-    return [line + started * key.startswith("init_from.") for key, line in lines.items()]
-
-
-def describe_rate(config):
-    """One line: global batch, rate, and the published rate scaled linearly to this batch."""
-    scaled = 1e-3 * config.batch_size / PUBLISHED_BATCH
-    return (
-        f"global batch {config.batch_size}, learning rate {config.learning_rate:g}; linear "
-        f"scaling from the published {PUBLISHED_BATCH} at 0.001 would give {scaled:g}"
-    )
+    differences = [line + started * key.startswith("init_from.") for key, line in lines.items()]
+    return [*(f"config.json: {line}" for line in upgraded), *differences]

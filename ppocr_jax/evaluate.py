@@ -28,11 +28,11 @@ from ppocr_jax.runtime import process
 from ppocr_jax.scoring.evaluation import evaluate, explain
 from ppocr_jax.scoring.sweep import Sweep, make_grid
 from ppocr_jax.scoring.sweep import explain as explain_sweep
-from ppocr_jax.weights import sources
+from ppocr_jax.weights import saved_config
 
 
 def main(argv):
-    args, config = cli.parse(_arguments(), argv, saved=lambda a: sources.saved_config(a.weights))
+    args, config = cli.parse(_arguments(), argv, saved=lambda a: saved_config.find(a.weights))
     configs.check(config)
     process.prepare()
     roles = list(config.roles) if args.role == "all" else [args.role or config.best.role]

@@ -21,7 +21,7 @@ from ppocr_jax.onnx_files.writer import OPSETS
 from ppocr_jax.runtime import process
 from ppocr_jax.shipping import deployment
 from ppocr_jax.shipping.exporting import TOLERANCES, export
-from ppocr_jax.weights import sources
+from ppocr_jax.weights import saved_config
 
 
 def make_form(args):
@@ -94,7 +94,7 @@ def main(argv):
     arguments.add_argument(
         "--quantize", action="store_true", help="8 bits, calibrated on training images"
     )
-    args, config = cli.parse(arguments, argv, saved=lambda args: sources.saved_config(args.weights))
+    args, config = cli.parse(arguments, argv, saved=lambda args: saved_config.find(args.weights))
     configs.check(config)
     process.prepare()
     form = make_form(args)

@@ -23,6 +23,7 @@ from tqdm import tqdm
 
 from ppocr_jax import cli
 from ppocr_jax import config as configs
+from ppocr_jax.data import RESIZE_RULES
 from ppocr_jax.data.images import Labels, find_images
 from ppocr_jax.detection import tiles
 from ppocr_jax.detection.network import open_network
@@ -30,11 +31,11 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.pages.predictions import MANY_SIZES, SHARED, choose_shapes, predict_images
 from ppocr_jax.pages.results import ResultFiles, Tally
 from ppocr_jax.runtime import process
-from ppocr_jax.weights import sources
+from ppocr_jax.weights import saved_config
 
 
 def main(argv):
-    args, config = cli.parse(_arguments(), argv, saved=lambda a: sources.saved_config(a.weights))
+    args, config = cli.parse(_arguments(), argv, saved=lambda a: saved_config.find(a.weights))
     tiling = apply_options(args, config)
     configs.check(config)
     process.prepare()
@@ -82,9 +83,10 @@ def _arguments():
     add("--role", help="which network; default: config.best.role")
     add("--labels", metavar="FILE", help="labels in PaddleOCR's form, drawn beside what is found")
     add("--no_pictures", action="store_true", help="only write the two files")
-    add("--box_type", help="quad: rotated rectangles; poly: the shape of the text")
+    add("--box_type", help=f"{configs.one_of(configs.NAMES['postprocess.box_type'])}: rotated "
+        "rectangles, or the shape of the text")  # fmt: skip
     add("--limit_side", type=int, metavar="PIXELS", help="as config.eval.limit_side")
-    add("--limit_type", help="min, max or resize_long: the side that is limited")
+    add("--limit_type", help=f"which side is limited: {configs.one_of(RESIZE_RULES)}")
     add("--tile", type=int, metavar="PIXELS", help="side of the windows on large pages, as 960")
     add("--overlap", type=int, metavar="PIXELS", help="of windows; default: a quarter of --tile")
     add("--scale", type=float, help="by which pages are resized before they are cut; default: 1")

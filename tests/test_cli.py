@@ -4,9 +4,8 @@ import sys
 
 import pytest
 
-from ppocr_jax import __version__, cli, config
+from ppocr_jax import __version__, cli, config, forms
 from ppocr_jax.errors import UserError
-from ppocr_jax.weights import saved_config
 
 MOBILE = "configs/ppocrv3_det_mobile.py"
 
@@ -67,7 +66,7 @@ def test_a_saved_config_takes_overrides(tmp_path):
     assert again.crop == 64 and again.roles.student.head.kernels == (3, 2, 2)
     again.crop = c.crop
     assert config.plain(again) == config.plain(c)
-    assert saved_config.with_tuples({"a": [1, [2]]}) == {"a": (1, (2,))}
+    assert forms.with_tuples({"a": [1, [2]]}) == {"a": (1, (2,))}
     assert parse("--weights", "x", needs_config=False)[1] is None
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import CHEAP, ROOT
 
-from ppocr_jax import cli, config
+from ppocr_jax import cli, config, forms
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim.adam import make_optimizer
@@ -53,7 +53,7 @@ def test_parameters_are_counted(name):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_every_config_has_the_common_keys(name):
     c = load(name)
-    assert {*COMMON, *(f"init_from.{role}" for role in c.roles)} <= set(cli.config_keys(c))
+    assert {*COMMON, *(f"init_from.{role}" for role in c.roles)} <= set(forms.keys(c))
     config.check(c)
     json.dumps(config.plain(c))
 

@@ -11,7 +11,8 @@ from configs import parts
 from ppocr_jax import cli, config, convert_config
 from ppocr_jax.data.splits import Training, read_validation
 from ppocr_jax.errors import UserError
-from ppocr_jax.paddle_config import conversion
+from ppocr_jax.paddle_config.conversion import convert as convert_file
+from ppocr_jax.paddle_config.conversion import write
 from ppocr_jax.paddle_config.ledger import value_at
 from ppocr_jax.paddle_config.networks import weights_path
 from ppocr_jax.paddle_config.yaml_file import override, read_yaml
@@ -41,7 +42,7 @@ def convert(tmp_path):
         text = paddle_files.FILES[name]() if name in paddle_files.FILES else name
         path = tmp_path / "theirs.yml"
         path.write_text(text, encoding="utf-8")
-        return conversion.convert(path, overrides, cards)[0]
+        return convert_file(path, overrides, cards)[0]
 
     return run
 
@@ -73,7 +74,7 @@ def test_published_files_become_our_configs(convert, name, tmp_path):
     assert not conversion.left
 
     output = tmp_path / "elsewhere" / "mine.py"
-    convert_config.save(conversion.write(conversion, "runs/x", output), output, conversion.config)
+    convert_config.save(write(conversion, "runs/x", output), output, conversion.config)
     written = tiny.load_config(output)
     config.check(written)
     assert config.flatten(config.plain(written)) == flat[1]
@@ -442,7 +443,7 @@ def test_the_written_file(convert, tmp_path, capsys):
 def test_a_network_written_out(convert, tmp_path):
     conversion = convert("mobile", "Architecture.Backbone.scale=0.35")
     output = tmp_path / "configs" / "narrow.py"
-    text = conversion.write(conversion, None, output)
+    text = write(conversion, None, output)
     assert "parts.small" not in text and "--workdir runs/narrow" in text
     convert_config.save(text, output, conversion.config)
     student = parts.small()

@@ -5,9 +5,9 @@ import pathlib
 import shlex
 import textwrap
 
-from configs import parts
-from ppocr_jax import cli
 from ppocr_jax import config as configs
+from ppocr_jax import defaults as parts
+from ppocr_jax import forms
 from ppocr_jax.paddle_config import data, networks, settings
 from ppocr_jax.paddle_config.ledger import Conversion, show, value_at
 from ppocr_jax.paddle_config.losses import read_losses
@@ -56,7 +56,7 @@ def write(conversion, workdir, output):
     start.loss = parts.losses(labels=loss.labels, mutual=loss.mutual, teacher=loss.teacher)
     start.init_from = parts.init_from(config.roles)
     wholly = ("roles", "trainable", "loss.labels", "loss.mutual", "loss.teacher")
-    keys = [key for key in cli.config_keys(config) if not key.startswith((*wholly, "epochs"))]
+    keys = [key for key in forms.keys(config) if not key.startswith((*wholly, "epochs"))]
     changed = [key for key in keys if value_at(config, key) != value_at(start, key)]
     lines = [
         f'"""{_docstring(conversion, workdir, output)}"""',

@@ -1,10 +1,11 @@
 """PaddleOCR's `Loss` -> `config.loss`: terms over roles and pairs, and the values they share."""
 
-from configs import parts
+from ppocr_jax import defaults as parts
+from ppocr_jax.losses import MUTUAL_ACTS
 from ppocr_jax.paddle_config.ledger import as_number, show, value_at
 
-MAIN = {"DiceLoss": "dice", "BCELoss": "bce", "MaskL1Loss": "mask_l1"}
-ACTS = {"none": "none", "softmax": "softmax", "sigmoid": "sigmoid"}
+MAIN = {"DiceLoss": "dice", "BCELoss": "bce", "MaskL1Loss": "mask_l1"}  # -> losses.MAIN_LOSSES
+ACTS = {name: name for name in MUTUAL_ACTS}  # PaddleOCR calls them the same
 SHARED = {"alpha": "alpha", "beta": "beta", "ohem_ratio": "negative_ratio",
           "balance_loss": "balance", "main_loss_type": "main"}  # fmt: skip
 LABELS, MUTUAL, TEACHER = "DistillationDBLoss", "DistillationDMLLoss", "DistillationDilaDBLoss"

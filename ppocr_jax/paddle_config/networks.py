@@ -3,7 +3,7 @@
 import keyword
 import re
 
-from configs import parts
+from ppocr_jax import defaults as parts
 from ppocr_jax.models.detector import build_detector
 from ppocr_jax.paddle_config.ledger import as_bool, as_number, show
 from ppocr_jax.weights.published import FILES

@@ -2,6 +2,7 @@
 
 from ppocr_jax.paddle_config.ledger import as_bool, as_number, set_at, show
 
+OPTIMISERS = {"Adam": "adam"}  # PaddleOCR's name: ours, of optim.OPTIMISERS
 MAX_SAVE_STEPS = 2000  # between two states, however rare evaluations are: what a crash may cost
 
 
@@ -96,7 +97,7 @@ def read_optimizer(conversion):
     if "Optimizer" not in conversion.tree:
         conversion.notes.append("Optimizer is missing: this project's own values stand")
         return
-    section.expect("name", ("Adam",), "Adam with coupled L2 is what learns here")
+    section.put("name", "optimizer.name", change=_optimiser)
     for name, key in (("beta1", "b1"), ("beta2", "b2"), ("epsilon", "eps")):
         section.put(name, f"optimizer.{key}")
     lr = section.sub("lr")
@@ -109,6 +110,13 @@ def read_optimizer(conversion):
     lr.put("learning_rate", "learning_rate")
     lr.put("warmup_epoch", "warmup_epochs", absent=0.0)
     _read_decay(section, config)
+
+
+def _optimiser(name):
+    """Our name for PaddleOCR's."""
+    if name not in OPTIMISERS:
+        raise ValueError(f"{', '.join(OPTIMISERS)} is what learns here")
+    return OPTIMISERS[name]
 
 
 def _read_decay(section, config):

@@ -21,7 +21,7 @@ def predict_images(network, paths, config, tiling=None, labels=None, pictures=No
     """Text in images.
 
     Args:
-        network: see `networks.open_network`.
+        network: see `detection.network.open_network`.
         paths: of the images.
         config: a whole config; `eval` and `postprocess` are read.
         tiling: `tiles.Tiling` of large pages; None to resize as `eval.limit_*` say. Pages are

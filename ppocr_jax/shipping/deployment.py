@@ -74,7 +74,7 @@ def describe(config, role, form, origin, digest) -> dict[str, Any]:
         "postprocess": post,
         "weights": {"from": origin, "hash": digest},
         "version": __version__,
-        "config": configs.plain(config),
+        "config": configs.record(config),
     }
 
 

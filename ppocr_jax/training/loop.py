@@ -1,14 +1,13 @@
 """A run from its start to its end: one update after the other, and what is due after each."""
 
 import contextlib
-import json
 import time
 
 import jax
 from etils import epath
 
 from ppocr_jax import config as configs
-from ppocr_jax import devices
+from ppocr_jax import devices, forms
 from ppocr_jax.data.splits import Training, prepare_root, read_validation
 from ppocr_jax.training import start
 from ppocr_jax.training.cadence import Cadence
@@ -127,7 +126,7 @@ def open_workdir(config, workdir):
     saved = workdir / "config.json"
     if not (saved.exists() and list_steps(workdir)):
         return workdir, []
-    return workdir, configs.compare_for_resume(config, json.loads(saved.read_text()))
+    return workdir, configs.compare_for_resume(config, forms.read(saved))
 
 
 def compile_step(setup, state, arrays, log):

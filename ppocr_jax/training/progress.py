@@ -39,7 +39,7 @@ class Progress:
             **vars(self),
             "roles": list(config.roles),
             "trainable": list(config.trainable),
-            "config": configs.plain(config),
+            "config": configs.record(config),
             "version": __version__,
         }
 

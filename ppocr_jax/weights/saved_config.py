@@ -1,27 +1,41 @@
-"""Makes the `config.json` that a run left in its workdir, or an exported file, a config again.
+"""The config that lies beside weights: a run's or an extracted folder's, or inside an ONNX file."""
 
-It has the form of a config file: `--config ppocr_jax/saved_config.py:runs/x/config.json`.
-"""
+from etils import epath
 
-import json
-
-import ml_collections
-
-from ppocr_jax.onnx_files.session import read_metadata
+from ppocr_jax import forms
+from ppocr_jax.errors import UserError
 
 
-def get_config(path):
-    """The config of a run or of an ONNX file; JSON's lists become the tuples they were."""
-    if path.endswith(".onnx"):
-        return ml_collections.ConfigDict(with_tuples(read_metadata(path)["config"]))
-    with open(path, encoding="utf-8") as file:
-        return ml_collections.ConfigDict(with_tuples(json.load(file)))
+def find(weights):
+    """The file with the config that belongs to the weights at a path, or None.
+
+    It is a `config.json`, or the ONNX file itself when `export` wrote it.
+    """
+    place = epath.Path(weights)
+    if place.suffix == ".onnx":
+        return str(place) if "config" in _metadata(place) else None
+    for folder in (place, place.parent):
+        if (folder / "config.json").exists():
+            return str(folder / "config.json")
+    return None
 
 
-def with_tuples(value):
-    """`value` with every list as a tuple."""
-    if isinstance(value, dict):
-        return {key: with_tuples(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return tuple(with_tuples(item) for item in value)
-    return value
+def read(path):
+    """The tree of a saved config, as it was written: a `.json` file, or an ONNX file's metadata.
+
+    Raises:
+        UserError: not JSON, or an ONNX file that `export` has not written.
+    """
+    if not str(path).endswith(".onnx"):
+        return forms.read(path)
+    metadata = _metadata(path)
+    if "config" not in metadata:
+        raise UserError(f"{path}: holds no config: `export` has not written it")
+    return metadata["config"]
+
+
+def _metadata(path):
+    # Only ONNX files need onnxruntime, which takes as long to import as the rest of a command.
+    from ppocr_jax.onnx_files.session import read_metadata
+
+    return read_metadata(path)

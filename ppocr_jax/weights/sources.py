@@ -12,7 +12,6 @@ from etils import epath
 
 from ppocr_jax.errors import UserError
 from ppocr_jax.onnx_files.reader import read_onnx
-from ppocr_jax.onnx_files.session import read_metadata
 from ppocr_jax.weights import states
 from ppocr_jax.weights.fetch import locate
 from ppocr_jax.weights.paddle import (
@@ -90,20 +89,6 @@ def _checkpoint(workdir, which):
         names = ", ".join(["best", "latest", *map(str, steps)])
         raise UserError(f"{workdir} holds {names}; there is no {which}")
     return Source("checkpoint", workdir, step, states.read_meta(workdir, step))
-
-
-def saved_config(path):
-    """The file with the config that belongs to the weights at `path`, or None.
-
-    It is a `config.json`, or the ONNX file itself when `export` wrote it.
-    """
-    place = epath.Path(path)
-    if place.suffix == ".onnx":
-        return str(place) if "config" in read_metadata(place) else None
-    for folder in (place, place.parent):
-        if (folder / "config.json").exists():
-            return str(folder / "config.json")
-    return None
 
 
 def read_arrays(source, role):

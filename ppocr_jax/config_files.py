@@ -1,0 +1,112 @@
+"""What `--config` may name: a config file, or a config that a run or an export has saved."""
+
+import contextlib
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+import types
+
+import ml_collections
+
+from ppocr_jax import forms
+from ppocr_jax.errors import UserError
+from ppocr_jax.weights import saved_config
+
+SAVED = (".json", ".onnx")
+
+
+def open_config(source):
+    """The whole config of a file.
+
+    Args:
+        source: path of a `.py` file with `get_config()`, which may be followed by `:ARGUMENT` for
+            it, of a `.json` that a run left, or of an `.onnx` that `export` wrote. A `configs/X.py`
+            that is not there is the one that comes with the program.
+
+    Returns:
+        `(config, lines)`: a ConfigDict, and what there is to say about it.
+
+    Raises:
+        UserError: no such file, one that does not run, or values of another kind.
+    """
+    if source.endswith(SAVED):
+        _require(source)
+        tree, lines = forms.upgrade(saved_config.read(source), source)
+        return ml_collections.ConfigDict(forms.with_tuples(tree)), _named(source, lines)
+    given, _, argument = source.partition(":")
+    path = find(given)
+    try:
+        config = _run(path, *([argument] if argument else []))
+        lines = forms.complete(config, given)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"--config {given}: {type(error).__name__}: {error}") from None
+    taken = [] if path == pathlib.Path(given) else ["not there, taking the one of the program"]
+    return config, _named(given, [*taken, *lines])
+
+
+def find(given):
+    """The path of a config file; `configs/X.py` may mean the shipped one."""
+    path = pathlib.Path(given)
+    shipped = shipped_folder() / path.name
+    if not path.is_file() and path.parent == pathlib.Path("configs") and shipped.is_file():
+        return shipped
+    _require(given)
+    return path
+
+
+def shipped_folder():
+    """The configs that come with the program: inside the installed package, or beside it."""
+    package = pathlib.Path(__file__).parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def _require(path):
+    if not pathlib.Path(path).is_file():
+        raise UserError(f"--config {path}: there is no such file")
+
+
+def _named(name, lines):
+    return [f"{name}: {line}" for line in lines]
+
+
+def _run(path, *argument):
+    """What `get_config()` of a file gives."""
+    folder = path.resolve().parent
+    with _importable(folder):
+        name = f"configs.{path.stem}"
+        loader = importlib.machinery.SourceFileLoader(name, str(path))
+        module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+        sys.modules[name] = module
+        loader.exec_module(module)
+        return ml_collections.ConfigDict(module.get_config(*argument))
+
+
+@contextlib.contextmanager
+def _importable(folder):
+    """Lets a config file import its siblings, and `configs`, from whatever folder it lies in.
+
+    `configs` is a package of the file's own folder first, then of what Python finds by that name,
+    then of the shipped configs; a package of the folder's own name is found too. Afterwards all is
+    as before: the next file may lie elsewhere.
+    """
+    kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_config(name)}
+    package = types.ModuleType("configs")
+    elsewhere = [str(pathlib.Path(entry, "configs")) for entry in sys.path]
+    package.__path__ = [str(folder), *elsewhere, str(shipped_folder())]
+    sys.modules["configs"] = package
+    sys.path.append(str(folder.parent))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder.parent))
+        for name in [name for name in sys.modules if _is_config(name)]:
+            del sys.modules[name]
+        sys.modules.update(kept)
+
+
+def _is_config(name):
+    return name == "configs" or name.startswith("configs.")
