@@ -1,11 +1,13 @@
 """One network out of a run, as an extracted folder or as PaddleOCR's file."""
 
+import sys
+
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from ppocr_jax import __version__
+from ppocr_jax import __version__, forms
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import replacing, write_json
 from ppocr_jax.weights import sources
@@ -62,7 +64,7 @@ def extract(weights, role, output):
             "roles": [role],
             "from": str(source),
             "step": source.step,
-            "config": source.meta.get("config"),
+            "config": _config_of(source),
             "metrics": {k: v for k, v in source.meta.get("metrics", {}).items() if k == role},
             "hash": array_hash(arrays),
             "version": __version__,
@@ -70,6 +72,17 @@ def extract(weights, role, output):
         write_folder(output, sources.read_variables(source, role), meta)
     count = sum(array.size for array in arrays.values())
     return f"{role or 'network'} of {source}: {len(arrays)} tensors, {count} numbers -> {output}"
+
+
+def _config_of(source):
+    """The config saved with a state, in the present form, or None; says what that took."""
+    saved = source.meta.get("config")
+    if saved is None:
+        return None
+    tree, lines = forms.upgrade(saved, str(source))
+    for line in lines:
+        print(f"{source}: {line}", file=sys.stderr)
+    return {"form": forms.FORM, **tree}
 
 
 def open_weights(weights):
