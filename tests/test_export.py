@@ -21,13 +21,14 @@ from ppocr_jax.data.scenes import draw_scene
 from ppocr_jax.detection.network import open_network
 from ppocr_jax.detection.postprocess import find_polygons
 from ppocr_jax.errors import UserError
+from ppocr_jax.models.detector import describe
 from ppocr_jax.onnx_files.reader import read_onnx
 from ppocr_jax.onnx_files.session import open_session
 from ppocr_jax.onnx_files.writer import build_onnx
 from ppocr_jax.shipping import exporting
 from ppocr_jax.shipping.deployment import Form, rapidocr_parameters
 from ppocr_jax.shipping.parity import choose_images, compare
-from ppocr_jax.weights.paddle import paddle_prefix, to_paddle, variables_by_name
+from ppocr_jax.weights.paddle import paddle_prefix, to_paddle
 from ppocr_jax.weights.pdparams import read_pdparams, write_pdparams
 
 THRESHOLDS = (
@@ -316,13 +317,13 @@ def test_rapidocr_finds_the_same_boxes(place, exported):
 
 def test_the_published_student_in_rapidocr(shared, tmp_path):
     """Published weights, an odd image size, raw pixels: a real detector in the real tool."""
-    arrays = read_onnx(shared("weights/ch_PP-OCRv3_det_infer.onnx"))
+    variables = read_onnx(shared("weights/ch_PP-OCRv3_det_infer.onnx"), describe)
     network, config = parts.small(), parts.base(epochs=1)
     config.eval.limit_side = 320
     form = Form(".onnx", include_normalisation=True)
     model = build_onnx(
         network,
-        variables_by_name(arrays),
+        variables,
         include_normalisation=True,
         metadata=exporting.describe(config, "student", form, "published", "", "student.onnx"),
     )

@@ -1,6 +1,6 @@
 """The same networks, losses and update in PyTorch: what a step is measured against.
 
-A network is interpreted from the description that ONNX files are written from, with the tensors
+A network is interpreted from the recorded graph that ONNX files are written from, with the tensors
 of our own variables under PaddleOCR's names: both sides start from the same numbers.
 """
 
@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from ppocr_jax.losses.pairs import weighted_pairs
+from ppocr_jax.models.graph import in_order, record
 from ppocr_jax.models.pixels import MEAN, STD
-from ppocr_jax.onnx_files import networks
 from ppocr_jax.weights.paddle import to_paddle
 
 STATISTICS = ("._mean", "._variance")
@@ -19,7 +19,7 @@ class TorchDetector:
     """One network: `{name: tensor}` and the layers that use them."""
 
     def __init__(self, detector, variables, device, memory_format):
-        layers = networks.in_order(networks.describe(detector))
+        layers = in_order(record(detector))
         place = {id(layer): index for index, layer in enumerate(layers)}
         # Plain tuples: `torch.compile` has to see through what it is given.
         layers = [

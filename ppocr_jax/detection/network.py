@@ -7,16 +7,14 @@ import jax
 
 from ppocr_jax import devices
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.onnx_files.session import describe_session, make_onnx_predict, open_session
-from ppocr_jax.weights import load
-from ppocr_jax.weights.load import fill_initial
+from ppocr_jax.weights import sources
 
 
 class Network(NamedTuple):
     """One inference function with what it needs.
 
     Attributes:
-        predict: `(variables, image, area=None) -> maps`, see `train_step.make_predict`.
+        predict: `(variables, image, area=None) -> maps`, see `make_predict`.
         variables: on the devices of the mesh.
         sharding: of a batch of images over them.
         report: one line on what was loaded.
@@ -40,9 +38,11 @@ def open_network(config, weights, role):
         UserError: weights that are not there, or belong to another network.
     """
     if str(weights).endswith(".onnx"):
-        session = open_session(weights)
-        predict = make_onnx_predict(session, weights)
-        return Network(predict, None, None, describe_session(session))
+        from ppocr_jax.onnx_files import session  # onnxruntime: for ONNX files alone
+
+        opened = session.open_session(weights)
+        predict = session.make_onnx_predict(opened, weights)
+        return Network(predict, None, None, session.describe_session(opened))
     mesh = devices.make_mesh(config)
     model, variables, report = load_network(config, weights, role)
     variables = devices.replicate(variables, mesh)
@@ -53,9 +53,9 @@ def load_network(config, weights, role):
     """The detector of a role and its variables from `weights`, with the report of the load."""
     model = build_detector(config.roles[role], config.dtype)
     template = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
-    variables, report = load.load_role(weights, role, template, trainable=False)
+    variables, report = sources.load_role(weights, role, template, trainable=False)
     fresh = init_variables(model, jax.random.key(config.seed)) if report.initial else None
-    return model, fill_initial(variables, fresh), report
+    return model, sources.fill_initial(variables, fresh), report
 
 
 def make_predict(model):

@@ -1,8 +1,13 @@
-"""Networks: images -> maps."""
+"""The detectors' networks. A new backbone, neck or head is one file and one entry here.
+
+A backbone gives `[C2, C3, C4, C5]` at strides 4, 8, 16 and 32, a neck fuses them at stride 4, and a
+head draws the maps. Each is a linen module called as `(x, train)`; what the config holds beside
+its name are its attributes, and `dtype`, that of its activations, is one of them.
+"""
 
 from ppocr_jax.choices import Choices
 
-BACKBONES = Choices(__name__, MobileNetV3="backbones.MobileNetV3", ResNetVD="backbones.ResNetVD")
-NECKS = Choices(__name__, RSEFPN="necks.RSEFPN", LKPAN="necks.LKPAN", DBFPN="necks.DBFPN")
-HEADS = Choices(__name__, DBHead="heads.DBHead")
-DTYPES = ("float32", "bfloat16", "float64")
+BACKBONES = Choices(__name__, MobileNetV3="mobilenet_v3.MobileNetV3", ResNetVD="resnet_vd.ResNetVD")
+NECKS = Choices(__name__, RSEFPN="rse_fpn.RSEFPN", LKPAN="lk_pan.LKPAN", DBFPN="db_fpn.DBFPN")
+HEADS = Choices(__name__, DBHead="db_head.DBHead")
+DTYPES = ("float32", "bfloat16", "float64")  # of activations; the last needs `jax_enable_x64`

@@ -1,6 +1,5 @@
 """The whole network: image -> maps. `build_detector` makes it from a role's part of the config."""
 
-import functools
 from typing import Any
 
 import flax.linen as nn
@@ -8,34 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from ppocr_jax.errors import UserError
-from ppocr_jax.models.backbones import MobileNetV3, ResNetVD
-from ppocr_jax.models.heads import DBHead
-from ppocr_jax.models.keys import derive_on_host
-from ppocr_jax.models.layers import Area
-from ppocr_jax.models.necks import DBFPN, LKPAN, RSEFPN
-from ppocr_jax.models.pixels import MEAN, STD
-
-BACKBONES = {"MobileNetV3": MobileNetV3, "ResNetVD": ResNetVD}
-NECKS = {"RSEFPN": RSEFPN, "LKPAN": LKPAN, "DBFPN": DBFPN}
-HEADS = {"DBHead": DBHead}
-DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16, "float64": jnp.float64}
-
-
-def normalise(image, dtype=jnp.float32):
-    """Pixels as the networks were trained to see them.
-
-    The mean and deviation of ImageNet's red, green, blue are applied to blue, green, red in that
-    order, as in the original: its weights need it. Padding is black before this, not after.
-
-    Args:
-        image: uint8 `[..., 3]`, BGR.
-
-    Returns:
-        `dtype` `[..., 3]`, (image / 255 - mean) / deviation.
-    """
-    shape = (1,) * (image.ndim - 1) + (3,)
-    mean, std = jnp.asarray(MEAN, dtype).reshape(shape), jnp.asarray(STD, dtype).reshape(shape)
-    return (image.astype(dtype) * dtype(1.0 / 255.0) - mean) / std
+from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS, graph
+from ppocr_jax.models import area as areas
+from ppocr_jax.models.pixels import normalise
 
 
 class Detector(nn.Module):
@@ -63,8 +37,9 @@ class Detector(nn.Module):
         Raises:
             ValueError: a side is no multiple of 32.
         """
-        taps = self.features(image, train, area)
-        return self.head(taps["neck"], train, self._area(image, area), all_maps)
+        fused = self.features(image, train, area)["neck"]
+        with areas.of(image, area):
+            return self.head(fused, train, all_maps)
 
     def features(self, image, train=False, area=None):
         """Taps `{"c2", "c3", "c4", "c5", "neck"}` of the same pass."""
@@ -72,13 +47,10 @@ class Detector(nn.Module):
             raise ValueError(f"sides should be multiples of 32, got image {image.shape}")
         if image.dtype == jnp.uint8:
             image = normalise(image, jnp.promote_types(self.dtype, jnp.float32).type)
-        area = self._area(image, area)
-        pyramid = self.backbone(image.astype(self.dtype), train, area)
-        fused = self.neck(pyramid, train, area)
+        with areas.of(image, area):
+            pyramid = self.backbone(image.astype(self.dtype), train)
+            fused = self.neck(pyramid, train)
         return {**dict(zip(("c2", "c3", "c4", "c5"), pyramid, strict=True)), "neck": fused}
-
-    def _area(self, image, sizes):
-        return None if sizes is None else Area(sizes, image.shape[1])
 
 
 def build_detector(network, dtype="float32", remat=False):
@@ -95,24 +67,32 @@ def build_detector(network, dtype="float32", remat=False):
     if dtype not in DTYPES:
         reason = "; float16 overflows in this detector" if dtype == "float16" else ""
         raise UserError(f"dtype={dtype}: choose float32 or bfloat16{reason}")
-    dtype = DTYPES[dtype]
+    dtype = getattr(jnp, dtype)
 
     def part(kind, known, **more):
         arguments = {**network[kind], **more}
         name = arguments.pop("name")
         if name not in known:
-            raise UserError(f"{kind}.name={name}: known are {', '.join(known)}")
+            raise UserError(f"{kind}.name={name}: known are {known}")
         try:
             return known[name](**arguments, dtype=dtype)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise UserError(f"{kind} {name}: {error}") from None
 
-    backbone = part("backbone", BACKBONES, remat=remat)
+    backbone = part("backbone", BACKBONES, **({"remat": True} if remat else {}))
     return Detector(backbone, part("neck", NECKS), part("head", HEADS), dtype)
 
 
-@functools.partial(jax.jit, static_argnums=0)  # equal networks share one compilation
 def init_variables(detector, key):
-    """Fresh `{"params", "batch_stats"}` of a detector, by the original's initialisers."""
-    image = jnp.zeros((1, 32, 32, 3), detector.dtype)
-    return detector.init(derive_on_host(key), image, train=True)
+    """Fresh `{"params", "batch_stats"}` of a detector, by the original's initialisers.
+
+    Nothing else is computed, and nothing compiled but the derivation of one key.
+    """
+    image = jax.ShapeDtypeStruct((1, 32, 32, 3), detector.dtype)
+    variables = detector.lazy_init(key, image, train=True)
+    return jax.tree.map(jnp.array, variables)  # copies: a step may take them over
+
+
+def describe(network):
+    """The recorded graph of an entry of `config.roles`, see `graph.record`."""
+    return graph.record(build_detector(network))

@@ -1,112 +1,23 @@
-"""Building blocks of the detectors: convolution, squeeze-excite, up-sampling; batch norm: norm.py.
+"""Building blocks of the detectors: convolution, batch norm, squeeze-excite.
 
-Maps are `[B, H, W, C]`. Values that frameworks disagree on are written out.
-
-A batch may hold images that fill only the upper left part of a common shape. `Area` then says
-how much counts: inputs of convolutions are zeroed outside (as if the image ended there and were
-padded) and means run over the inside, so that each image gets the maps it gets alone.
+Maps are `[B, H, W, C]`. A layer that is given a `graph.Layer` for a map records itself.
 """
 
 import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ppocr_jax.kernels import convolution
-from ppocr_jax.models.norm import BatchNorm, identity
+from ppocr_jax.kernels.batch_norm import normalise_batch, normalise_stored
+from ppocr_jax.models import initial
+from ppocr_jax.models.area import blank_outside
+from ppocr_jax.models.graph import Layer
+from ppocr_jax.models.operations import hard_sigmoid, identity, mean, relu
 
-
-class Area(NamedTuple):
-    """The part of each image that counts.
-
-    Attributes:
-        sizes: int32 `[B, 2]`, heights and widths in input pixels, multiples of 32.
-        height: pixels, height of the common input shape.
-    """
-
-    sizes: jax.Array
-    height: int
-
-    def inside(self, x):
-        """Bool `[B, H, W, 1]`: which positions of a map belong to its image."""
-        stride = self.height // x.shape[1]
-        rows = jnp.arange(x.shape[1])[None, :] < self.sizes[:, :1] // stride
-        columns = jnp.arange(x.shape[2])[None, :] < self.sizes[:, 1:] // stride
-        return (rows[:, :, None] & columns[:, None, :])[..., None]
-
-
-def blank_outside(x, area):
-    """`x` with zeros outside the images; `x` itself when the whole batch counts."""
-    return x if area is None else jnp.where(area.inside(x), x, jnp.zeros((), x.dtype))
-
-
-def mean_inside(x, area):
-    """Mean over the pixels of each image, `[B, 1, 1, C]`."""
-    if area is None:
-        return x.mean((1, 2), keepdims=True)
-    inside = area.inside(x)
-    count = inside.sum((1, 2), keepdims=True).astype(x.dtype)
-    return jnp.where(inside, x, jnp.zeros((), x.dtype)).sum((1, 2), keepdims=True) / count
-
-
-def hard_sigmoid(x):
-    """clip(0.2 x + 0.5, 0, 1): the slope of PP-OCR's gates, not the 1/6 of MobileNetV3's paper."""
-    return jnp.clip(0.2 * x + 0.5, 0.0, 1.0)
-
-
-def hard_swish(x):
-    """x clip(x + 3, 0, 6) / 6 (MobileNetV3, arXiv:1905.02244)."""
-    return x * jnp.clip(x + 3.0, 0.0, 6.0) / 6.0
-
-
-def upsample(x, factor):
-    """Nearest neighbour: every pixel becomes `factor` x `factor` equal ones."""
-    batch, height, width, channels = x.shape
-    x = jnp.broadcast_to(x[:, :, None, :, None], (batch, height, factor, width, factor, channels))
-    return x.reshape(batch, height * factor, width * factor, channels)
-
-
-def _draw(key, shape, dtype, sample):
-    """`sample(rng)` with NumPy's generator for a key: nothing to compile, alike everywhere."""
-
-    def draw(words):
-        return sample(np.random.default_rng(np.asarray(words).tolist())).astype(dtype)
-
-    return jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, dtype), jax.random.key_data(key))
-
-
-def symmetric_uniform(bound):
-    """Initialiser: uniform in +-`bound`."""
-
-    def init(key, shape, dtype=jnp.float32):
-        return _draw(key, shape, dtype, lambda rng: rng.uniform(-bound, bound, shape))
-
-    return init
-
-
-def fan_in_normal(key, shape, dtype=jnp.float32, groups=1):
-    """Normal with variance 2 / (k k in). `in` counts all channels, of a depthwise filter too."""
-    size, width, channels, _ = shape
-    std = (2.0 / (size * width * channels * groups)) ** 0.5
-    return _draw(key, shape, dtype, lambda rng: rng.normal(0.0, std, shape))
-
-
-def kaiming_uniform(key, shape, dtype=jnp.float32):
-    """Uniform in +-sqrt(6 / (k k in)) for a kernel `[k, k, in, out]`."""
-    size, width, channels, _ = shape
-    return symmetric_uniform((6.0 / (size * width * channels)) ** 0.5)(key, shape, dtype)
-
-
-def kaiming_uniform_transposed(key, shape, dtype=jnp.float32):
-    """As `kaiming_uniform` with fan-in 4 x outputs: the original takes the axis it finds second.
-
-    For the last layer (one output) the bound is 1.22: a new shrink map starts near saturation.
-    """
-    return symmetric_uniform((6.0 / (shape[0] * shape[1] * shape[3])) ** 0.5)(key, shape, dtype)
+MOMENTUM = 0.9  # the share of the old statistics that stays
 
 
 class Conv(nn.Module):
@@ -117,23 +28,31 @@ class Conv(nn.Module):
     stride: int = 1
     groups: int = 1
     use_bias: bool = False
-    kernel_init: Callable[..., Any] = fan_in_normal
+    kernel_init: Callable[..., Any] = initial.fan_in_normal
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, area=None):
+    def __call__(self, x):
+        if isinstance(x, Layer):
+            return self._record(x)
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
         init = self.kernel_init
         if self.groups > 1:
-            init = functools.partial(fan_in_normal, groups=self.groups)
+            init = functools.partial(initial.fan_in_normal, groups=self.groups)
         kernel = self.param("kernel", init, shape).astype(self.dtype)
         if self.size > 1:
-            x = blank_outside(x, area)
+            x = blank_outside(x)
         x = convolution.convolve(x, kernel, self.stride, self.groups)
         if self.use_bias:
-            bias = self.param("bias", nn.initializers.zeros, (self.features,))
+            bias = self.param("bias", initial.constant(0.0), (self.features,))
             x = x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
         return x
+
+    def _record(self, x):
+        options = dict(size=self.size, stride=self.stride, depthwise=self.groups > 1)
+        batch, *sides, _ = x.shape
+        shape = (batch, *(-(-side // self.stride) for side in sides), self.features)
+        return Layer("conv", (x,), "", {**options, "bias": self.use_bias}, self.path, shape)
 
 
 class TransposedConv(nn.Module):
@@ -145,12 +64,53 @@ class TransposedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
+        if isinstance(x, Layer):
+            batch, height, width, _ = x.shape
+            shape = (batch, 2 * height, 2 * width, self.features)
+            return Layer("deconv", (x,), "", {"bias": True}, self.path, shape)
         shape = (2, 2, x.shape[-1], self.features)
-        kernel = self.param("kernel", kaiming_uniform_transposed, shape)
-        bias = self.param("bias", symmetric_uniform(self.bias_bound), (self.features,))
+        kernel = self.param("kernel", initial.kaiming_uniform_transposed, shape)
+        bias = self.param("bias", initial.symmetric_uniform(self.bias_bound), (self.features,))
         return convolution.transposed_convolve(
             x, kernel.astype(self.dtype), bias.astype(self.dtype)
         )
+
+
+class BatchNorm(nn.Module):
+    """Batch norm over batch, height and width, then `act`: `[B, H, W, C]` to the same.
+
+    In train mode the batch's own mean and biased variance normalise, and the stored ones move a
+    tenth of the way towards them. Inside a sharded `jit` the batch is the global one. Statistics
+    and parameters are float32 whatever `dtype` is, and so is the arithmetic before `act`.
+    Source: arXiv:1502.03167, constants of PaddlePaddle.
+
+    Attributes:
+        act: elementwise; part of this module so that its input need not be kept.
+        bias_init: constant that new biases start from.
+        dtype: of the result, and of what `act` is given.
+    """
+
+    act: Callable[..., Any] = identity
+    bias_init: float = 0.0
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        if isinstance(x, Layer):
+            return self.act(Layer("norm", (x,), "", {}, self.path, x.shape))
+        shape = x.shape[-1:]
+        scale = self.param("scale", initial.constant(1.0), shape)
+        bias = self.param("bias", initial.constant(self.bias_init), shape)
+        stored_mean = self.variable("batch_stats", "mean", initial.constant(0.0), None, shape)
+        stored_var = self.variable("batch_stats", "var", initial.constant(1.0), None, shape)
+        if not train:
+            stored = stored_mean.value, stored_var.value
+            return normalise_stored(x, *stored, scale, bias, self.act, self.dtype)
+        y, mean, var = normalise_batch(x, scale, bias, self.act, self.dtype)
+        if not self.is_initializing():
+            stored_mean.value = MOMENTUM * stored_mean.value + (1 - MOMENTUM) * mean
+            stored_var.value = MOMENTUM * stored_var.value + (1 - MOMENTUM) * var
+        return y
 
 
 class ConvBN(nn.Module):
@@ -164,19 +124,10 @@ class ConvBN(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False, area=None):
-        x = Conv(self.features, self.size, self.stride, self.groups, dtype=self.dtype, name="conv")(
-            x, area
-        )
+    def __call__(self, x, train=False):
+        conv = (self.features, self.size, self.stride, self.groups)
+        x = Conv(*conv, dtype=self.dtype, name="conv")(x)
         return BatchNorm(self.act, dtype=self.dtype, name="bn")(x, train)
-
-
-def rematerialised(block, remat):
-    """The class of a block `(x, train, area)`, or one whose inner maps the backward pass remakes.
-
-    Only the block's input is then kept for it: less memory, about a third more arithmetic.
-    """
-    return nn.remat(block, static_argnums=(2,)) if remat else block
 
 
 class SqueezeExcite(nn.Module):
@@ -186,9 +137,17 @@ class SqueezeExcite(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, area=None):
+    def __call__(self, x):
         channels = x.shape[-1]
-        gate = mean_inside(x, area)
+        gate = mean(x)
         gate = Conv(channels // self.reduction, use_bias=True, dtype=self.dtype, name="conv1")(gate)
-        gate = Conv(channels, use_bias=True, dtype=self.dtype, name="conv2")(nn.relu(gate))
+        gate = Conv(channels, use_bias=True, dtype=self.dtype, name="conv2")(relu(gate))
         return x * hard_sigmoid(gate)
+
+
+def rematerialised(block, remat):
+    """The class of a block `(x, train)`, or one whose inner maps the backward pass remakes.
+
+    Only the block's input is then kept for it: less memory, about a third more arithmetic.
+    """
+    return nn.remat(block, static_argnums=(2,)) if remat else block

@@ -1,24 +1,23 @@
-"""ONNX files as a source of weights: arrays by PaddleOCR's names out of an inference graph.
+"""ONNX files as a source of weights: variables of a network out of an inference graph.
 
 The names in such a file are its converter's. Ours are found by structure: the file's graph is laid
-beside the layers of the network that it seems to be, from the output backwards, and has to agree
-in every operation, size and connection. Where batch norm was folded into the convolutions the
-trainable parameters are gone, and the file is refused.
+beside the recorded layers of the network that it seems to be, from the output backwards, and has
+to agree in every operation, size and connection. Where batch norm was folded into the convolutions
+the trainable parameters are gone, and the file is refused.
 """
 
+import flax.traverse_util
 import onnx
 from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 
 from ppocr_jax.errors import UserError
-from ppocr_jax.models.backbones import LAST, round_channels
-from ppocr_jax.models.detector import build_detector
-from ppocr_jax.onnx_files.networks import Layer, describe, in_order
-from ppocr_jax.onnx_files.writer import EPSILON
-from ppocr_jax.weights.paddle import to_paddle, variables_by_name
+from ppocr_jax.kernels.batch_norm import EPSILON
+from ppocr_jax.models.graph import Layer, in_order
+from ppocr_jax.onnx_files.layout import NORM, place_leaf
 
 SCALES = (0.35, 0.5, 0.75, 1.0, 1.25)  # of MobileNetV3, as PaddleOCR offers them
-NORM = ("weight", "bias", "_mean", "_variance")
+WIDEST = 960  # channels of MobileNetV3's last layer at scale 1
 PLAIN = {
     "Relu": "relu",
     "HardSwish": "hard_swish",
@@ -31,16 +30,17 @@ PLAIN = {
 POOLS = {"MaxPool": ("max_pool", 3, 1), "AveragePool": ("mean_pool", 2, 0)}  # kernel, padding
 
 
-def read_onnx(path, network=None):
-    """Arrays of the detector in an ONNX file, float32, bit by bit those of the file.
+def read_onnx(path, describe, network=None):
+    """Variables of the detector in an ONNX file, float32, bit by bit those of the file.
 
     Args:
         path: of the file.
+        describe: `network -> Layer`, what it should compute, see `detector.describe`.
         network: what it holds, as an entry of `config.roles`; None: found out from the graph.
 
     Returns:
-        `{name: array}`, PaddleOCR's names without a prefix, in the order of `to_paddle`. There is
-        no threshold branch: an inference file does not have one.
+        `{"params", "batch_stats"}` of NumPy arrays. There is no threshold branch: an inference
+        file does not have one.
 
     Raises:
         UserError: no ONNX file, folded batch norm, or another network than a detector's.
@@ -52,13 +52,13 @@ def read_onnx(path, network=None):
             f"{path}: batch norm is folded into its convolutions, so the trainable parameters "
             "cannot be taken out again; use the weights that it was made from"
         )
-    network = network or _recognise(path, layers, graph.arrays)
-    expected = describe(build_detector(network))
-    arrays = {}
-    for layer, found in _pair(path, expected, graph.output):
-        for leaf, array in graph.arrays[found].items():
-            arrays[f"{layer.name}.{leaf}"] = array
-    return to_paddle(variables_by_name(arrays))
+    expected = describe(network or _recognise(path, layers, graph.arrays))
+    flat = dict(
+        place_leaf(layer, leaf, array)
+        for layer, found in _pair(path, expected, graph.output)
+        for leaf, array in graph.arrays[found].items()
+    )
+    return flax.traverse_util.unflatten_dict(flat)
 
 
 def load_onnx(path):
@@ -201,7 +201,7 @@ def _recognise_backbone(layers, kernels):
         depths = [kernels.count((m, m, 3, 3)) for m in (width * 2**stage for stage in range(4))]
         return {"name": "ResNetVD", "depths": tuple(depths), "width": width}
     widest = max(shape[0] for shape in kernels)
-    scale = min(SCALES, key=lambda scale: abs(round_channels(LAST * scale) - widest))
+    scale = min(SCALES, key=lambda scale: abs(WIDEST * scale - widest))
     acts = ("relu", "hard_swish")  # a neck has its gates on bare convolutions
     gated = any(layer.op == "mean" and layer.inputs[0].op in acts for layer in layers)
     return {"name": "MobileNetV3", "scale": scale, "squeeze_excite": gated}

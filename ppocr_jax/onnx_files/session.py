@@ -11,7 +11,7 @@ import onnxruntime
 
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.pixels import normalise
-from ppocr_jax.onnx_files.writer import PRODUCER
+from ppocr_jax.onnx_files import PRODUCER
 
 
 def open_session(path):
@@ -49,7 +49,7 @@ def read_metadata(path):
 
 
 def make_onnx_predict(session, name):
-    """Returns `(variables, image, area=None) -> maps`, as `train_step.make_predict` does.
+    """Returns `(variables, image, area=None) -> maps`, as `network.make_predict` does.
 
     `variables` is not looked at: the file holds its own. `image` is uint8 `[B, H, W, 3]` BGR; the
     maps are float32 `[B, H, W]`, NumPy. With an `area` each image is run alone at its own size,

@@ -1,7 +1,7 @@
 """A detector as an ONNX model: NCHW, old opsets, batch norm folded into the convolutions.
 
-The graph is written with `onnx.helper` from the layers of `onnx_networks`. Every operation is one
-that opset 13 knows, so that old runtimes read the file.
+The graph is written with `onnx.helper` from the layers that `models.graph` records. Every
+operation is one that opset 13 knows, so that old runtimes read the file.
 """
 
 import json
@@ -12,16 +12,16 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ppocr_jax import __version__
 from ppocr_jax.errors import UserError
-from ppocr_jax.models.detector import build_detector
+from ppocr_jax.kernels.batch_norm import EPSILON
+from ppocr_jax.models.detector import describe
+from ppocr_jax.models.graph import in_order
 from ppocr_jax.models.pixels import MEAN, STD
-from ppocr_jax.onnx_files.networks import describe, in_order
-from ppocr_jax.weights.paddle import to_paddle
+from ppocr_jax.onnx_files import PRODUCER
+from ppocr_jax.onnx_files.layout import NORM, leaves_of
 
 OPSETS = (13, 17)
 IR_VERSION = 8
 INPUT, OUTPUT = "x", "maps"
-EPSILON = 1e-5  # of batch norm
-PRODUCER = "ppocr_jax"
 
 
 def build_onnx(
@@ -50,15 +50,15 @@ def build_onnx(
         onnx.ModelProto: `x` float32 `[N, 3, H, W]` BGR -> `maps` float32 `[N, 1, H, W]`.
 
     Raises:
-        UserError: another opset, or a side that is no multiple of 32.
+        UserError: another opset, a side that is no multiple of 32, or a network that does
+            something without an ONNX form.
     """
     if not OPSETS[0] <= opset <= OPSETS[1]:
         raise UserError(f"opset {opset}: choose one from {OPSETS[0]} to {OPSETS[1]}")
     if shape and any(side <= 0 or side % 32 for side in shape):
         raise UserError(f"shape {shape[0]}x{shape[1]}: both sides should be multiples of 32")
-    arrays = {name: np.float32(value) for name, value in to_paddle(variables).items()}
-    writer = _Writer(arrays, fold)
-    writer.write(describe(build_detector(network)), INPUT, include_normalisation)
+    writer = _Writer(variables, fold)
+    writer.write(describe(network), INPUT, include_normalisation)
     sizes = (1, *shape) if shape else ("N", "H", "W")
     graph = helper.make_graph(
         writer.nodes,
@@ -82,8 +82,8 @@ def build_onnx(
 class _Writer:
     """Turns layers into nodes and initializers, each layer once."""
 
-    def __init__(self, arrays, fold):
-        self._arrays, self._fold = arrays, fold
+    def __init__(self, variables, fold):
+        self._variables, self._fold = variables, fold
         self.nodes, self.initializers = [], []
         self._tensors, self._constants = {}, set()
 
@@ -118,25 +118,20 @@ class _Writer:
             inner = layer.inputs[0]
             return self._convolution(inner, *self._folded(inner, layer))
         if layer.op in ("conv", "deconv"):
-            bias = self._arrays[f"{layer.name}.bias"] if layer.options["bias"] else None
-            return self._convolution(layer, self._arrays[f"{layer.name}.weight"], bias)
+            leaves = leaves_of(layer, self._variables)
+            return self._convolution(layer, leaves["weight"], leaves.get("bias"))
         inputs = [self._tensors[x] for x in layer.inputs]
         if layer.op == "norm":
-            inputs += [
-                self._constant(f"{layer.name}.{leaf}", self._arrays[f"{layer.name}.{leaf}"])
-                for leaf in ("weight", "bias", "_mean", "_variance")
-            ]
+            leaves = leaves_of(layer, self._variables)
+            inputs += [self._constant(f"{layer.name}.{leaf}", leaves[leaf]) for leaf in NORM]
             return self._node("BatchNormalization", inputs, layer.name, epsilon=EPSILON)
         return self._plain(layer, inputs)
 
     def _folded(self, inner, norm):
         """`(kernel, bias)` that do what a convolution and the batch norm behind it do."""
-        kernel = np.float64(self._arrays[f"{inner.name}.weight"])
-        scale, shift, mean, variance = (
-            np.float64(self._arrays[f"{norm.name}.{leaf}"])
-            for leaf in ("weight", "bias", "_mean", "_variance")
-        )
-        before = np.float64(self._arrays[f"{inner.name}.bias"]) if inner.options["bias"] else 0.0
+        leaves, norms = leaves_of(inner, self._variables), leaves_of(norm, self._variables)
+        kernel, before = np.float64(leaves["weight"]), np.float64(leaves.get("bias", 0.0))
+        scale, shift, mean, variance = (np.float64(norms[leaf]) for leaf in NORM)
         factor = scale / np.sqrt(variance + EPSILON)
         along_outputs = (1, -1, 1, 1) if inner.op == "deconv" else (-1, 1, 1, 1)
         kernel = kernel * factor.reshape(along_outputs)

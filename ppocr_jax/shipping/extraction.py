@@ -55,10 +55,12 @@ def extract(weights, role, output):
         raise UserError(f"--output {output}: a folder with other content stands there")
     if role == "all" and output.suffix != ".pdparams":
         raise UserError(f"--output {output}: all roles together go into a .pdparams file alone")
-    arrays = sources.read_tree(source) if role == "all" else sources.read_arrays(source, role)
     if output.suffix == ".pdparams":
+        whole = role == "all"
+        arrays = sources.read_tree(source) if whole else sources.read_arrays(source, role)
         write_pdparams(str(output), arrays)
     else:
+        arrays = sources.name_arrays(source, role)
         meta = {
             "role": role,
             "roles": [role],
@@ -98,7 +100,7 @@ def describe(weights):
     source = open_weights(weights)
     lines = []
     for role in source.roles():
-        arrays = sources.read_arrays(source, role)
+        arrays = sources.name_arrays(source, role)
         size = sum(array.nbytes for array in arrays.values())
         count = sum(array.size for array in arrays.values())
         scored = source.meta.get("metrics", {}).get(role)

@@ -17,22 +17,6 @@ from ppocr_jax.weights.published import BASE_URL, FILES, NOT_READ
 from ppocr_jax.weights.transfer import Downloader, Failed, read_json
 
 
-def locate(path):
-    """Where the weights given as `path` lie: a published name becomes its file in the cache.
-
-    Args:
-        path: as a user gives it. A file or folder that exists is taken as it is, and so is
-            whatever is not a published name, with or without `.pdparams`.
-
-    Raises:
-        UserError: see `fetch`.
-    """
-    name = str(path).removesuffix(".pdparams")
-    if name not in FILES or os.path.exists(path) or os.path.exists(f"{path}.pdparams"):
-        return path
-    return fetch(name)
-
-
 def fetch(name):
     """The path of published weights in the cache, downloaded when they are not there.
 

@@ -1,73 +1,39 @@
 """Weights by PaddleOCR's names: our variables there and back, and a report of what was loaded.
 
 Ours is `{"params", "batch_stats"}` with NHWC kernels `[kh, kw, in, out]`; theirs is a flat dict
-such as `backbone.stage0.1.expand_conv.conv.weight` with `[out, in, kh, kw]`. The two head layers
-that are transposed convolutions have `[in, out, kh, kw]` there and, unflipped, `[kh, kw, in, out]`
-here. Loading never guesses: a part of the network loads wholly or not at all.
+such as `backbone.stage0.1.expand_conv.conv.weight` with `[out, in, kh, kw]`. Transposed
+convolutions, the only ones with 2x2 kernels, have `[in, out, kh, kw]` there and, unflipped,
+`[kh, kw, in, out]` here. Loading never guesses: a part of the network loads wholly or not at all.
 """
 
 import collections
 import dataclasses
+import functools
 import hashlib
-import re
 
 import flax.traverse_util
-import jax
 import numpy as np
 
 from ppocr_jax.errors import UserError
+from ppocr_jax.models import BACKBONES, HEADS, NECKS
+from ppocr_jax.models.paddle_names import Naming, place
 
 PARTS = ("backbone", "neck", "head.binarize", "head.thresh")
-LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "_mean",
-    "var": "_variance",
-}
-LISTED = re.compile(r"^(stage\d+|ins_conv|inp_conv|pan_head_conv|pan_lat_conv)_(\d+)$")
-RESNET = re.compile(r"^(bb_\d+_\d+|conv1_\d+)$")
-LAYERS = (
-    "backbone neck head binarize thresh conv1_1 conv1_2 conv1_3 conv _conv bn _batch_norm "
-    "expand_conv bottleneck_conv mid_se linear_conv ins_conv inp_conv pan_head_conv pan_lat_conv "
-    "in2_conv in3_conv in4_conv in5_conv p5_conv p4_conv p3_conv p2_conv in_conv se_block "
-    "conv0 conv1 conv_bn1 bn1 conv2 conv_bn2 bn2 conv3 conv_end short"
-).split()
-ORDER = {"weight": 0, "bias": 1, "_mean": 2, "_variance": 3}
+
+
+@functools.cache
+def naming():
+    """The names of all networks that there are."""
+    return Naming([*BACKBONES.values(), *NECKS.values(), *HEADS.values()])
 
 
 def paddle_name(path):
-    """PaddleOCR's name of a leaf, from its path below "params" or "batch_stats"."""
-    resnet = any(RESNET.match(name) for name in path)
-    names = []
-    for name in path[:-1]:
-        name = LISTED.sub(r"\1.\2", name)
-        if resnet:
-            name = {"conv": "_conv", "bn": "_batch_norm"}.get(name, name)
-        names.append(name)
-    return ".".join([*names, LEAVES[path[-1]]])
-
-
-def our_path(name, array):
-    """The way back: `(kind, *path)` of a leaf, from PaddleOCR's name and the array.
+    """PaddleOCR's name of a leaf, from its path below "params" or "batch_stats".
 
     Raises:
-        UserError: no network of ours has such a name.
+        UserError: it has no name there.
     """
-    *words, leaf = name.split(".")
-    path = []
-    for word in words:
-        listed = path and word.isdigit() and LISTED.match(f"{path[-1]}_{word}")
-        path[-1:] = [f"{path[-1]}_{word}"] if listed else [*path[-1:], word]
-    if any(RESNET.match(word) for word in path):
-        path = [{"_conv": "conv", "_batch_norm": "bn"}.get(word, word) for word in path]
-    kernel = "kernel" if array.ndim == 4 else "scale"
-    leaf = {"weight": kernel, "bias": "bias", "_mean": "mean", "_variance": "var"}.get(leaf, leaf)
-    kind = "batch_stats" if leaf in ("mean", "var") else "params"
-    path = (kind, *path, leaf)
-    if part_of(name) not in PARTS or leaf not in LEAVES or paddle_name(path[1:]) != name:
-        raise UserError(f"{name}: no part of a detector has such a name")
-    return path
+    return naming().leaf(path)
 
 
 def variables_by_name(arrays):
@@ -78,32 +44,24 @@ def variables_by_name(arrays):
     """
     flat = {}
     for name, array in arrays.items():
-        path = our_path(name, array)
+        if part_of(name) not in PARTS:
+            raise UserError(f"{name}: no part of a detector has such a name")
+        path = naming().path(name, is_kernel=array.ndim == 4)
         flat[path] = np.ascontiguousarray(_from_layout(path, array))
     return flax.traverse_util.unflatten_dict(flat)
 
 
-def paddle_names(variables):
-    """`{(kind, *path): name}` of every leaf of `{"params", "batch_stats"}`."""
-    flat = flax.traverse_util.flatten_dict(variables)
-    return {path: paddle_name(path[1:]) for path in flat}
-
-
-def _is_transposed(path):
-    return path[1] == "head" and path[-2] in ("conv2", "conv3")
-
-
 def _to_layout(path, value):
     """A kernel in PaddleOCR's layout; anything else as it is."""
-    if path[-1] != "kernel":
+    if path[-1] != "kernel" or value.ndim != 4:
         return value
-    return value.transpose(2, 3, 0, 1) if _is_transposed(path) else value.transpose(3, 2, 0, 1)
+    return value.transpose(2, 3, 0, 1) if value.shape[:2] == (2, 2) else value.transpose(3, 2, 0, 1)
 
 
 def _from_layout(path, value):
-    if path[-1] != "kernel":
+    if path[-1] != "kernel" or value.ndim != 4:
         return value
-    return value.transpose(2, 3, 0, 1) if _is_transposed(path) else value.transpose(2, 3, 1, 0)
+    return value.transpose(2, 3, 0, 1) if value.shape[2:] == (2, 2) else value.transpose(2, 3, 1, 0)
 
 
 def to_paddle(variables, prefix=""):
@@ -121,21 +79,16 @@ def to_paddle(variables, prefix=""):
     for path, value in flat.items():
         name = paddle_name(path[1:])
         arrays[prefix + name] = np.ascontiguousarray(_to_layout(path, np.asarray(value)))
-    return {name: arrays[name] for name in sorted(arrays, key=_place)}
+    return {name: arrays[name] for name in sorted(arrays, key=place)}
 
 
-def _place(name):
-    """Sorts names as Paddle's modules are made; what is not in LAYERS goes by its numbers."""
-    layer, _, leaf = name.rpartition(".")
-    words = [
-        (LAYERS.index(word) if word in LAYERS else len(LAYERS), *_numbered(word))
-        for word in layer.split(".")
-    ]
-    return words, ORDER[leaf]
-
-
-def _numbered(word):
-    return [int(piece) if piece.isdigit() else -1 for piece in re.findall(r"\d+|\D+", word)]
+def to_names(variables):
+    """As `to_paddle`; by our own names, and as we lay them out, where PaddleOCR lacks a name."""
+    try:
+        return to_paddle(variables)
+    except UserError:
+        flat = flax.traverse_util.flatten_dict(variables, sep="/")
+        return {name: np.asarray(flat[name]) for name in sorted(flat)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -188,50 +141,79 @@ def from_paddle(arrays, template, source):
         UserError: a part is there but not whole: tensors missing or of another shape.
     """
     flat = flax.traverse_util.flatten_dict(template)
-    by_part = collections.defaultdict(list)
-    for path in flat:
-        by_part[part_of(paddle_name(path[1:]))].append(path)
-    order = [part for part in PARTS if part in by_part]
-    filled, loaded, wrong_shapes = {}, {}, []
-    for part in order:
-        known = {path: paddle_name(path[1:]) for path in by_part[part]}
-        found = {}
-        for path, name in known.items():
-            if name not in arrays:
-                continue
-            value = _from_layout(path, arrays[name]) if arrays[name].ndim == 4 else arrays[name]
-            if value.shape == flat[path].shape:
-                found[path] = np.ascontiguousarray(value).astype(flat[path].dtype, copy=False)
-            else:
-                want = _shape_there(path, flat[path].shape)
-                wrong_shapes.append(f"{name} is {list(arrays[name].shape)}, not {want}")
-        here = sum(name in arrays for name in known.values())
-        if here and len(found) < len(known):
-            missing = [name for name in known.values() if name not in arrays]
-            raise UserError(
-                f"{source}: {part} has {len(found)} of its {len(known)} tensors"
-                + (f"; missing: {_some(missing)}" if missing else "")
-                + (f"; wrong shape: {_some(wrong_shapes)}" if wrong_shapes else "")
-                + ": these weights belong to another network"
-            )
-        filled.update(found)
-        loaded[part] = len(found)
-    places = set(paddle_names(template).values())
-    report = LoadReport(
-        source,
-        loaded,
-        {part: len(by_part[part]) for part in order},
-        tuple(name for name in arrays if name not in places),
-        array_hash(arrays),
-    )
-    whole = {path: filled.get(path, leaf) for path, leaf in flat.items()}
+    names = {path: paddle_name(path[1:]) for path in flat}
+    given = {}
+    for path, name in names.items():
+        if name in arrays:
+            value = np.ascontiguousarray(_from_layout(path, arrays[name]))
+            given[path] = value.astype(flat[path].dtype, copy=False)
+    whole, loaded, expected = _take_parts(flat, given, names, source)
+    places = set(names.values())
+    unused = tuple(name for name in arrays if name not in places)
+    report = LoadReport(source, loaded, expected, unused, array_hash(arrays))
     return flax.traverse_util.unflatten_dict(whole), report
 
 
-def _shape_there(path, shape):
-    if path[-1] != "kernel":
-        return list(shape)
-    return list(jax.eval_shape(lambda: _to_layout(path, jax.numpy.zeros(shape))).shape)
+def from_state(variables, template, source):
+    """As `from_paddle`, from variables that a run of ours has kept: leaf by leaf, no name between.
+
+    Raises:
+        UserError: a part is there but not whole: leaves missing, of another shape or dtype.
+    """
+    flat, given = map(flax.traverse_util.flatten_dict, (template, variables))
+    names = {path: ".".join(path[1:]) for path in (*flat, *given)}
+    whole, loaded, expected = _take_parts(flat, given, names, source)
+    unused = tuple(names[path] for path in given if path not in flat)
+    report = LoadReport(source, loaded, expected, unused, array_hash(to_names(variables)))
+    return flax.traverse_util.unflatten_dict(whole), report
+
+
+def _take_parts(flat, given, names, source):
+    """`(leaves, tensors taken, tensors expected)`, the counts by part of the network.
+
+    Args:
+        flat: `{path: leaf}` of the network.
+        given: `{path: array}`, in our layout.
+        names: `{path: name}`, for messages.
+        source: what to call the arrays.
+    """
+    by_part = collections.defaultdict(list)
+    for path in flat:
+        by_part[_part_of_path(path)].append(path)
+    order = [*(part for part in PARTS if part in by_part), *(p for p in by_part if p not in PARTS)]
+    whole, loaded = dict(flat), {}
+    for part in order:
+        there = [path for path in by_part[part] if path in given]
+        wrong = [path for path in there if not _is_alike(given[path], flat[path])]
+        if there and (wrong or len(there) < len(by_part[part])):
+            missing = [names[path] for path in by_part[part] if path not in given]
+            differ = [_difference(names[p], p, given[p], flat[p]) for p in wrong]
+            raise UserError(
+                f"{source}: {part} has {len(there) - len(wrong)} of its {len(by_part[part])} "
+                "tensors"
+                + (f"; missing: {_some(missing)}" if missing else "")
+                + (f"; wrong shape: {_some(differ)}" if differ else "")
+                + ": these weights belong to another network"
+            )
+        whole.update((path, given[path]) for path in there)
+        loaded[part] = len(there)
+    return whole, loaded, {part: len(by_part[part]) for part in order}
+
+
+def _part_of_path(path):
+    return ".".join(path[1:3]) if path[1] == "head" and len(path) > 3 else path[1]
+
+
+def _is_alike(a, b):
+    return (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+def _difference(name, path, given, wanted):
+    """How a leaf differs, its shape as PaddleOCR lays it out."""
+    if given.shape == wanted.shape:
+        return f"{name} is {given.dtype}, not {wanted.dtype}"
+    shapes = (_to_layout(path, np.broadcast_to(0, x.shape)).shape for x in (given, wanted))
+    return "{} is {}, not {}".format(name, *map(list, shapes))
 
 
 def _some(names, limit=3):
@@ -243,12 +225,13 @@ def require_parts(report, trainable):
     """Refuses weights that leave a network without what it needs.
 
     A trainable role needs its backbone and, once its neck or its binarize branch is there, both:
-    those are a detector's. A frozen or evaluated role needs all three.
+    those are a detector's. A frozen or evaluated role needs all three. The threshold branch alone
+    may be missing: no inference file has it.
 
     Raises:
         UserError: names what is missing and what the file holds instead.
     """
-    detector = ("backbone", "neck", "head.binarize")
+    detector = [part for part in report.expected if part != "head.thresh"]
     there = [part for part in detector if report.loaded.get(part)]
     whole = len(there) == len(detector)
     if whole or (trainable and there == ["backbone"]):

@@ -6,23 +6,29 @@ as PaddleOCR's published ones, or a name that `download` knows.
 """
 
 import json
+import os
 from typing import Any, NamedTuple
 
+import jax
 from etils import epath
 
 from ppocr_jax.errors import UserError
-from ppocr_jax.onnx_files.reader import read_onnx
+from ppocr_jax.models import detector
 from ppocr_jax.weights import states
-from ppocr_jax.weights.fetch import locate
 from ppocr_jax.weights.paddle import (
+    from_paddle,
+    from_state,
     paddle_prefix,
+    require_parts,
     role_of_prefix,
     role_prefixes,
     select_role,
+    to_names,
     to_paddle,
     variables_by_name,
 )
 from ppocr_jax.weights.pdparams import read_pdparams
+from ppocr_jax.weights.published import FILES
 
 EXTRACTED = "extracted.json"
 
@@ -51,8 +57,31 @@ class Source(NamedTuple):
             return [""]
         return list(self.meta["roles"])
 
+    @property
+    def is_own(self):
+        """Whether it holds a whole state of ours, in our own tree."""
+        return self.kind in ("checkpoint", "extracted")
+
     def __str__(self):
         return str(self.path) if self.step is None else f"{self.path} at step {self.step}"
+
+
+def locate(path):
+    """Where the weights given as `path` lie: a published name becomes its file in the cache.
+
+    Args:
+        path: as a user gives it. A file or folder that exists is taken as it is, and so is
+            whatever is not a published name, with or without `.pdparams`.
+
+    Raises:
+        UserError: see `fetch.fetch`.
+    """
+    name = str(path).removesuffix(".pdparams")
+    if name not in FILES or os.path.exists(path) or os.path.exists(f"{path}.pdparams"):
+        return path
+    from ppocr_jax.weights.fetch import fetch  # HTTP, which nothing but a download needs
+
+    return fetch(name)
 
 
 def open_source(path):
@@ -99,13 +128,16 @@ def read_arrays(source, role):
         role: name; a source that holds a single network gives that one whatever its name.
 
     Raises:
-        UserError: several networks and none of that name.
+        UserError: several networks and none of that name; a parameter without such a name.
     """
     if source.kind == "pdparams":
         return select_role(read_pdparams(str(source.path)), role, str(source.path))
-    if source.kind == "onnx":
-        return read_onnx(str(source.path))
     return to_paddle(read_variables(source, role))
+
+
+def name_arrays(source, role):
+    """As `read_arrays`; where PaddleOCR has no name for all of a state, under our own names."""
+    return to_names(read_variables(source, role)) if source.is_own else read_arrays(source, role)
 
 
 def read_tree(source):
@@ -126,8 +158,12 @@ def read_tree(source):
 
 def read_variables(source, role):
     """Variables of one role, as NumPy arrays; of a file those that it holds."""
-    if source.kind in ("pdparams", "onnx"):
+    if source.kind == "pdparams":
         return variables_by_name(read_arrays(source, role))
+    if source.kind == "onnx":
+        from ppocr_jax.onnx_files.reader import read_onnx  # onnx: for ONNX files alone
+
+        return read_onnx(str(source.path), detector.describe)
     roles = source.roles()
     if role not in roles:
         if len(roles) > 1:
@@ -136,3 +172,39 @@ def read_variables(source, role):
     if source.kind == "extracted":
         return states.read_role(source.path / "state", None)
     return states.read_role(source.path / states.FOLDER / str(source.step) / "state", role)
+
+
+def load_role(path, role, template, trainable):
+    """Variables of a network for one role, and the report of what was found.
+
+    Args:
+        path: see above.
+        role: name of the role.
+        template: variables of that network; a part that the source lacks keeps these values.
+        trainable: whether it will learn; then neck and head may be missing, else only the
+            threshold branch may.
+
+    Returns:
+        `(variables, LoadReport)`.
+
+    Raises:
+        UserError: a part is incomplete, or one that is needed is missing.
+    """
+    source = open_source(path)
+    if source.is_own:
+        variables, report = from_state(read_variables(source, role), template, str(source))
+    else:
+        variables, report = from_paddle(read_arrays(source, role), template, str(source))
+    require_parts(report, trainable)
+    return variables, report
+
+
+def fill_initial(variables, fresh):
+    """`variables` with every leaf that is only a shape taken from `fresh`."""
+    if fresh is None:
+        return variables
+    return jax.tree.map(
+        lambda given, new: new if isinstance(given, jax.ShapeDtypeStruct) else given,
+        variables,
+        fresh,
+    )

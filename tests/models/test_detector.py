@@ -112,7 +112,7 @@ def test_imagenet_backbone_matches_reference(recorded, shared, template):
 
 
 def test_neck_without_shortcut_matches_reference(recorded):
-    from ppocr_jax.models.necks import RSEFPN
+    from ppocr_jax.models.rse_fpn import RSEFPN
 
     names = recorded("names_neck_rsefpn_noshortcut.json")
     expected = recorded("neck_rsefpn_noshortcut.npz")

@@ -13,13 +13,13 @@ from tiny import TEACHER, TINY
 from configs import parts
 from ppocr_jax.detection.network import make_predict, open_network
 from ppocr_jax.errors import UserError
-from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.models.detector import build_detector, describe, init_variables
 from ppocr_jax.models.pixels import normalise
 from ppocr_jax.onnx_files.reader import read_onnx
 from ppocr_jax.onnx_files.session import make_onnx_predict, open_session
 from ppocr_jax.onnx_files.writer import build_onnx
 from ppocr_jax.shipping import extraction
-from ppocr_jax.weights import load
+from ppocr_jax.weights import sources
 from ppocr_jax.weights.paddle import to_paddle
 from ppocr_jax.weights.pdparams import read_pdparams
 
@@ -73,6 +73,11 @@ def in_jax(name, *size):
     variables, images = random_variables(NETWORKS[name]), draw_images(*size)
     maps = make_predict(build_detector(NETWORKS[name]))(variables, images)
     return variables, images, np.asarray(maps)
+
+
+def arrays_in(path, network=None):
+    """What a file holds, by PaddleOCR's names."""
+    return to_paddle(read_onnx(path, describe, network))
 
 
 def run(model, values):
@@ -146,7 +151,7 @@ def assert_same_bits(found, expected):
 def test_weights_come_back_from_a_named_network(name, tmp_path):
     variables = random_variables(NETWORKS[name], seed=1)
     onnx.save(build_onnx(NETWORKS[name], variables, fold=False), tmp_path / "kept.onnx")
-    assert_same_bits(read_onnx(tmp_path / "kept.onnx", NETWORKS[name]), shipped(variables))
+    assert_same_bits(arrays_in(tmp_path / "kept.onnx", NETWORKS[name]), shipped(variables))
 
 
 @pytest.mark.parametrize(
@@ -164,7 +169,7 @@ def test_the_network_is_found_out(network, tmp_path):
     variables = random_variables(network)
     model = build_onnx(network, variables, fold=False, include_normalisation=network is WIDE)
     onnx.save(model, tmp_path / "kept.onnx")
-    assert_same_bits(read_onnx(tmp_path / "kept.onnx"), shipped(variables))
+    assert_same_bits(arrays_in(tmp_path / "kept.onnx"), shipped(variables))
 
 
 def as_other_converters_write(model):
@@ -197,42 +202,42 @@ def test_spellings_of_other_converters(tmp_path):
     variables = random_variables(TINY, seed=2)
     model = build_onnx(TINY, variables, fold=False, opset=14)
     onnx.save(as_other_converters_write(model), tmp_path / "other.onnx")
-    assert_same_bits(read_onnx(tmp_path / "other.onnx", TINY), shipped(variables))
+    assert_same_bits(arrays_in(tmp_path / "other.onnx", TINY), shipped(variables))
 
 
 def test_files_that_hold_no_weights_are_refused(tmp_path):
     variables = random_variables(parts.small())
     path = tmp_path / "file.onnx"
     with pytest.raises(UserError, match="No such file"):
-        read_onnx(path)
+        arrays_in(path)
     path.write_bytes(b"no model")
     with pytest.raises(UserError, match="not an ONNX file"):
-        read_onnx(path)
+        arrays_in(path)
     onnx.save(build_onnx(parts.small(), variables), path)
     with pytest.raises(UserError, match="batch norm is folded into its convolutions"):
-        read_onnx(path)
+        arrays_in(path)
     model = build_onnx(parts.small(), variables, fold=False)
     onnx.save(model, path)
     with pytest.raises(UserError, match="nothing like head.binarize.conv1"):
-        read_onnx(path, {**parts.small(), "head": WIDE["head"]})
+        arrays_in(path, {**parts.small(), "head": WIDE["head"]})
     longer = onnx.ModelProto()
     longer.CopyFrom(model)
     longer.graph.node.append(helper.make_node("Relu", ["maps"], ["more"]))
     longer.graph.output[0].name = "more"
     onnx.save(longer, path)
     with pytest.raises(UserError, match="goes on behind the shrink map"):
-        read_onnx(path)
+        arrays_in(path)
     stride = next(a for n in model.graph.node if n.name == "neck.inp_conv.1.in_conv"
                   for a in n.attribute if a.name == "strides")  # fmt: skip
     stride.ints[:] = [2, 2]
     onnx.save(model, path)
     with pytest.raises(UserError, match="nothing like neck.inp_conv.1.in_conv"):
-        read_onnx(path)
+        arrays_in(path)
     info = [helper.make_tensor_value_info(name, 1, ["N", 3, "H", "W"]) for name in "xy"]
     other = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", info[:1], info[1:])
     onnx.save(helper.make_model(other), path)
     with pytest.raises(UserError, match="folded"):
-        read_onnx(path)
+        arrays_in(path)
 
 
 def test_the_published_file(shared, tmp_path):
@@ -245,10 +250,10 @@ def test_the_published_file(shared, tmp_path):
     assert set(arrays) == set(expected)
     model = build_detector(parts.small())
     template = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
-    variables, report = load.load_role(str(published), "student", template, trainable=True)
+    variables, report = sources.load_role(str(published), "student", template, trainable=True)
     assert report.initial == ["head.thresh"]
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), template)
-    ours = build_onnx(parts.small(), load.fill_initial(variables, zeros))
+    ours = build_onnx(parts.small(), sources.fill_initial(variables, zeros))
     theirs = onnxruntime.InferenceSession(str(published))
     image = np.random.default_rng(0).integers(0, 256, (2, 12, 20, 3), np.uint8)
     values = to_values(image.repeat(16, 1).repeat(16, 2))

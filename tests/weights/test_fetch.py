@@ -19,7 +19,7 @@ from tiny import ROOT
 
 from ppocr_jax import download, extract
 from ppocr_jax.errors import UserError
-from ppocr_jax.weights import fetch, load, sources, transfer
+from ppocr_jax.weights import fetch, sources, transfer
 from ppocr_jax.weights.paddle import variables_by_name
 from ppocr_jax.weights.pdparams import read_pdparams, write_pdparams
 from ppocr_jax.weights.published import FILES
@@ -377,7 +377,7 @@ def test_name_works_as_weights(site, cache, tmp_path, capsys):
     for name, array in make_arrays(2).items():
         np.testing.assert_array_equal(read_pdparams(out)[name], array)
     template = variables_by_name(make_arrays())
-    variables, report = load.load_role(PLAIN, "student", template, trainable=True)
+    variables, report = sources.load_role(PLAIN, "student", template, trainable=True)
     kernel = make_arrays()["backbone.conv.conv.weight"].transpose(2, 3, 1, 0)
     np.testing.assert_array_equal(variables["params"]["backbone"]["conv"]["conv"]["kernel"], kernel)
     assert report.source == f"{cache / PLAIN}.pdparams"
@@ -407,7 +407,7 @@ def test_local_file_wins_over_cache_and_cache_over_network(site, cache, tmp_path
 
 @pytest.mark.parametrize("path", ["runs/x", f"./{PLAIN}.pdparams", f"{PLAIN}.onnx", "student"])
 def test_other_paths_are_left_alone(site, path):
-    assert fetch.locate(path) == path
+    assert sources.locate(path) == path
 
 
 def test_threads_share_one_download(site, cache):

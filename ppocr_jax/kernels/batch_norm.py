@@ -5,57 +5,23 @@ are made again from it, inside the sums and products that need them.
 """
 
 import functools
-from collections.abc import Callable
-from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-EPSILON = 1e-5
-MOMENTUM = 0.9  # the share of the old statistics that stays
+EPSILON = 1e-5  # of PaddlePaddle
 PIXELS = (0, 1, 2)
 
 
-def identity(x):
-    return x
+def normalise_stored(x, mean, var, scale, bias, act, dtype):
+    """`act(norm(x))` with given statistics.
 
-
-class BatchNorm(nn.Module):
-    """Batch norm over batch, height and width, then `act`: `[B, H, W, C]` to the same.
-
-    In train mode the batch's own mean and biased variance normalise, and the stored ones move a
-    tenth of the way towards them. Inside a sharded `jit` the batch is the global one. Statistics
-    and parameters are float32 whatever `dtype` is, and so is the arithmetic before `act`.
-    Source: arXiv:1502.03167, constants of PaddlePaddle.
-
-    Attributes:
-        act: elementwise; part of this module so that its input need not be kept.
-        bias_init: constant that new biases start from.
-        dtype: of the result, and of what `act` is given.
+    Args:
+        x: `[B, H, W, C]`; the arithmetic before `act` is float32 at least.
+        mean, var, scale, bias: `[C]`.
+        act: elementwise function.
+        dtype: of what `act` is given.
     """
-
-    act: Callable[..., Any] = identity
-    bias_init: float = 0.0
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, train=False):
-        shape = x.shape[-1:]
-        scale = self.param("scale", nn.initializers.ones, shape)
-        bias = self.param("bias", nn.initializers.constant(self.bias_init), shape)
-        stored_mean = self.variable("batch_stats", "mean", jnp.zeros, shape)
-        stored_var = self.variable("batch_stats", "var", jnp.ones, shape)
-        if not train:
-            return _apply(x, stored_mean.value, stored_var.value, scale, bias, self.act, self.dtype)
-        y, mean, var = normalise_batch(x, scale, bias, self.act, self.dtype)
-        if not self.is_initializing():
-            stored_mean.value = MOMENTUM * stored_mean.value + (1 - MOMENTUM) * mean
-            stored_var.value = MOMENTUM * stored_var.value + (1 - MOMENTUM) * var
-        return y
-
-
-def _apply(x, mean, var, scale, bias, act, dtype):
     return act(_normalised(x, mean, jax.lax.rsqrt(var + EPSILON) * scale, bias).astype(dtype))
 
 
@@ -87,7 +53,7 @@ def normalise_batch(x, scale, bias, act, dtype):
     wide = _wide(x)
     mean = wide.mean(PIXELS)
     var = jnp.square(wide - _row(mean)).mean(PIXELS)  # E[x^2] - E[x]^2 loses digits at a large mean
-    return _apply(x, mean, var, scale, bias, act, dtype), mean, var
+    return normalise_stored(x, mean, var, scale, bias, act, dtype), mean, var
 
 
 def _forward(x, scale, bias, act, dtype):

@@ -6,8 +6,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ppocr_jax.models.layers import Conv, TransposedConv
-from ppocr_jax.models.norm import BatchNorm
+from ppocr_jax.models.layers import BatchNorm, Conv, TransposedConv
+from ppocr_jax.models.operations import draw_map, relu
 
 
 class MapBranch(nn.Module):
@@ -20,20 +20,18 @@ class MapBranch(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False, area=None):
+    def __call__(self, x, train=False):
         width = x.shape[-1] // 4
         bound = width**-0.5  # for both biases, the single one of the last layer too
 
         def normalise(x, name):
-            return BatchNorm(nn.relu, 1e-4, self.dtype, name=name)(x, train)
+            return BatchNorm(relu, 1e-4, self.dtype, name=name)(x, train)
 
-        x = Conv(width, self.size, dtype=self.dtype, name="conv1")(x, area)
+        x = Conv(width, self.size, dtype=self.dtype, name="conv1")(x)
         x = normalise(x, "conv_bn1")
         x = TransposedConv(width, bound, dtype=self.dtype, name="conv2")(x)
         x = normalise(x, "conv_bn2")
-        x = TransposedConv(1, bound, dtype=self.dtype, name="conv3")(x)
-        x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-        return jax.nn.sigmoid(x[..., 0])
+        return draw_map(TransposedConv(1, bound, dtype=self.dtype, name="conv3")(x))
 
 
 class DBHead(nn.Module):
@@ -48,15 +46,20 @@ class DBHead(nn.Module):
     k: float = 50.0
     dtype: Any = jnp.float32
 
+    def __post_init__(self):
+        if len(self.kernels) != 3 or tuple(self.kernels[1:]) != (2, 2):
+            raise ValueError(f"kernels={self.kernels}: should be an odd size and twice 2")
+        super().__post_init__()
+
     @nn.compact
-    def __call__(self, x, train=False, area=None, all_maps=None):
+    def __call__(self, x, train=False, all_maps=None):
         """Gives `{"shrink"}`, and `"threshold"` and `"binary"` when `all_maps` (default: `train`).
 
         Each map is `[B, 4h, 4w]`, float32, in [0, 1].
         """
-        shrink = MapBranch(self.kernels[0], self.dtype, name="binarize")(x, train, area)
+        shrink = MapBranch(self.kernels[0], self.dtype, name="binarize")(x, train)
         if not (train if all_maps is None else all_maps):
             return {"shrink": shrink}
-        threshold = MapBranch(self.kernels[0], self.dtype, name="thresh")(x, train, area)
+        threshold = MapBranch(self.kernels[0], self.dtype, name="thresh")(x, train)
         binary = jax.nn.sigmoid(self.k * (shrink - threshold))
         return {"shrink": shrink, "threshold": threshold, "binary": binary}

@@ -1,22 +1,23 @@
-"""Backbones: image `[B, H, W, 3]` -> feature pyramid [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
+"""Backbone MobileNetV3: `[B, H, W, 3]` -> [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
 
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from ppocr_jax.models.layers import ConvBN, SqueezeExcite, blank_outside, hard_swish, rematerialised
-from ppocr_jax.models.norm import identity
+from ppocr_jax.models.layers import ConvBN, SqueezeExcite, rematerialised
+from ppocr_jax.models.operations import hard_swish, identity, relu
+from ppocr_jax.models.paddle_names import PaddleNames
 
 # MobileNetV3-large at scale 1: kernel, expanded, output, squeeze-excite, activation, stride.
 # Unlike the paper, squeeze-excite and activations follow PaddleOCR's detection variant.
 MOBILENET_V3_LARGE = (
-    (3, 16, 16, False, nn.relu, 1),
-    (3, 64, 24, False, nn.relu, 2),
-    (3, 72, 24, False, nn.relu, 1),
-    (5, 72, 40, True, nn.relu, 2),
-    (5, 120, 40, True, nn.relu, 1),
-    (5, 120, 40, True, nn.relu, 1),
+    (3, 16, 16, False, relu, 1),
+    (3, 64, 24, False, relu, 2),
+    (3, 72, 24, False, relu, 1),
+    (5, 72, 40, True, relu, 2),
+    (5, 120, 40, True, relu, 1),
+    (5, 120, 40, True, relu, 1),
     (3, 240, 80, False, hard_swish, 2),
     (3, 200, 80, False, hard_swish, 1),
     (3, 184, 80, False, hard_swish, 1),
@@ -51,7 +52,7 @@ class InvertedResidual(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False, area=None):
+    def __call__(self, x, train=False):
         out = ConvBN(self.expanded, act=self.act, dtype=self.dtype, name="expand_conv")(x, train)
         out = ConvBN(
             self.expanded,
@@ -61,9 +62,9 @@ class InvertedResidual(nn.Module):
             act=self.act,
             dtype=self.dtype,
             name="bottleneck_conv",
-        )(out, train, area)
+        )(out, train)
         if self.squeeze_excite:
-            out = SqueezeExcite(dtype=self.dtype, name="mid_se")(out, area)
+            out = SqueezeExcite(dtype=self.dtype, name="mid_se")(out)
         out = ConvBN(self.features, act=identity, dtype=self.dtype, name="linear_conv")(out, train)
         return x + out if x.shape == out.shape else out
 
@@ -86,10 +87,12 @@ class MobileNetV3(nn.Module):
     remat: bool = False
     dtype: Any = jnp.float32
 
+    paddle = PaddleNames(lists=r"stage\d+")
+
     @nn.compact
-    def __call__(self, x, train=False, area=None):
+    def __call__(self, x, train=False):
         stem = round_channels(STEM * self.scale)
-        x = ConvBN(stem, 3, 2, act=hard_swish, dtype=self.dtype, name="conv")(x, train, area)
+        x = ConvBN(stem, 3, 2, act=hard_swish, dtype=self.dtype, name="conv")(x, train)
         block = rematerialised(InvertedResidual, self.remat)
         taps, stage, index = [], 0, 0
         for number in self.blocks:
@@ -106,78 +109,8 @@ class MobileNetV3(nn.Module):
                 stride,
                 dtype=self.dtype,
                 name=f"stage{stage}_{index}",
-            )(x, train, area)
+            )(x, train)
             index += 1
         last = round_channels(LAST * self.scale)
         x = ConvBN(last, act=hard_swish, dtype=self.dtype, name=f"stage{stage}_{index}")(x, train)
         return [*taps, x]
-
-
-class Bottleneck(nn.Module):
-    """1x1, 3x3 with the stride, 1x1 to four times the width; the shortcut is added before ReLU.
-
-    Where the shape changes, the shortcut is a 2x2 mean for the stride and then a 1x1 convolution
-    ("vd": nothing is skipped, arXiv:1812.01187).
-    """
-
-    width: int
-    stride: int
-    project: bool
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, train=False, area=None):
-        def layer(name, features, size=1, stride=1, act=nn.relu):
-            return ConvBN(features, size, stride, act=act, dtype=self.dtype, name=name)
-
-        out = layer("conv0", self.width)(x, train)
-        out = layer("conv1", self.width, 3, self.stride)(out, train, area)
-        out = layer("conv2", 4 * self.width, act=identity)(out, train)
-        if self.project:
-            if self.stride == 2:
-                x = nn.avg_pool(x, (2, 2), (2, 2))
-            x = layer("short", 4 * self.width, act=identity)(x, train)
-        return nn.relu(x + out)
-
-
-class ResNetVD(nn.Module):
-    """ResNet-50 in its "vd" variant (arXiv:1512.03385, 1812.01187), the teacher's backbone.
-
-    Taps are the four stages: at the default width 256, 512, 1024 and 2048 channels.
-
-    Attributes:
-        depths: blocks of each stage.
-        width: channels inside the first stage's blocks; 64 is the published one.
-        remat: keep only the blocks' inputs for the backward pass, see `layers.rematerialised`.
-    """
-
-    depths: tuple[int, ...] = (3, 4, 6, 3)
-    width: int = 64
-    remat: bool = False
-    dtype: Any = jnp.float32
-
-    @nn.compact
-    def __call__(self, x, train=False, area=None):
-        for index, features in enumerate((self.width // 2, self.width // 2, self.width), 1):
-            x = ConvBN(
-                features,
-                3,
-                2 if index == 1 else 1,
-                act=nn.relu,
-                dtype=self.dtype,
-                name=f"conv1_{index}",
-            )(x, train, area)
-        x = nn.max_pool(blank_outside(x, area), (3, 3), (2, 2), ((1, 1), (1, 1)))
-        block = rematerialised(Bottleneck, self.remat)
-        taps = []
-        for stage, depth in enumerate(self.depths):
-            for index in range(depth):
-                x = block(
-                    self.width * 2**stage,
-                    2 if index == 0 and stage > 0 else 1,
-                    project=index == 0,
-                    dtype=self.dtype,
-                    name=f"bb_{stage}_{index}",
-                )(x, train, area)
-            taps.append(x)
-        return taps

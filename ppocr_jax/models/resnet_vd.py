@@ -1,0 +1,84 @@
+"""Backbone ResNet-vd: `[B, H, W, 3]` -> [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from ppocr_jax.models.layers import ConvBN, rematerialised
+from ppocr_jax.models.operations import identity, max_pool, mean_pool, relu
+from ppocr_jax.models.paddle_names import PaddleNames
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 with the stride, 1x1 to four times the width; the shortcut is added before ReLU.
+
+    Where the shape changes, the shortcut is a 2x2 mean for the stride and then a 1x1 convolution
+    ("vd": nothing is skipped, arXiv:1812.01187).
+    """
+
+    width: int
+    stride: int
+    project: bool
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        def layer(name, features, size=1, stride=1, act=relu):
+            return ConvBN(features, size, stride, act=act, dtype=self.dtype, name=name)
+
+        out = layer("conv0", self.width)(x, train)
+        out = layer("conv1", self.width, 3, self.stride)(out, train)
+        out = layer("conv2", 4 * self.width, act=identity)(out, train)
+        if self.project:
+            if self.stride == 2:
+                x = mean_pool(x)
+            x = layer("short", 4 * self.width, act=identity)(x, train)
+        return relu(x + out)
+
+
+class ResNetVD(nn.Module):
+    """ResNet-50 in its "vd" variant (arXiv:1512.03385, 1812.01187), the teacher's backbone.
+
+    Taps are the four stages: at the default width 256, 512, 1024 and 2048 channels.
+
+    Attributes:
+        depths: blocks of each stage.
+        width: channels inside the first stage's blocks; 64 is the published one.
+        remat: keep only the blocks' inputs for the backward pass, see `layers.rematerialised`.
+    """
+
+    depths: tuple[int, ...] = (3, 4, 6, 3)
+    width: int = 64
+    remat: bool = False
+    dtype: Any = jnp.float32
+
+    paddle = PaddleNames(
+        inside=r"bb_\d+_\d+|conv1_\d+", renamed={"conv": "_conv", "bn": "_batch_norm"}
+    )
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        for index, features in enumerate((self.width // 2, self.width // 2, self.width), 1):
+            x = ConvBN(
+                features,
+                3,
+                2 if index == 1 else 1,
+                act=relu,
+                dtype=self.dtype,
+                name=f"conv1_{index}",
+            )(x, train)
+        x = max_pool(x)
+        block = rematerialised(Bottleneck, self.remat)
+        taps = []
+        for stage, depth in enumerate(self.depths):
+            for index in range(depth):
+                x = block(
+                    self.width * 2**stage,
+                    2 if index == 0 and stage > 0 else 1,
+                    project=index == 0,
+                    dtype=self.dtype,
+                    name=f"bb_{stage}_{index}",
+                )(x, train)
+            taps.append(x)
+        return taps
