@@ -7,8 +7,9 @@ import pytest
 from rule_weights import make_arrays, relative_l2
 
 from configs import parts
-from ppocr_jax.models import necks
+from ppocr_jax.models.db_fpn import DBFPN
 from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.models.lk_pan import LKPAN
 from ppocr_jax.weights.paddle import from_paddle, to_paddle
 
 TAPS = ("c2", "c3", "c4", "c5", "neck")
@@ -73,9 +74,9 @@ def test_train_matches_reference(recorded, teacher, loaded):
 @pytest.mark.parametrize(
     ("tag", "make"),
     [
-        ("lkpan_lite", lambda channels: necks.LKPAN(channels, "lite")),
-        ("lkpan_large", lambda channels: necks.LKPAN(channels, "large")),
-        ("dbfpn", necks.DBFPN),
+        ("lkpan_lite", lambda channels: LKPAN(channels, "lite")),
+        ("lkpan_large", lambda channels: LKPAN(channels, "large")),
+        ("dbfpn", DBFPN),
     ],
 )
 def test_necks_match_reference(recorded, tag, make):
@@ -116,7 +117,7 @@ def test_counts(template):
 
 
 def test_count_of_the_lite_neck():
-    neck = necks.LKPAN(256, "lite")
+    neck = LKPAN(256, "lite")
     pyramid = [jnp.zeros((1, 8 // 2**i, 8 // 2**i, 256 * 2**i)) for i in range(4)]
     shapes = jax.eval_shape(lambda: neck.init(jax.random.key(0), pyramid, True))
     assert count(shapes["params"]) == 2_717_440 and count(shapes["batch_stats"]) == 12_800
@@ -125,7 +126,7 @@ def test_count_of_the_lite_neck():
 def test_unknown_mode_is_refused():
     with pytest.raises(ValueError, match="large or lite"):
         jax.eval_shape(
-            lambda: necks.LKPAN(8, "tiny").init(jax.random.key(0), [jnp.zeros((1, 8, 8, 4))] * 4)
+            lambda: LKPAN(8, "tiny").init(jax.random.key(0), [jnp.zeros((1, 8, 8, 4))] * 4)
         )
 
 
