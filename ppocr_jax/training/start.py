@@ -15,7 +15,7 @@ from ppocr_jax.optim.schedule import make_schedule
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.state import TrainState, init_roles, make_state
 from ppocr_jax.training.step import make_train_step
-from ppocr_jax.weights.load import fill_initial, load_role
+from ppocr_jax.weights.sources import fill_initial, load_role
 
 
 class Setup(NamedTuple):
