@@ -31,7 +31,7 @@ from configs import parts  # noqa: E402
 from ppocr_jax import devices  # noqa: E402
 from ppocr_jax.losses.recipes import make_loss  # noqa: E402
 from ppocr_jax.models.detector import build_detector, init_variables  # noqa: E402
-from ppocr_jax.optim.adam import make_optimizer  # noqa: E402
+from ppocr_jax.optim import make_optimizer  # noqa: E402
 from ppocr_jax.runtime import process  # noqa: E402
 from ppocr_jax.training.state import init_roles, make_state  # noqa: E402
 from ppocr_jax.training.step import make_train_step  # noqa: E402

@@ -10,7 +10,7 @@ from tiny import CHEAP, ROOT
 from ppocr_jax import cli, config, forms
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.optim.adam import make_optimizer
+from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import make_schedule
 from ppocr_jax.training.state import init_roles, make_state
 from ppocr_jax.training.step import make_train_step

@@ -9,7 +9,8 @@ import numpy as np
 from configs import ppocrv3_det_mobile
 from experiments.benchmarks.measure import per_item
 from experiments.benchmarks.steps import OurStep
-from ppocr_jax.data import augment
+from ppocr_jax.data.augment import Job, View, augment
+from ppocr_jax.data.drawing import draw_view
 from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.pipeline import MakeExample, make_batches
 from ppocr_jax.data.resize import read_image
@@ -41,32 +42,27 @@ def run_data(args, folder):
     config = make_config(args, folder)
     samples = [s for part in read_sources(config.data.train, config.data.root) for s in part]
     chosen = samples[:: max(1, len(samples) // (10 if args.quick else 100))]
-    rng, side, options = np.random.default_rng(0), config.crop, config.data.augment
+    rng, side = np.random.default_rng(0), config.crop
+    job = Job(config.data.augment.to_dict(), side)
     targets = config.data.targets.to_dict()
     plans = []
     for sample in chosen:
         image = read_image(sample.image_path)
-        geometry = augment.draw_geometry(
-            rng, flip=options.flip, rotate=options.rotate, scale=options.scale
-        )
-        polygons, sides = augment.move_polygons(sample.polygons, *image.shape[:2], geometry)
-        crop = augment.choose_crop(
-            rng, polygons, sample.ignore, *sides,
-            tries=options.crop_tries, min_side=options.min_crop_side,
-        )  # fmt: skip
-        kept = augment.crop_polygons(polygons, sample.ignore, crop, (side, side))
-        plans.append((sample, image, geometry, crop, kept))
+        view = View(None, image.shape[:2], sample.polygons, sample.ignore)
+        plans.append((sample, image, augment(view, job, lambda entry: rng)))
 
     def decode(plan):
         read_image(plan[0].image_path)
 
-    def view(plan):
-        augment.draw_view(plan[1], plan[2], plan[3], (side, side))
+    def draw(plan):
+        _, image, view = plan
+        draw_view(image, view.geometry, view.crop, (side, side))
 
     def targets_of(plan):
-        draw_targets(*plan[4], side, side, **targets)
+        _, _, view = plan
+        draw_targets(view.polygons, view.ignore, side, side, **targets)
 
-    for label, stage in (("decode", decode), ("view", view), ("targets", targets_of)):
+    for label, stage in (("decode", decode), ("view", draw), ("targets", targets_of)):
         yield f"{side}x{side}", label, per_item(stage, plans), "ms"
     for paste in (False, True):
         config.data.augment.paste = paste

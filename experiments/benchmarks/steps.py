@@ -16,7 +16,7 @@ from experiments.benchmarks.ceilings import measure_ceilings, profile, step_flop
 from experiments.benchmarks.measure import draw_batch, in_a_process, take_turns
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.optim.adam import make_optimizer
+from ppocr_jax.optim import make_optimizer
 from ppocr_jax.runtime import process
 from ppocr_jax.training.state import init_roles, make_state
 from ppocr_jax.training.step import make_train_step

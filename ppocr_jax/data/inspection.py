@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from tqdm import tqdm
 
-from ppocr_jax.data import augment
+from ppocr_jax.data.augment import Job, View, augment
 from ppocr_jax.data.labels import Problem, scan_labels, split_sources
 from ppocr_jax.data.polygons import signed_area
 from ppocr_jax.data.resize import read_image
@@ -127,25 +127,17 @@ def _describe(split, samples):
 def _survival(samples, config):
     """Share of the words in augmented crops that are large enough to learn from."""
     rng = np.random.default_rng(config.seed)
-    options, targets = config.data.augment, config.data.targets
+    job, targets = Job(config.data.augment.to_dict(), config.crop), config.data.targets
     kept = total = 0
     for index in rng.permutation(len(samples))[:PROBES]:
         sample = samples[index]
-        height, width = read_image(sample.image_path).shape[:2]
-        geometry = augment.draw_geometry(
-            rng, flip=options.flip, rotate=options.rotate, scale=options.scale
-        )
-        polygons, sides = augment.move_polygons(sample.polygons, height, width, geometry)
-        crop = augment.choose_crop(
-            rng, polygons, sample.ignore, *sides,
-            tries=options.crop_tries, min_side=options.min_crop_side,
-        )  # fmt: skip
-        side = config.crop
-        polygons, ignore = augment.crop_polygons(polygons, sample.ignore, crop, (side, side))
+        size = read_image(sample.image_path).shape[:2]
+        view = View(None, size, sample.polygons, sample.ignore)  # no pixels: nothing is drawn
+        view = augment(view, job, lambda entry: rng)
         _, _, after = draw_shrink_map(
-            polygons, ignore, side, side, targets.shrink_ratio, targets.min_text_size
+            view.polygons, view.ignore, *view.size, targets.shrink_ratio, targets.min_text_size
         )
-        total += ignore.count(False)
+        total += view.ignore.count(False)
         kept += int((~after).sum())
     share = f"{kept / total:.0%}" if total else "none"
     return (

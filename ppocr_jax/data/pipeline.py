@@ -12,13 +12,13 @@ import grain
 import numpy as np
 from absl import flags
 
-from ppocr_jax.data import augment
+from ppocr_jax.data import STREAMS
+from ppocr_jax.data.augment import Job, View, augment, generator
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.targets import draw_targets
 from ppocr_jax.errors import UserError
 
 MAX_TRIES = 10  # other records tried in place of one that fails
-PASTE_TRIES = 5  # images looked at for words to paste
 
 
 def samples_per_epoch(sizes, ratios):
@@ -136,19 +136,22 @@ class MakeExample(grain.transforms.Map):
     """`(epoch, record, occurrence)` -> one training example."""
 
     def __init__(self, samples, config):
-        self.samples, self.seed, self.crop = samples, config.seed, config.crop
-        self.augment = config.data.augment.to_dict()
+        self.samples, self.seed = samples, config.seed
+        self.job = Job(config.data.augment.to_dict(), config.crop, samples)
+        streams = self.job.options.get("streams", "shared")
+        self.make_stream = STREAMS.pick("config.data.augment.streams", streams)
         self.targets = config.data.targets.to_dict()
 
     def map(self, key):
-        epoch, record, occurrence = key
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch, record, occurrence]))
-        failures = []
+        _, record, _ = key
+        key = (self.seed, *key)
+        rng = generator(key)
+        stream, failures = self.make_stream(key, rng), []
         for _ in range(MAX_TRIES):
             sample = self.samples[record]
             try:
                 return {
-                    **self.example(sample, rng),
+                    **self.example(sample, stream),
                     "record": np.int32(record),
                     "failures": failures,
                 }
@@ -159,45 +162,13 @@ class MakeExample(grain.transforms.Map):
             f"{MAX_TRIES} training records in turn cannot be used, such as {failures[0][1]}"
         )
 
-    def example(self, sample, rng):
-        """Image and target maps of a sample, with this generator's augmentation."""
-        image, polygons, ignore = read_image(sample.image_path), sample.polygons, sample.ignore
-        options = self.augment
-        if options["paste"]:
-            image, polygons, ignore = self._paste(image, polygons, ignore, rng)
-        geometry = augment.draw_geometry(
-            rng, flip=options["flip"], rotate=options["rotate"], scale=options["scale"]
-        )
-        polygons, sides = augment.move_polygons(polygons, *image.shape[:2], geometry)
-        crop = augment.choose_crop(
-            rng,
-            polygons,
-            ignore,
-            *sides,
-            tries=options["crop_tries"],
-            min_side=options["min_crop_side"],
-        )
-        side = self.crop
-        image = augment.draw_view(image, geometry, crop, (side, side))
-        polygons, ignore = augment.crop_polygons(polygons, ignore, crop, (side, side))
-        targets = draw_targets(polygons, ignore, side, side, **self.targets)
-        return {"image": image, **targets}
-
-    def _paste(self, image, polygons, ignore, rng):
-        """Words of another record, drawn at random, pasted in; of none if none has a quad."""
-        for _ in range(PASTE_TRIES):
-            other = self.samples[int(rng.integers(len(self.samples)))]
-            if not other.polygons or any(len(polygon) != 4 for polygon in other.polygons):
-                continue
-            try:
-                donor = read_image(other.image_path)
-            except UserError:
-                continue  # named when its own turn comes
-            return augment.paste_words(
-                rng, image, polygons, ignore, donor, other.polygons, other.ignore,
-                self.augment["paste_ratio"],
-            )  # fmt: skip
-        return image, polygons, ignore
+    def example(self, sample, stream):
+        """Image and target maps of a sample, augmented with numbers of this stream."""
+        image, side = read_image(sample.image_path), self.job.side
+        view = View(image, image.shape[:2], sample.polygons, sample.ignore)
+        view = augment(view, self.job, stream)
+        targets = draw_targets(view.polygons, view.ignore, side, side, **self.targets)
+        return {"image": view.image, **targets}
 
 
 def stack(examples):

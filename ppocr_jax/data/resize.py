@@ -1,10 +1,11 @@
-"""Reading images, their size at evaluation, and the constants of their normalisation."""
+"""Reading images, and their size at evaluation."""
 
 import pathlib
 
 import cv2
 import numpy as np
 
+from ppocr_jax.data import RESIZE_RULES
 from ppocr_jax.errors import UserError
 
 MAX_PIXELS = 178_956_970  # as Pillow's guard against decompression bombs
@@ -37,14 +38,28 @@ def read_image(path):
     return image
 
 
+def enlarge_shorter(height, width, limit_side):
+    """Factor that brings the shorter side to `limit_side` at least."""
+    return max(1.0, limit_side / min(height, width))
+
+
+def reduce_longer(height, width, limit_side):
+    """Factor that brings the longer side to `limit_side` at most."""
+    return min(1.0, limit_side / max(height, width))
+
+
+def fit_longer(height, width, limit_side):
+    """Factor that makes the longer side `limit_side`."""
+    return limit_side / max(height, width)
+
+
 def plan_resize(height, width, *, limit_side=736, limit_type="min"):
     """The size at which an image is evaluated, both sides multiples of 32.
 
     Args:
         height, width: of the image, pixels.
         limit_side: pixels.
-        limit_type: "min", the shorter side is enlarged to `limit_side` at least; "max", the
-            longer one is reduced to it at most; "resize_long", the longer one becomes it.
+        limit_type: a name of `RESIZE_RULES`.
 
     Returns:
         `(height, width)`. Each scaled side is cut to an integer and rounded to 32, half to even.
@@ -52,39 +67,8 @@ def plan_resize(height, width, *, limit_side=736, limit_type="min"):
     Raises:
         UserError: another `limit_type`.
     """
-    if limit_type == "min":
-        ratio = max(1.0, limit_side / min(height, width))
-    elif limit_type == "max":
-        ratio = min(1.0, limit_side / max(height, width))
-    elif limit_type == "resize_long":
-        ratio = limit_side / max(height, width)
-    else:
-        raise UserError(f"limit_type={limit_type}: choose min, max or resize_long")
+    ratio = RESIZE_RULES.pick("limit_type", limit_type)(height, width, limit_side)
     return tuple(max(32, round(int(side * ratio) / 32) * 32) for side in (height, width))
-
-
-def plan_resize_long(height, width, *, resize_long):
-    """The size with the longer side at `resize_long`, both sides rounded up to 128."""
-    ratio = resize_long / max(height, width)
-    return tuple(-(-int(side * ratio) // 128) * 128 for side in (height, width))
-
-
-def plan_fixed(height, width, *, image_shape, keep_ratio=False):
-    """`image_shape` itself; with `keep_ratio` its height, and the width rounded up to 32."""
-    target, _ = image_shape
-    if not keep_ratio:
-        return tuple(image_shape)
-    return target, int(np.ceil(width * target / height / 32) * 32)
-
-
-def pad_small(image):
-    """An image whose sides add up to less than 64, on a black 32 x 32 at least."""
-    height, width = image.shape[:2]
-    if height + width >= 64:
-        return image
-    padded = np.zeros((max(32, height), max(32, width), 3), image.dtype)
-    padded[:height, :width] = image
-    return padded
 
 
 def resize_image(image, height, width):

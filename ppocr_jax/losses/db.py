@@ -4,8 +4,12 @@ Maps, targets and masks are `[B, H, W]`. Sums run over the whole batch, not per 
 one big picture to these losses. Source: DB (arXiv:1911.08947) and PP-OCRv3 (arXiv:2206.03001).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
+
+from ppocr_jax.losses import MAIN_LOSSES
 
 EPS = 1e-6
 
@@ -25,47 +29,38 @@ def masked_l1_loss(pred, target, mask):
     return (jnp.abs(pred - target) * mask).sum() / (mask.sum() + EPS)
 
 
-def binary_cross_entropy(pred, target):
-    """-t log p - (1 - t) log(1 - p) per pixel, logarithms cut at -100."""
+def binary_cross_entropy(pred, target, mask=None):
+    """-t log p - (1 - t) log(1 - p) per pixel, logarithms cut at -100; `mask` is not applied."""
     log_p = jnp.maximum(jnp.log(pred), -100.0)
     log_not_p = jnp.maximum(jnp.log1p(-pred), -100.0)
     return -(target * log_p + (1.0 - target) * log_not_p)
 
 
-def balanced_loss(pred, target, mask, main="dice", negative_ratio=3.0):
+def balanced_loss(pred, target, mask, main=dice_loss, negative_ratio=3.0):
     """Positives plus as many of the hardest negatives as `negative_ratio` allows.
 
     Mean of `main` over the text pixels and over the `negative_ratio` times as many background
     pixels where it is largest. 0, without gradient, when the batch has no text pixel. The counts
     are truncated to integers and pass no gradient.
 
-    With dice or masked L1 the main loss is one scalar, so that its hardest negatives are copies
-    of it and the balance is a factor of almost 1; only cross-entropy ranks pixels.
+    Where the main loss is one scalar, as dice and masked L1 are, its hardest negatives are copies
+    of it and the balance is a factor of almost 1; only a loss per pixel ranks pixels.
 
     Args:
         pred, target, mask: `[B, H, W]`, values in [0, 1].
-        main: "dice", "mask_l1" or "bce".
+        main: a function of `MAIN_LOSSES`.
 
     Returns:
         A scalar.
-
-    Raises:
-        ValueError: an unknown `main`.
     """
     positive, negative = target * mask, (1.0 - target) * mask
     num_positive = jnp.floor(jax.lax.stop_gradient(positive.sum()))
     limit = jnp.floor(num_positive * negative_ratio)
     num_negative = jnp.minimum(jnp.floor(jax.lax.stop_gradient(negative.sum())), limit)
-    if main == "bce":
-        loss = binary_cross_entropy(pred, target)
+    loss = main(pred, target, mask)
+    if loss.ndim:  # of every pixel
         hardest = _sum_of_largest((negative * loss).reshape(-1), num_negative)
         return ((positive * loss).sum() + hardest) / (num_positive + num_negative + EPS)
-    if main == "dice":
-        loss = dice_loss(pred, target, mask)
-    elif main == "mask_l1":
-        loss = masked_l1_loss(pred, target, mask)
-    else:
-        raise ValueError(f"main should be dice, mask_l1 or bce, got {main!r}")
     # The copies of the scalar that are ranked are negative * loss. Masks are 0 or 1, so that the
     # largest sum up to their count; only a fractional mask makes sorting them worth its time.
     hardest = jax.lax.cond(
@@ -84,7 +79,28 @@ def _sum_of_largest(values, count):
     return jnp.where(rank < count, ordered, 0.0).sum()
 
 
-def db_loss(maps, batch, *, alpha=5.0, beta=10.0, main="dice", balance=True, negative_ratio=3.0):
+def unbalanced_loss(pred, target, mask, main=dice_loss):
+    """The main loss itself; of one per pixel, the mean over all pixels, masked or not."""
+    loss = main(pred, target, mask)
+    return loss.mean() if loss.ndim else loss
+
+
+def make_shrink_loss(config):
+    """The shrink map's loss that a config asks for: `(pred, target, mask) -> scalar`.
+
+    Args:
+        config: `config.loss`; main, balance and negative_ratio are read.
+
+    Raises:
+        UserError: there is no such main loss.
+    """
+    main = MAIN_LOSSES.pick("config.loss.main", config.main)
+    if not config.balance:
+        return functools.partial(unbalanced_loss, main=main)
+    return functools.partial(balanced_loss, main=main, negative_ratio=config.negative_ratio)
+
+
+def db_loss(maps, batch, *, alpha=5.0, beta=10.0, shrink_loss=balanced_loss):
     """Named losses of a network's three maps; their sum is what it is trained on.
 
     Args:
@@ -92,25 +108,15 @@ def db_loss(maps, batch, *, alpha=5.0, beta=10.0, main="dice", balance=True, neg
         batch: `shrink_map`, `shrink_mask`, `threshold_map`, `threshold_mask`, each `[B, H, W]`.
         alpha: weight of the shrink map.
         beta: weight of the threshold map.
-        main, negative_ratio: see `balanced_loss`.
-        balance: False for the main loss itself.
+        shrink_loss: of the shrink map, see `make_shrink_loss`.
 
     Returns:
         `{"shrink", "threshold", "binary"}`, scalars, weights included.
     """
     target, mask = batch["shrink_map"], batch["shrink_mask"]
     return {
-        "shrink": alpha * shrink_loss(maps["shrink"], target, mask, main, balance, negative_ratio),
+        "shrink": alpha * shrink_loss(maps["shrink"], target, mask),
         "threshold": beta
         * masked_l1_loss(maps["threshold"], batch["threshold_map"], batch["threshold_mask"]),
         "binary": dice_loss(maps["binary"], target, mask),
     }
-
-
-def shrink_loss(pred, target, mask, main="dice", balance=True, negative_ratio=3.0):
-    """The shrink map's loss, balanced or not; without balance `bce` is a mean over pixels."""
-    if balance:
-        return balanced_loss(pred, target, mask, main, negative_ratio)
-    if main == "bce":
-        return binary_cross_entropy(pred, target).mean()
-    return {"dice": dice_loss, "mask_l1": masked_l1_loss}[main](pred, target, mask)

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from ppocr_jax.losses.db import dice_loss, shrink_loss
+from ppocr_jax.losses.db import balanced_loss, dice_loss
 
 EPS = 1e-5
 
@@ -31,7 +31,22 @@ def dilate(mask):
     return jnp.maximum(down, jnp.pad(down, ((0, 0), (0, 0), (1, 0)))[:, :, :-1])
 
 
-def mutual_loss(pred, other, act="none"):
+def unchanged(shrink_map):
+    """The map itself."""
+    return shrink_map
+
+
+def softmax_over_width(shrink_map):
+    """Flattens a wide map until next to nothing is left to learn from."""
+    return jax.nn.softmax(shrink_map, axis=-1) + 1e-10
+
+
+def sigmoid(shrink_map):
+    """As if the probabilities were logits: values from 0.5 to 0.73."""
+    return jax.nn.sigmoid(shrink_map) + 1e-10
+
+
+def mutual_loss(pred, other, act=unchanged):
     """Symmetric divergence of two shrink maps, per image; gradient flows into both.
 
     With e = 1e-5, half of q ln((q + e) / (p + e) + e) + p ln((p + e) / (q + e) + e), averaged
@@ -39,30 +54,20 @@ def mutual_loss(pred, other, act="none"):
 
     Args:
         pred, other: `[B, H, W]`, values in [0, 1].
-        act: "none"; "softmax" over the width or "sigmoid" are applied to the maps first (the
-            softmax flattens a wide map until next to nothing is left to learn from).
+        act: a function of `MUTUAL_ACTS`, applied to both maps first.
 
     Returns:
         `[B]`.
 
-    Raises:
-        ValueError: an unknown `act`.
-
     Source: deep mutual learning (arXiv:1706.00384), in the form of PP-OCRv2 (arXiv:2109.03144).
     """
-    if act not in ("none", "softmax", "sigmoid"):
-        raise ValueError(f"act should be none, softmax or sigmoid, got {act!r}")
-    if act == "softmax":
-        pred, other = (jax.nn.softmax(x, axis=-1) + 1e-10 for x in (pred, other))
-    elif act == "sigmoid":
-        pred, other = (jax.nn.sigmoid(x) + 1e-10 for x in (pred, other))
+    pred, other = act(pred), act(other)
     towards = other * jnp.log((other + EPS) / (pred + EPS) + EPS)
     back = pred * jnp.log((pred + EPS) / (other + EPS) + EPS)
     return (0.5 * (towards + back)).mean((1, 2))
 
 
-def teacher_loss(maps, teacher_shrink, mask, *, thresh=0.3, alpha=5.0, main="dice",
-                 balance=True, negative_ratio=3.0):  # fmt: skip
+def teacher_loss(maps, teacher_shrink, mask, *, thresh=0.3, alpha=5.0, shrink_loss=balanced_loss):
     """A student's shrink and binary map against the teacher's dilated text.
 
     The teacher's map is made binary at `thresh` (strictly above) and dilated; it passes no
@@ -72,11 +77,14 @@ def teacher_loss(maps, teacher_shrink, mask, *, thresh=0.3, alpha=5.0, main="dic
         maps: the student's, `{"shrink", "binary"}` each `[B, H, W]`.
         teacher_shrink: `[B, H, W]`, in [0, 1].
         mask: the labels' shrink mask, `[B, H, W]`.
+        thresh: of the teacher's map.
+        alpha: weight of the shrink map.
+        shrink_loss: see `losses.db.make_shrink_loss`.
 
     Returns:
         A scalar, alpha included.
     """
     text = jax.lax.stop_gradient(teacher_shrink) > thresh
     target = dilate(text.astype(teacher_shrink.dtype))
-    shrink = shrink_loss(maps["shrink"], target, mask, main, balance, negative_ratio)
+    shrink = shrink_loss(maps["shrink"], target, mask)
     return alpha * shrink + dice_loss(maps["binary"], target, mask)

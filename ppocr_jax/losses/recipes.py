@@ -1,7 +1,8 @@
 """{role: maps}, batch -> the objective and every loss by name: terms over roles and pairs."""
 
 from ppocr_jax.errors import UserError
-from ppocr_jax.losses.db import db_loss
+from ppocr_jax.losses import MUTUAL_ACTS
+from ppocr_jax.losses.db import db_loss, make_shrink_loss
 from ppocr_jax.losses.distill import mutual_loss, teacher_loss
 from ppocr_jax.losses.pairs import weighted_pairs
 
@@ -19,15 +20,14 @@ def make_loss(config):
         are included, and `total` is their sum. The objective is `total` or, with
         `config.total == "sum"`, `size` times that: the images of one update, by default those of
         the batch.
+
+    Raises:
+        UserError: an unknown choice.
     """
     if config.total not in ("sum", "mean"):
         raise UserError(f"config.loss.total={config.total}: choose sum or mean")
-    shared = dict(
-        alpha=config.alpha,
-        main=config.main,
-        balance=config.balance,
-        negative_ratio=config.negative_ratio,
-    )
+    shared = dict(alpha=config.alpha, shrink_loss=make_shrink_loss(config))
+    act = MUTUAL_ACTS.pick("config.loss.mutual_act", config.mutual_act)
 
     def loss_fn(maps, batch, size=None):
         losses = {}
@@ -40,7 +40,7 @@ def make_loss(config):
                 **shared,
             )
         for one, other, weight in weighted_pairs(config.mutual):
-            per_image = mutual_loss(maps[one]["shrink"], maps[other]["shrink"], config.mutual_act)
+            per_image = mutual_loss(maps[one]["shrink"], maps[other]["shrink"], act)
             losses[f"mutual/{one}-{other}"] = weight * per_image.mean()
         for role in config.labels:
             for name, value in db_loss(maps[role], batch, beta=config.beta, **shared).items():

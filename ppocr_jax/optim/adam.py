@@ -3,7 +3,7 @@
 import optax
 
 
-def make_optimizer(config, schedule):
+def make_adam(config, schedule):
     """Adam with coupled L2: the decay joins the gradient before the moments.
 
     It applies to every parameter, biases and batch norms too. `config` is `config.optimizer`.

@@ -10,7 +10,7 @@ from ppocr_jax import devices
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.optim.adam import make_optimizer
+from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import make_schedule
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.state import TrainState, init_roles, make_state

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from configs import parts
-from ppocr_jax.losses import db
+from ppocr_jax.losses import MAIN_LOSSES, db
 from ppocr_jax.losses.distill import dilate, mutual_loss
 from ppocr_jax.losses.recipes import make_loss
 
@@ -62,7 +62,7 @@ RECIPES = {
     **{
         f"balance_{main}": single(
             lambda m, b, main=main: db.balanced_loss(
-                m["shrink"], b["shrink_map"], b["shrink_mask"], main, 3.0
+                m["shrink"], b["shrink_map"], b["shrink_mask"], MAIN_LOSSES[main], 3.0
             )
         )
         for main in ("dice", "bce", "mask_l1")

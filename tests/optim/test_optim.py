@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import ml_collections
 import numpy as np
 
-from ppocr_jax.optim.adam import make_optimizer
+from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import make_schedule, warmup_cosine
 
 

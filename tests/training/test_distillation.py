@@ -15,7 +15,7 @@ from ppocr_jax import evaluate
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.optim.adam import make_optimizer
+from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import warmup_cosine
 from ppocr_jax.shipping import extraction
 from ppocr_jax.training.loop import train

@@ -12,7 +12,7 @@ from configs import parts
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.optim.adam import make_optimizer
+from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import warmup_cosine
 from ppocr_jax.runtime import compiler
 from ppocr_jax.training.state import extract_role, make_state
