@@ -3,11 +3,10 @@
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from ppocr_jax.models.layers import BatchNorm, Conv, TransposedConv
-from ppocr_jax.models.operations import draw_map, relu
+from ppocr_jax.models.operations import binarise, draw_map, relu
 
 
 class MapBranch(nn.Module):
@@ -61,5 +60,5 @@ class DBHead(nn.Module):
         if not (train if all_maps is None else all_maps):
             return {"shrink": shrink}
         threshold = MapBranch(self.kernels[0], self.dtype, name="thresh")(x, train)
-        binary = jax.nn.sigmoid(self.k * (shrink - threshold))
+        binary = binarise(shrink, threshold, k=self.k)
         return {"shrink": shrink, "threshold": threshold, "binary": binary}

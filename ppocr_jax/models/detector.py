@@ -6,7 +6,6 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jax.interpreters.partial_eval import dce_jaxpr
 
 from ppocr_jax.errors import UserError
 from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS, graph
@@ -88,15 +87,15 @@ def build_detector(network, dtype="float32", remat=False):
 def init_variables(detector, key):
     """Fresh `{"params", "batch_stats"}` of a detector, by the original's initialisers.
 
-    Of a traced pass, only what the values hang on is run, operation by operation: the keys of the
-    tensors, and what NumPy draws from them. Compiling those together takes 2 s on CPU.
+    The network runs on a `graph.Layer`, so that its parameters are all that is made: computing its
+    maps as well, or compiling the keys of its tensors together, takes seconds on CPU.
     """
-    image = jnp.zeros((1, 32, 32, 3), detector.dtype)
-    init = functools.partial(detector.init, train=True)
-    traced, shapes = jax.make_jaxpr(init, return_shape=True)(key, image)
-    needed, _ = dce_jaxpr(traced.jaxpr, [True] * len(traced.out_avals), instantiate=True)
-    leaves = jax.core.eval_jaxpr(needed, traced.consts, key, image)
-    return jax.tree.unflatten(jax.tree.structure(shapes), map(jnp.array, leaves))
+    init = functools.partial(graph.without_remat(detector).init, train=True)
+    try:
+        variables = init(key, graph.Layer("input", shape=(1, 32, 32, 3)))
+    except Exception:  # it does what is not recorded; what is really wrong shows here as well
+        variables = jax.jit(init)(key, jnp.zeros((1, 32, 32, 3), detector.dtype))
+    return jax.device_put(variables)  # unlike `jnp.asarray`, compiles nothing
 
 
 def describe(network):

@@ -95,9 +95,7 @@ def record(detector):
     Raises:
         UserError: one of its parts does something that is not recorded.
     """
-    if getattr(detector.backbone, "remat", False):  # of no meaning here, and no layer passes it
-        detector = detector.clone(backbone=detector.backbone.clone(remat=False))
-    bound = detector.bind({})
+    bound = without_remat(detector).bind({})
     pyramid = _record_part(bound.backbone, Layer("input", shape=RECORDED))
     last = _record_part(bound.head, _record_part(bound.neck, pyramid))["shrink"]
     naming, named = Naming((detector.backbone, detector.neck, detector.head)), {}
@@ -105,6 +103,13 @@ def record(detector):
         inputs = tuple(named[x] for x in layer.inputs)
         named[layer] = dataclasses.replace(layer, inputs=inputs, name=naming.layer(layer.path))
     return named[last]
+
+
+def without_remat(detector):
+    """The same detector; of no meaning where nothing is computed, and no layer passes it."""
+    if not getattr(detector.backbone, "remat", False):
+        return detector
+    return detector.clone(backbone=detector.backbone.clone(remat=False))
 
 
 def _record_part(part, x):

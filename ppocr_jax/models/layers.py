@@ -1,6 +1,7 @@
 """Building blocks of the detectors: convolution, batch norm, squeeze-excite.
 
-Maps are `[B, H, W, C]`. A layer that is given a `graph.Layer` for a map records itself.
+Maps are `[B, H, W, C]`. A layer that is given a `graph.Layer` for a map records itself; while a
+network is initialised it makes its parameters all the same.
 """
 
 import functools
@@ -33,20 +34,23 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        if isinstance(x, Layer):
+        recorded = isinstance(x, Layer)
+        if recorded and not self.is_initializing():
             return self._record(x)
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
         init = self.kernel_init
         if self.groups > 1:
             init = functools.partial(initial.fan_in_normal, groups=self.groups)
-        kernel = self.param("kernel", init, shape).astype(self.dtype)
-        if self.size > 1:
-            x = blank_outside(x)
-        x = convolution.convolve(x, kernel, self.stride, self.groups)
+        kernel = self.param("kernel", init, shape)
+        bias = None
         if self.use_bias:
             bias = self.param("bias", initial.constant(0.0), (self.features,))
-            x = x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
-        return x
+        if recorded:
+            return self._record(x)
+        if self.size > 1:
+            x = blank_outside(x)
+        x = convolution.convolve(x, kernel.astype(self.dtype), self.stride, self.groups)
+        return x if bias is None else x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
     def _record(self, x):
         options = dict(size=self.size, stride=self.stride, depthwise=self.groups > 1)
@@ -64,16 +68,22 @@ class TransposedConv(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        if isinstance(x, Layer):
-            batch, height, width, _ = x.shape
-            shape = (batch, 2 * height, 2 * width, self.features)
-            return Layer("deconv", (x,), "", {"bias": True}, self.path, shape)
+        recorded = isinstance(x, Layer)
+        if recorded and not self.is_initializing():
+            return self._record(x)
         shape = (2, 2, x.shape[-1], self.features)
         kernel = self.param("kernel", initial.kaiming_uniform_transposed, shape)
         bias = self.param("bias", initial.symmetric_uniform(self.bias_bound), (self.features,))
+        if recorded:
+            return self._record(x)
         return convolution.transposed_convolve(
             x, kernel.astype(self.dtype), bias.astype(self.dtype)
         )
+
+    def _record(self, x):
+        batch, height, width, _ = x.shape
+        shape = (batch, 2 * height, 2 * width, self.features)
+        return Layer("deconv", (x,), "", {"bias": True}, self.path, shape)
 
 
 class BatchNorm(nn.Module):
@@ -96,13 +106,16 @@ class BatchNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x, train=False):
-        if isinstance(x, Layer):
-            return self.act(Layer("norm", (x,), "", {}, self.path, x.shape))
+        recorded = isinstance(x, Layer)
+        if recorded and not self.is_initializing():
+            return self._record(x)
         shape = x.shape[-1:]
         scale = self.param("scale", initial.constant(1.0), shape)
         bias = self.param("bias", initial.constant(self.bias_init), shape)
         stored_mean = self.variable("batch_stats", "mean", initial.constant(0.0), None, shape)
         stored_var = self.variable("batch_stats", "var", initial.constant(1.0), None, shape)
+        if recorded:
+            return self._record(x)
         if not train:
             stored = stored_mean.value, stored_var.value
             return normalise_stored(x, *stored, scale, bias, self.act, self.dtype)
@@ -111,6 +124,9 @@ class BatchNorm(nn.Module):
             stored_mean.value = MOMENTUM * stored_mean.value + (1 - MOMENTUM) * mean
             stored_var.value = MOMENTUM * stored_var.value + (1 - MOMENTUM) * var
         return y
+
+    def _record(self, x):
+        return self.act(Layer("norm", (x,), "", {}, self.path, x.shape))
 
 
 class ConvBN(nn.Module):

@@ -39,6 +39,12 @@ def draw_map(x):
     return jax.nn.sigmoid(x[..., 0])
 
 
+@operation("binarise")
+def binarise(shrink, threshold, *, k):
+    """1 / (1 + exp(-k (P - T))), differentiable binarization (DB, arXiv:1911.08947)."""
+    return jax.nn.sigmoid(k * (shrink - threshold))
+
+
 @operation("upsample")
 def upsample(x, *, factor):
     """Nearest neighbour: every pixel becomes `factor` x `factor` equal ones."""
