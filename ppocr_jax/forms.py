@@ -125,11 +125,11 @@ class _Match:
     Attributes:
         whole: the tree with everything; JSON's types.
         filled: `{dotted key: value}` of what it lacked; a section that was missing is one entry.
-        unknown: dotted keys that nothing reads.
+        unknown: `{dotted key: value}` of what nothing reads.
     """
 
     def __init__(self, tree, name):
-        self.name, self.filled, self.unknown = name, {}, []
+        self.name, self.filled, self.unknown = name, {}, {}
         self._like = self._reference(tree)
         self.whole = self._walk(tree, self._like, "")
 
@@ -141,9 +141,11 @@ class _Match:
             lines.append(f"missing keys take the values that older versions worked with: {values}")
         if self.unknown:
             known = list(flatten(self._like))
-            near = {key: difflib.get_close_matches(key, known, 1, 0.5) for key in self.unknown}
-            named = [key + (f" (did you mean {near[key][0]}?)" if near[key] else "")
-                     for key in self.unknown]  # fmt: skip
+            named = []
+            for key, value in flatten(self.unknown).items():
+                near = difflib.get_close_matches(key, known, 1, 0.5)
+                hint = f" (did you mean {near[0]}?)" if near else ""
+                named.append(f"{key}={_short(value)}{hint}")
             lines.append(f"keys that nothing reads are left out: {', '.join(named)}")
         return lines
 
@@ -196,7 +198,7 @@ class _Match:
             if key not in like and path == "init_from.":  # one per role, or the name of a file
                 whole[key] = self._convert(tree[key], "", path + key)
             elif key not in like:
-                self.unknown.append(path + key)
+                self.unknown[path + key] = tree[key]
         return whole
 
     def _convert(self, value, like, key):
