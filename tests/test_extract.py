@@ -15,8 +15,9 @@ from ppocr_jax.detection.network import make_predict
 from ppocr_jax.errors import UserError
 from ppocr_jax.shipping import extraction
 from ppocr_jax.training.loop import train
-from ppocr_jax.training.state import differences, extract_role, graft_role
+from ppocr_jax.training.state import extract_role
 from ppocr_jax.weights import sources
+from ppocr_jax.weights.paddle import from_state
 from ppocr_jax.weights.pdparams import read_pdparams
 
 
@@ -82,17 +83,20 @@ def test_list(trained, extracted):
     assert f"{count} numbers, {4 * count} bytes" in line
 
 
-def test_extract_then_graft_gives_the_same_state(trained):
-    state = trained[2]
-    again = graft_role(state, "student", extract_role(state, "student"))
-    jax.tree.map(np.testing.assert_array_equal, state, again)
-    broken = extract_role(state, "student")
-    broken = {**broken, "batch_stats": {}}
-    assert "is missing" in differences(extract_role(state, "student"), broken)[0]
-    with pytest.raises(UserError, match="cannot graft student"):
-        graft_role(state, "student", broken)
-    wide = jax.tree.map(lambda leaf: leaf[None], extract_role(state, "student"))
-    assert "not float32" in differences(extract_role(state, "student"), wide)[0]
+def test_own_states_come_back_leaf_by_leaf(trained):
+    """No name of PaddleOCR's lies between, and nothing is taken in part or in another shape."""
+    variables = jax.tree.map(np.asarray, extract_role(trained[2], "student"))
+    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), variables)
+    again, report = from_state(variables, template, "a run")
+    jax.tree.map(np.testing.assert_array_equal, again, variables)
+    assert report.loaded == report.expected and not report.unused
+    with pytest.raises(UserError, match="a run: backbone has .*missing: backbone.conv.bn.mean"):
+        from_state({**variables, "batch_stats": {}}, template, "a run")
+    with pytest.raises(UserError, match="a run: backbone has 0 of .*wrong shape: backbone.conv"):
+        from_state(jax.tree.map(lambda leaf: leaf[None], variables), template, "a run")
+    halves = jax.tree.map(lambda leaf: leaf.astype(np.float16), variables)
+    with pytest.raises(UserError, match="is float16, not float32"):
+        from_state(halves, template, "a run")
 
 
 @pytest.mark.parametrize(

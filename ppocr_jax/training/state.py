@@ -1,12 +1,10 @@
-"""Combined trees keyed by role: making them, taking one network out, putting one back."""
+"""Combined trees keyed by role: making them, taking one network out."""
 
 from typing import Any
 
 import flax
 import jax
 import optax
-
-from ppocr_jax.errors import UserError
 
 
 @flax.struct.dataclass
@@ -59,33 +57,3 @@ def make_state(variables, tx, trainable):
 def extract_role(state, role):
     """Variables of one network, the same tree that its own `init` makes."""
     return {"params": state.params[role], "batch_stats": state.batch_stats[role]}
-
-
-def graft_role(state, role, variables):
-    """The way back in: the state with one network replaced.
-
-    Raises:
-        UserError: leaves missing, left over, or of another shape or dtype; it lists their paths.
-    """
-    differing = differences(extract_role(state, role), variables)
-    if differing:
-        raise UserError(f"cannot graft {role}: {'; '.join(differing)}")
-    return state.replace(
-        params={**state.params, role: variables["params"]},
-        batch_stats={**state.batch_stats, role: variables["batch_stats"]},
-    )
-
-
-def differences(expected, given):
-    """What makes two trees unequal in structure, shape or dtype: one line per leaf path."""
-    expected, given = (
-        {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(t)}
-        for t in (expected, given)
-    )
-    lines = [f"{path} is missing" for path in expected if path not in given]
-    lines += [f"{path} is not expected" for path in given if path not in expected]
-    for path, leaf in expected.items():
-        other = given.get(path, leaf)
-        if (leaf.shape, leaf.dtype) != (other.shape, other.dtype):
-            lines.append(f"{path} is {other.dtype}{other.shape}, not {leaf.dtype}{leaf.shape}")
-    return lines
