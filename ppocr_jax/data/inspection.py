@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from tqdm import tqdm
 
-from ppocr_jax.data.augment import Job, View, augment
+from ppocr_jax.data.augment import Job, View, augment, shared_stream
 from ppocr_jax.data.labels import Problem, scan_labels, split_sources
 from ppocr_jax.data.polygons import signed_area
 from ppocr_jax.data.resize import read_image
@@ -133,7 +133,7 @@ def _survival(samples, config):
         sample = samples[index]
         size = read_image(sample.image_path).shape[:2]
         view = View(None, size, sample.polygons, sample.ignore)  # no pixels: nothing is drawn
-        view = augment(view, job, lambda entry: rng)
+        view = augment(view, job, shared_stream((config.seed, 0, int(index), 0), rng))
         _, _, after = draw_shrink_map(
             view.polygons, view.ignore, *view.size, targets.shrink_ratio, targets.min_text_size
         )
