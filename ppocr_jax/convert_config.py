@@ -16,6 +16,7 @@ import pathlib
 from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import write_text
 from ppocr_jax.paddle_config.conversion import MARK, convert, report, write
 
 
@@ -32,7 +33,7 @@ def save(text, output, config):
     if output.exists() and MARK not in output.read_text(encoding="utf-8", errors="replace")[:200]:
         raise UserError(f"--output {output}: a file that was not converted stands there")
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(text, encoding="utf-8")
+    write_text(output, text)
     importlib.invalidate_caches()
     _, written = cli.parse(cli.parser(""), ["--config", str(output)])
     if configs.plain(written) != configs.plain(config):

@@ -24,6 +24,7 @@ from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.detection.network import open_network
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import write_text
 from ppocr_jax.runtime import process
 from ppocr_jax.scoring.evaluation import evaluate, explain
 from ppocr_jax.scoring.sweep import Sweep, make_grid
@@ -50,7 +51,7 @@ def main(argv):
     if args.output:
         output = epath.Path(args.output)
         output.parent.mkdir(parents=True, exist_ok=True)
-        output.write_text("".join(json.dumps(line) + "\n" for line in written))
+        write_text(output, "".join(json.dumps(line) + "\n" for line in written))
     print("\n".join(map(json.dumps, scored)))
     return 1 if scored[0]["unreadable"] else 0
 

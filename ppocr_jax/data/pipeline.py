@@ -5,6 +5,7 @@ generator, drawn from (seed, e, record, occurrence). Neither knows of threads, p
 came before, so a run continues at any update with the very batches it would have had.
 """
 
+import multiprocessing
 import os
 
 import cv2
@@ -142,6 +143,12 @@ class MakeExample(grain.transforms.Map):
         self.make_stream = STREAMS.pick("config.data.augment.streams", streams)
         self.targets = config.data.targets.to_dict()
 
+    def __setstate__(self, state):
+        """In a worker process, OpenCV's own threads would fight with the other workers."""
+        vars(self).update(state)
+        if multiprocessing.parent_process() is not None:
+            cv2.setNumThreads(1)
+
     def map(self, key):
         _, record, _ = key
         key = (self.seed, *key)
@@ -183,10 +190,16 @@ def stack(examples):
 
 
 class Batches:
-    """Iterator over batches. Use as a context manager: worker processes end with it."""
+    """Iterator over batches. Use as a context manager: worker processes end with it.
 
-    def __init__(self, iterator):
-        self._iterator = iterator
+    While it is open OpenCV has one thread in this process: samples are made side by side, and
+    its own threads would fight with that. Closing gives it back those that it had.
+    """
+
+    def __init__(self, dataset):
+        self._opencv_threads = cv2.getNumThreads()
+        cv2.setNumThreads(1)
+        self._iterator = iter(dataset)
 
     def __iter__(self):
         return self
@@ -201,10 +214,14 @@ class Batches:
         self.close()
 
     def close(self):
-        """Ends worker processes and threads."""
+        """Ends worker processes and threads; nothing the second time."""
+        if self._iterator is None:
+            return
         close = getattr(self._iterator, "close", None)
+        self._iterator = None
         if close is not None:
             close()
+        cv2.setNumThreads(self._opencv_threads)
 
 
 def make_batches(sources, config, first_step, num_steps, shard=(0, 1)):
@@ -224,7 +241,6 @@ def make_batches(sources, config, first_step, num_steps, shard=(0, 1)):
     """
     if not flags.FLAGS.is_parsed():  # Grain's workers look at absl's flags
         flags.FLAGS.mark_as_parsed()
-    cv2.setNumThreads(1)  # samples run side by side; OpenCV's own threads would fight with that
     data = config.data
     samples = [sample for part in sources for sample in part]
     order = EpochOrder([len(part) for part in sources], data.ratios, config.seed)
@@ -235,7 +251,7 @@ def make_batches(sources, config, first_step, num_steps, shard=(0, 1)):
     waiting = batches_waiting(config, share)
     if data.workers:
         threads = grain.ReadOptions(num_threads=1, prefetch_buffer_size=1)
-        iterator = dataset.to_iter_dataset(threads).mp_prefetch(
+        dataset = dataset.to_iter_dataset(threads).mp_prefetch(
             grain.MultiprocessingOptions(
                 num_workers=data.workers,
                 per_worker_buffer_size=max(1, waiting // data.workers),
@@ -243,10 +259,10 @@ def make_batches(sources, config, first_step, num_steps, shard=(0, 1)):
         )
     else:
         threads = min(waiting, max(2, (os.cpu_count() or 2) - 1))
-        iterator = dataset.to_iter_dataset(
+        dataset = dataset.to_iter_dataset(
             grain.ReadOptions(num_threads=threads, prefetch_buffer_size=waiting)
         )
-    return Batches(iter(iterator))
+    return Batches(dataset)
 
 
 def batches_waiting(config, share):

@@ -21,6 +21,7 @@ import numpy as np
 
 from ppocr_jax.data import scene_parts as parts
 from ppocr_jax.data.labels import IGNORED_TEXTS
+from ppocr_jax.files import write_json, write_text
 
 VERSION = 4  # of the drawing: a folder drawn by another one is drawn anew
 SPLITS = {"train": 0, "val": 1}
@@ -202,10 +203,8 @@ def write_scenes(folder, *, train_images, val_images, side, seed, train_labels, 
                 for index in range(counts[split])
             ]
             lines = [job.result() for job in jobs]
-            (folder / name).write_text("".join(lines), encoding="utf-8")
-    temporary = record.with_suffix(".tmp")
-    temporary.write_text(json.dumps(manifest) + "\n")
-    temporary.replace(record)
+            write_text(folder / name, "".join(lines))
+    write_json(record, manifest)
 
 
 def _write_scene(folder, seed, split, index, side):

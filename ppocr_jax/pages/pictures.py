@@ -4,10 +4,10 @@ import pathlib
 
 import cv2
 import numpy as np
-from etils import epath
 
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import write_bytes
 
 LABELLED, IGNORED, FOUND = (60, 200, 60), (160, 160, 160), (40, 80, 255)  # BGR
 JPEG_SIDE = 65500  # pixels: no side of a JPEG is longer
@@ -55,7 +55,7 @@ def save_picture(path, image_path, polygons, sample=None):
         size = [max(1, int(side * shrink)) for side in picture.shape[1::-1]]
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-    epath.Path(path).write_bytes(data.tobytes())
+    write_bytes(path, data.tobytes())
 
 
 def picture_names(paths):
@@ -88,5 +88,5 @@ def save_predictions(path, outcomes, width=1200):
         height = max(1, round(pair.shape[0] * width / pair.shape[1]))
         rows.append(cv2.resize(pair, (width, height), interpolation=cv2.INTER_AREA))
     if rows:
-        epath.Path(path).write_bytes(cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
+        write_bytes(path, cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
     return bool(rows)

@@ -7,12 +7,12 @@ import cv2
 import jax
 import jinja2
 import numpy as np
-from etils import epath
 
 from ppocr_jax import __version__
 from ppocr_jax import config as configs
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import write_text
 from ppocr_jax.pages import plots
 from ppocr_jax.scoring import breakdown
 from ppocr_jax.scoring import sweep as sweeps
@@ -84,7 +84,7 @@ def write_report(path, metrics, outcomes, config, swept, loaded="", worst=12):
         images=[describe_image(outcome) for outcome in find_worst(outcomes, worst)],
         legend=[(text, "rgb({}, {}, {})".format(*STYLES[s][0])) for s, text in LEGEND.items()],
     )
-    epath.Path(path).write_bytes(page.encode())
+    write_text(path, page)
 
 
 def count_errors(outcome):

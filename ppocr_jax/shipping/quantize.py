@@ -1,5 +1,6 @@
 """8-bit ONNX files by onnxruntime's static quantisation, with what they cost in hmean."""
 
+import contextlib
 import logging
 
 import numpy as np
@@ -70,22 +71,34 @@ def quantize(source, output, config, form):
         for node in wide.graph.node
         if node.op_type == "Conv" and not node.name.startswith(FLOAT)
     ]
-    logging.getLogger().setLevel(logging.ERROR)  # it advises on preprocessing that is done here
-    quantization.quantize_static(
-        str(source),
-        str(output),
-        reader,
-        quant_format=quantization.QuantFormat.QDQ,
-        per_channel=True,
-        weight_type=quantization.QuantType.QInt8,
-        activation_type=quantization.QuantType.QUInt8,
-        nodes_to_quantize=narrowed,
-    )
+    with _only_errors():  # it advises on preprocessing that is done here
+        quantization.quantize_static(
+            str(source),
+            str(output),
+            reader,
+            quant_format=quantization.QuantFormat.QDQ,
+            per_channel=True,
+            weight_type=quantization.QuantType.QInt8,
+            activation_type=quantization.QuantType.QUInt8,
+            nodes_to_quantize=narrowed,
+        )
     narrow = onnx.load(str(output))
     onnx.helper.set_model_props(narrow, {prop.key: prop.value for prop in wide.metadata_props})
     narrow.producer_name, narrow.producer_version = wide.producer_name, wide.producer_version
     onnx.save(narrow, str(output))
     return len(paths)
+
+
+@contextlib.contextmanager
+def _only_errors():
+    """Silences warnings of the root logger, which onnxruntime's tools write to."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def cost(config, before, after):

@@ -1,8 +1,11 @@
 """Batches are a function of the config and their number, and nothing else."""
 
 import json
+import multiprocessing
+import pickle
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from tiny import draw_data, load_config, write_config
@@ -71,6 +74,40 @@ def test_starting_later_gives_the_same_batches(make):
 
 def test_workers_change_nothing(make):
     assert_same(make(0, 7), make(0, 7, "data.workers=2"))
+
+
+@pytest.fixture
+def opencv_threads():
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(2)
+    yield 2
+    cv2.setNumThreads(before)
+
+
+def test_opencv_has_its_threads_back_when_batches_are_closed(folder, opencv_threads):
+    config = load_config(write_config(folder, folder / "data"))
+    sources = read_sources(config.data.train, config.data.root)
+    with make_batches(sources, config, 0, 1) as batches:
+        assert cv2.getNumThreads() == 1
+        next(batches)
+    assert cv2.getNumThreads() == opencv_threads
+    cv2.setNumThreads(1)
+    batches.close()
+    assert cv2.getNumThreads() == 1  # closing again changes nothing
+
+
+def threads_with(make):
+    """In a worker process, which gets `make` as Grain's do."""
+    return cv2.getNumThreads()
+
+
+def test_workers_leave_opencv_one_thread(folder, opencv_threads):
+    config = load_config(write_config(folder, folder / "data"))
+    make = MakeExample(read_sources(config.data.train, config.data.root)[0], config)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        assert pool.apply(threads_with, (make,)) == 1
+    pickle.loads(pickle.dumps(make))
+    assert cv2.getNumThreads() == opencv_threads  # this process is not a worker
 
 
 def test_processes_share_every_batch(make):
