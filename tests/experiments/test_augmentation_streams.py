@@ -1,0 +1,47 @@
+"""One stream for all augmentations and one for each draw from the same distributions."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from experiments.augmentation_streams import __main__ as experiment
+from ppocr_jax.data.labels import read_sources
+
+SAMPLES = 400
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    config = experiment.make_config(str(folder), scenes=20)
+    samples = read_sources(config.data.train, folder)[0]
+    return [
+        experiment.draw(samples, config, way, SAMPLES, seed=0) for way in ("shared", "separate")
+    ]
+
+
+def test_means_differ_by_chance_alone(drawn):
+    for name, (_, _, (difference, error)) in experiment.compare(*drawn).items():
+        assert error > 0 and abs(difference) < 4 * error, name
+
+
+@pytest.mark.parametrize("name", experiment.QUANTITIES)
+def test_whole_distributions_agree(drawn, name):
+    shared, separate = (values[name] for values in drawn)
+    assert (shared != separate).any()  # the numbers themselves are others
+    assert stats.ks_2samp(shared, separate).pvalue > 1e-4
+
+
+def test_draws_of_separate_entries_do_not_go_together(drawn):
+    """A shared seed would let pasting, geometry and crop rise and fall together."""
+    _, separate = drawn
+    for one in ("flip", "angle", "scale"):
+        for other in ("pasted", "left", "top"):
+            correlation = np.corrcoef(separate[one], separate[other])[0, 1]
+            assert abs(correlation) < 4 / SAMPLES**0.5, (one, other)
+
+
+def test_the_table_has_a_row_per_quantity(drawn):
+    lines = list(experiment.table(experiment.compare(*drawn)))
+    assert len(lines) == 2 + len(experiment.QUANTITIES)
+    assert lines[2].startswith("| share flipped | 0.") and all(x.count("|") == 6 for x in lines)
