@@ -9,7 +9,8 @@ import tiny
 
 from configs import parts
 from ppocr_jax import cli, config, convert_config
-from ppocr_jax.data.splits import Training, read_validation
+from ppocr_jax.data.splits import read_validation
+from ppocr_jax.data.training_split import Training
 from ppocr_jax.errors import UserError
 from ppocr_jax.paddle_config.conversion import convert as convert_file
 from ppocr_jax.paddle_config.conversion import write

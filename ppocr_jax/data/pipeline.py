@@ -15,122 +15,12 @@ from absl import flags
 
 from ppocr_jax.data import STREAMS
 from ppocr_jax.data.augment import Job, View, augment, generator
+from ppocr_jax.data.order import BatchIndex, EpochOrder
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.targets import draw_targets
 from ppocr_jax.errors import UserError
 
 MAX_TRIES = 10  # other records tried in place of one that fails
-
-
-def samples_per_epoch(sizes, ratios):
-    """Number of samples of an epoch, from the number and the share of each source."""
-    return sum(
-        round(size * ratio) for size, ratio in zip(sizes, spread(ratios, sizes), strict=True)
-    )
-
-
-def spread(ratios, sizes):
-    """One ratio per source; a single one serves all.
-
-    Raises:
-        UserError: another number of ratios than sources, or one that is negative.
-    """
-    ratios = tuple(ratios) if len(ratios) != 1 else tuple(ratios) * len(sizes)
-    if len(ratios) != len(sizes) or min(ratios) < 0:
-        raise UserError(
-            f"config.data.ratios={ratios}: give one for all of the {len(sizes)} sources of "
-            "config.data.train, or one each, none negative"
-        )
-    return ratios
-
-
-def steps_per_epoch(num_samples, batch_size, last_batch):
-    """Batches of an epoch: the last one is completed ("fill") or left out ("drop")."""
-    return -(-num_samples // batch_size) if last_batch == "fill" else num_samples // batch_size
-
-
-def require_text(samples):
-    """Refuses training data without a single word to learn from.
-
-    Raises:
-        UserError: every word is ignored, or there is none.
-    """
-    if not any(not ignored for sample in samples for ignored in sample.ignore):
-        sources = ", ".join(sorted({sample.source for sample in samples})[:3])
-        words = sum(len(sample.ignore) for sample in samples)
-        raise UserError(
-            f"{sources}: {words} words and all are ignored: their text is `*` or `###`, which "
-            "means 'do not care'; write any other text for words to learn"
-        )
-
-
-class EpochOrder:
-    """Which record stands where: `epoch, place -> (record, occurrence)`.
-
-    Of each source round(n x ratio) records are drawn without replacement, whole copies first
-    when the ratio is above 1; then all are shuffled.
-    """
-
-    def __init__(self, sizes, ratios, seed):
-        self.sizes, self.ratios, self.seed = sizes, spread(ratios, sizes), seed
-        self.length = samples_per_epoch(sizes, ratios)
-        self._epoch, self._order = None, None
-
-    def order(self, epoch):
-        """int64 `[n, 2]` of an epoch; the last one asked for is kept."""
-        kept = (self._epoch, self._order)  # read once: threads share this
-        if kept[0] == epoch and kept[1] is not None:
-            return kept[1]
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
-        parts, first = [], 0
-        for size, ratio in zip(self.sizes, self.ratios, strict=True):
-            wanted, copy = round(size * ratio), 0
-            while wanted > 0:
-                take = min(wanted, size)
-                records = first + rng.permutation(size)[:take]
-                parts.append(np.stack([records, np.full(take, copy)], 1))
-                wanted, copy = wanted - take, copy + 1
-            first += size
-        order = rng.permutation(np.concatenate(parts))
-        self._epoch, self._order = epoch, order
-        return order
-
-
-class BatchIndex:
-    """A Grain source: number of a sample -> `(epoch, record, occurrence)`.
-
-    Args:
-        order: EpochOrder.
-        batch_size: global.
-        last_batch: "fill" or "drop".
-        first_step: number of the first batch.
-        num_steps: batches.
-        shard: (index, count) of this process, which gets its part of every global batch.
-    """
-
-    def __init__(self, order, batch_size, last_batch, first_step, num_steps, shard):
-        self._order, self._batch_size, self._first = order, batch_size, first_step
-        self._num_steps = num_steps
-        self._per_epoch = steps_per_epoch(order.length, batch_size, last_batch)
-        index, count = shard
-        self._share, self._offset = batch_size // count, index * (batch_size // count)
-
-    def __len__(self):
-        return self._num_steps * self._share
-
-    def __getitem__(self, number):
-        step = self._first + int(number) // self._share
-        epoch, batch = divmod(step, self._per_epoch)
-        place = batch * self._batch_size + self._offset + int(number) % self._share
-        order = self._order.order(epoch)
-        if place < len(order):
-            record, occurrence = order[place]
-            return epoch, int(record), int(occurrence)
-        # The last batch goes on with the next epoch's order. The extra occurrence gives these
-        # samples other random numbers than they will get there.
-        following = EpochOrder(self._order.sizes, self._order.ratios, self._order.seed)
-        record, occurrence = following.order(epoch + 1)[place - len(order)]
-        return epoch + 1, int(record), int(occurrence) + 1_000_000
 
 
 class MakeExample(grain.transforms.Map):

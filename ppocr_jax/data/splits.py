@@ -1,15 +1,8 @@
-"""The two splits of a config: what is read, what is refused, and the lengths that follow."""
+"""Where the images of a config lie, and its validation split: what is read and what is refused."""
 
 import os
 
 from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.pipeline import (
-    Batches,
-    make_batches,
-    require_text,
-    samples_per_epoch,
-    steps_per_epoch,
-)
 from ppocr_jax.data.scenes import write_scenes
 from ppocr_jax.errors import UserError
 
@@ -56,34 +49,3 @@ def read_validation(config):
             f"{len(missing) - 1} more images; check config.data.root"
         )
     return samples
-
-
-class Training:
-    """The training split.
-
-    Attributes:
-        samples: all of them; a batch's `record` counts in this list.
-        epoch_steps: updates of an epoch.
-        total_steps: updates of the run: `config.steps`, or what the epochs need.
-    """
-
-    def __init__(self, config):
-        """Raises UserError: missing labels, no word to learn, a batch larger than an epoch."""
-        self._config = config
-        self._sources = read_sources(config.data.train, config.data.root)
-        self.samples = [sample for part in self._sources for sample in part]
-        require_text(self.samples)
-        per_epoch = samples_per_epoch([len(part) for part in self._sources], config.data.ratios)
-        if config.batch_size > per_epoch:
-            raise UserError(
-                f"config.batch_size={config.batch_size} is more than the {per_epoch} images of "
-                f"{config.data.train}: take a smaller batch"
-            )
-        self.epoch_steps = steps_per_epoch(per_epoch, config.batch_size, config.data.last_batch)
-        self.total_steps = config.steps or config.epochs * self.epoch_steps
-
-    def batches(self, start, shard):
-        """Batches from update `start` to the end; `shard` is (process, number of processes)."""
-        if start == self.total_steps:
-            return Batches(iter(()))
-        return make_batches(self._sources, self._config, start, self.total_steps - start, shard)

@@ -8,7 +8,8 @@ from etils import epath
 
 from ppocr_jax import config as configs
 from ppocr_jax import devices, forms
-from ppocr_jax.data.splits import Training, prepare_root, read_validation
+from ppocr_jax.data.splits import prepare_root, read_validation
+from ppocr_jax.data.training_split import Training
 from ppocr_jax.training import start
 from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints

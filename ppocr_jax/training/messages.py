@@ -13,7 +13,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
     Args:
         log: `RunLog`.
         setup: `start.Setup`.
-        training: `data.splits.Training`.
+        training: `data.training_split.Training`.
         validation: list of labelled images.
         begun: `start.Start`.
         notes: lines on how the run began.
@@ -55,7 +55,7 @@ def record_updates(log, step, meter, setup, training, skipped):
         step: updates done.
         meter: `Meter`; begins a new record.
         setup: `start.Setup`.
-        training: `data.splits.Training`.
+        training: `data.training_split.Training`.
         skipped: number of training records that could not be used so far.
     """
     losses, figures = meter.take(setup.config.batch_size)

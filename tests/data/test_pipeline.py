@@ -1,6 +1,5 @@
 """Batches are a function of the config and their number, and nothing else."""
 
-import json
 import multiprocessing
 import pickle
 import shutil
@@ -11,15 +10,7 @@ import pytest
 from tiny import draw_data, load_config, write_config
 
 from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.pipeline import (
-    EpochOrder,
-    MakeExample,
-    batches_waiting,
-    make_batches,
-    require_text,
-    samples_per_epoch,
-    steps_per_epoch,
-)
+from ppocr_jax.data.pipeline import MakeExample, batches_waiting, make_batches
 from ppocr_jax.errors import UserError
 
 
@@ -149,26 +140,6 @@ def test_pasting_adds_words(make):
     assert any((a["image"] != b["image"]).any() for a, b in zip(plain, pasted, strict=True))
 
 
-def test_steps_per_epoch():
-    assert steps_per_epoch(10, 4, "fill") == 3 and steps_per_epoch(10, 4, "drop") == 2
-    assert steps_per_epoch(8, 4, "fill") == 2
-
-
-def test_ratios_draw_shares_anew_each_epoch():
-    order = EpochOrder([10, 4], (0.5, 2.25), 0)
-    assert order.length == samples_per_epoch([10, 4], (0.5, 2.25)) == 5 + 9
-    epochs = [order.order(epoch) for epoch in range(20)]
-    for rows in epochs:
-        records = rows[:, 0]
-        assert (records < 10).sum() == 5 and len(set(records[records < 10])) == 5
-        assert sorted(np.bincount(records[records >= 10] - 10)) in ([2, 2, 2, 3],)
-        assert len({tuple(row) for row in rows}) == 14  # copies have numbers of their own
-    assert len({tuple(sorted(r[:, 0][r[:, 0] < 10])) for r in epochs}) > 10
-    np.testing.assert_array_equal(order.order(3), EpochOrder([10, 4], (0.5, 2.25), 0).order(3))
-    with pytest.raises(UserError, match=r"data\.ratios"):
-        EpochOrder([10, 4], (0.5, 1.0, 1.0), 0)
-
-
 def test_prefetch_is_bounded_by_bytes(folder):
     config = load_config(write_config(folder, "x"), "crop=960", "data.prefetch_mb=512")
     assert batches_waiting(config, 8) == 7  # 8 x 960 x 960 x 10 bytes are 70 MiB
@@ -210,11 +181,3 @@ def test_images_without_text_are_kept(tmp_path, folder):
     example = MakeExample(read_sources("train.txt", config.data.root)[0], config).map((0, 0, 0))
     assert not example["shrink_map"].any() and example["shrink_mask"].all()
     assert example["image"].any()
-
-
-def test_training_needs_a_word(tmp_path):
-    labels = [{"transcription": "###", "points": [[0, 0], [9, 0], [9, 9]]}]
-    (tmp_path / "labels.txt").write_text(f"a.png\t{json.dumps(labels)}\nb.png\t[]\n")
-    samples = read_sources("labels.txt", tmp_path)[0]
-    with pytest.raises(UserError, match="1 words and all are ignored"):
-        require_text(samples)

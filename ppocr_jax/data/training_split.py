@@ -1,0 +1,52 @@
+"""The training split of a config: what is read, what is refused, and the lengths that follow."""
+
+from ppocr_jax.data.labels import read_sources
+from ppocr_jax.data.order import samples_per_epoch, steps_per_epoch
+from ppocr_jax.data.pipeline import Batches, make_batches
+from ppocr_jax.errors import UserError
+
+
+class Training:
+    """The training split.
+
+    Attributes:
+        samples: all of them; a batch's `record` counts in this list.
+        epoch_steps: updates of an epoch.
+        total_steps: updates of the run: `config.steps`, or what the epochs need.
+    """
+
+    def __init__(self, config):
+        """Raises UserError: missing labels, no word to learn, a batch larger than an epoch."""
+        self._config = config
+        self._sources = read_sources(config.data.train, config.data.root)
+        self.samples = [sample for part in self._sources for sample in part]
+        require_text(self.samples)
+        per_epoch = samples_per_epoch([len(part) for part in self._sources], config.data.ratios)
+        if config.batch_size > per_epoch:
+            raise UserError(
+                f"config.batch_size={config.batch_size} is more than the {per_epoch} images of "
+                f"{config.data.train}: take a smaller batch"
+            )
+        self.epoch_steps = steps_per_epoch(per_epoch, config.batch_size, config.data.last_batch)
+        self.total_steps = config.steps or config.epochs * self.epoch_steps
+
+    def batches(self, start, shard):
+        """Batches from update `start` to the end; `shard` is (process, number of processes)."""
+        if start == self.total_steps:
+            return Batches(iter(()))
+        return make_batches(self._sources, self._config, start, self.total_steps - start, shard)
+
+
+def require_text(samples):
+    """Refuses training data without a single word to learn from.
+
+    Raises:
+        UserError: every word is ignored, or there is none.
+    """
+    if not any(not ignored for sample in samples for ignored in sample.ignore):
+        sources = ", ".join(sorted({sample.source for sample in samples})[:3])
+        words = sum(len(sample.ignore) for sample in samples)
+        raise UserError(
+            f"{sources}: {words} words and all are ignored: their text is `*` or `###`, which "
+            "means 'do not care'; write any other text for words to learn"
+        )
