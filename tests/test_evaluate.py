@@ -12,6 +12,7 @@ from ppocr_jax import evaluate
 from ppocr_jax.data.labels import Sample
 from ppocr_jax.detection.inference import predict_files
 from ppocr_jax.detection.network import make_predict
+from ppocr_jax.detection.postprocess import find_polygons
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.scoring import evaluation
@@ -79,7 +80,7 @@ def test_batches_of_mixed_sizes_equal_each_image_alone(network, pictures, option
     for key, expected in alone.items():
         np.testing.assert_allclose(together[key], expected, atol=1e-5)
         np.testing.assert_allclose(shared[key], expected, atol=1e-5)
-        polygons = [evaluate.find_polygons(m[key], SIZES[key], **post)[0]
+        polygons = [find_polygons(m[key], SIZES[key], **post)[0]
                     for m in (alone, together, shared)]  # fmt: skip
         boxes += len(polygons[0])
         assert [p.tolist() for p in polygons[0]] == [p.tolist() for p in polygons[1]]
