@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from tiny import ROOT
+from tiny import ROOT, draw_data, write_config
 
 HEAVY = ("jax", "flax", "orbax", "onnxruntime", "requests", "matplotlib")
 CHECK_ALL = """
@@ -31,3 +31,25 @@ def test_configs_are_checked_without_jax(code):
 
 def test_the_trainer_imports_no_tool_that_it_may_not_need():
     assert loaded("import ppocr_jax.train") == {"jax", "flax", "orbax"}
+
+
+def test_a_run_from_a_pdparams_needs_them_neither(tmp_path):
+    path = write_config(tmp_path, draw_data(tmp_path / "data"))
+    run = f"""
+import sys; sys.path.insert(0, "tests")
+import jax
+from tiny import TINY, load_config
+from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.training.loop import train
+from ppocr_jax.weights.paddle import to_paddle
+from ppocr_jax.weights.pdparams import write_pdparams
+from ppocr_jax.runtime import process
+import ppocr_jax.train
+
+process.prepare()
+variables = jax.device_get(init_variables(build_detector(TINY), jax.random.key(0)))
+write_pdparams({str(tmp_path / "w.pdparams")!r}, to_paddle(variables))
+config = load_config({str(path)!r}, "steps=2", "init_from.student={tmp_path}/w.pdparams")
+train(config, {str(tmp_path / "run")!r})
+"""
+    assert loaded(run) == {"jax", "flax", "orbax"}
