@@ -1,11 +1,11 @@
 """PaddlePaddle's `.pdparams` files, read and written without Paddle and without running code.
 
-Such a file is a pickle of a dict `name -> numpy array`. A pickle may name any function and have
-it called while it loads; this reader knows the few names that arrays need and refuses all others.
+Such a file is a pickle of a dict `name -> numpy array`. What a pickle may do is in `pickles`; here
+its content is checked, and made arrays.
 """
 
-import codecs
-import collections
+import math
+import os
 import pathlib
 import pickle
 
@@ -13,141 +13,13 @@ import numpy as np
 
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import replacing
+from ppocr_jax.weights.pickles import Array, Dtype, Items, Refused, describe, load
 
 NAME_TABLE = "StructuredToParameterName@@"
 SLICE_TABLE = "UnpackBigParamInfor@@"
 KINDS = "fiub"  # of dtype: floats, integers, booleans
-
-
-def _encode(text, encoding="latin1"):
-    """What protocol 2 calls to store bytes as text: latin-1 and nothing else."""
-    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise pickle.UnpicklingError("_codecs.encode of something but latin-1 text")
-    return codecs.latin_1_encode(text)[0]
-
-
-class _Array:
-    """Stands for `numpy.ndarray` while a pickle loads; `finish` makes the real one.
-
-    NumPy's own `__setstate__` trusts the shape and the bytes that it is given. Here they are
-    kept as they are and looked at before any array is made.
-    """
-
-    def __init__(self):
-        self.state = None
-
-    def __setstate__(self, state):
-        self.state = state
-
-    def finish(self):
-        """The array, a copy of the pickled bytes."""
-        if not isinstance(self.state, tuple) or len(self.state) not in (4, 5):
-            raise pickle.UnpicklingError("an array without its content")
-        shape, dtype, fortran, data = self.state[-4:]
-        if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple):
-            raise pickle.UnpicklingError("an array without shape and dtype")
-        dtype = dtype.finish()
-        if not all(isinstance(n, int) and n >= 0 for n in shape):
-            raise pickle.UnpicklingError(f"an array of shape {shape}")
-        if not isinstance(data, bytes):
-            raise pickle.UnpicklingError("an array of objects")
-        size = dtype.itemsize
-        for n in shape:
-            size *= n
-        if size != len(data):
-            raise pickle.UnpicklingError(f"an array of {size} bytes that holds {len(data)}")
-        array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-        return np.array(array, dtype.newbyteorder("="), order="C")
-
-
-class _Dtype:
-    """Stands for `numpy.dtype`: numbers only, no fields, no objects."""
-
-    def __init__(self, code, align=False, copy=False):
-        self.code, self.order = code, "="
-
-    def __setstate__(self, state):
-        if not isinstance(state, tuple) or len(state) < 8 or state[2:5] != (None, None, None):
-            raise pickle.UnpicklingError("a structured dtype")
-        self.order = state[1]
-
-    def finish(self):
-        """The dtype."""
-        if not isinstance(self.code, str) or self.code[:1] not in KINDS or len(self.code) > 3:
-            raise pickle.UnpicklingError(f"an array of dtype {self.code!r}")
-        if self.order not in ("<", ">", "=", "|"):
-            raise pickle.UnpicklingError(f"a dtype of byte order {self.order!r}")
-        try:
-            return np.dtype(self.code).newbyteorder(self.order)
-        except TypeError:
-            raise pickle.UnpicklingError(f"an array of dtype {self.code!r}") from None
-
-
-def _reconstruct(kind, shape=(0,), code=b"b"):
-    if kind is not _Array:
-        raise pickle.UnpicklingError("an array of another class")
-    return _Array()
-
-
-def _scalar(dtype, data=b""):
-    array = _Array()
-    array.state = ((), dtype, False, data)
-    return array
-
-
-def _ordered(items=()):
-    return collections.OrderedDict(items)
-
-
-def _tuple(items=()):
-    return tuple(items)
-
-
-def _no_bytes():
-    """What protocol 2 calls for an empty byte string."""
-    return b""
-
-
-ADMITTED = {
-    ("numpy", "ndarray"): _Array,
-    ("numpy", "dtype"): _Dtype,
-    ("collections", "OrderedDict"): _ordered,
-    ("builtins", "tuple"): _tuple,
-    ("__builtin__", "tuple"): _tuple,
-    ("__builtin__", "bytes"): _no_bytes,
-    ("_codecs", "encode"): _encode,
-    **{
-        (f"numpy.{core}.multiarray", name): function
-        for core in ("core", "_core")
-        for name, function in (("_reconstruct", _reconstruct), ("scalar", _scalar))
-    },
-}
-
-
-class _Unpickler(pickle._Unpickler):
-    """Python's own unpickler with the few names that arrays need; the rest is refused by name.
-
-    The one in C cannot be used: it skips `find_class` for extension codes that it has cached.
-    """
-
-    def find_class(self, module, name):
-        if (module, name) not in ADMITTED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return ADMITTED[module, name]
-
-    def persistent_load(self, pid):
-        raise pickle.UnpicklingError(f"it refers to the outside object {pid!r}")
-
-    def get_extension(self, code):
-        raise pickle.UnpicklingError(f"it asks for the extension {code}")
-
-    def load_build(self):
-        if not isinstance(self.stack[-2], _Array | _Dtype):
-            kind = getattr(self.stack[-2], "__name__", type(self.stack[-2]).__name__)
-            raise pickle.UnpicklingError(f"it sets the state of {kind}")
-        super().load_build()
-
-    dispatch = {**pickle._Unpickler.dispatch, pickle.BUILD[0]: load_build}
+MOST_AXES, MOST_LENGTH = 32, 1 << 40
+MOST_GROWTH = 2  # bytes in memory to bytes of the file: 16 bits become 32
 
 
 def read_pdparams(path):
@@ -165,11 +37,10 @@ def read_pdparams(path):
     """
     path = _find(path)
     try:
-        with open(path, "rb") as file:
-            content = _Unpickler(file, encoding="latin1").load()
+        content = load(path.read_bytes())
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
-    except pickle.UnpicklingError as error:
+    except Refused as error:
         raise UserError(f"{path}: refused as weights: {error}") from None
     except Exception as error:  # whatever a damaged pickle runs into
         reason = str(error) or type(error).__name__
@@ -193,32 +64,107 @@ def _find(path):
 
 
 def _to_arrays(content, path):
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a {type(content).__name__}, not arrays by name")
-    slices = content.pop(SLICE_TABLE, {})
+    if not isinstance(content, Items) or content.kind != "dict":
+        raise UserError(f"{path}: holds {describe(content)}, not arrays by name")
+    content = content.mapping()
+    slices = content.pop(SLICE_TABLE, None)
     content.pop(NAME_TABLE, None)
+    left = MOST_GROWTH * os.path.getsize(path)  # bytes that arrays may take
     arrays = {}
     for name, value in content.items():
-        if isinstance(value, tuple) and len(value) == 2:
-            value = value[1]  # (internal name, array), as some dicts are stored
-        if not isinstance(name, str) or not isinstance(value, _Array):
-            raise UserError(f"{path}: {name!r} is a {type(value).__name__}, not an array")
+        if isinstance(value, Items) and value.kind == "tuple" and len(value.values) == 2:
+            value = value.values[1]  # (internal name, array), as some dicts are stored
+        if not isinstance(value, Array):
+            raise UserError(f"{path}: {describe(name)} is {describe(value)}, not an array")
         try:
-            array = value.finish()
-        except pickle.UnpicklingError as error:
-            raise UserError(f"{path}: refused as weights: {name} is {error}") from None
-        arrays[name] = array.astype(np.float32) if array.dtype == np.float16 else array
-    return _join(arrays, slices, path)
+            array = make_array(value, left)
+        except Refused as error:
+            raise UserError(f"{path}: refused as weights: {describe(name)} is {error}") from None
+        left -= array.nbytes
+        arrays[name] = array
+    return arrays if slices is None else _join(arrays, slices, path)
+
+
+def make_array(pickled, limit):
+    """The array that a pickle describes: C order, native byte order, a copy.
+
+    float16, and bfloat16, which Paddle stores as uint16, become float32.
+
+    Args:
+        pickled: `pickles.Array`.
+        limit: bytes that it may have.
+
+    Raises:
+        Refused: its shape, type or content do not go together.
+    """
+    state = pickled.state
+    if not isinstance(state, list) or len(state) not in (4, 5):
+        raise Refused("an array without its content")
+    shape, dtype, fortran, data = state[-4:]
+    if not isinstance(dtype, Dtype) or not isinstance(shape, Items) or shape.kind != "tuple":
+        raise Refused("an array without shape and dtype")
+    dtype, shape = _make_dtype(dtype), _make_shape(shape)
+    if not isinstance(data, bytes | bytearray):
+        raise Refused("an array of objects")
+    size = dtype.itemsize * math.prod(shape)
+    if size != len(data):
+        raise Refused(f"an array of {size} bytes that holds {len(data)}")
+    if size > limit:
+        raise Refused("an array beyond the size of the file: the same bytes serve several")
+    array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran is True else "C")
+    array = np.array(array, dtype.newbyteorder("="), order="C")
+    if array.dtype == np.uint16:
+        return (array.astype(np.uint32) << 16).view(np.float32)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def _make_shape(shape):
+    """A tuple of lengths, few and none beyond what memory can address."""
+    lengths = tuple(shape.values)
+    whole = all(type(length) is int and 0 <= length < MOST_LENGTH for length in lengths)
+    if not whole or len(lengths) > MOST_AXES:
+        raise Refused(f"an array of {len(lengths)} axes whose lengths make no sense")
+    return lengths
+
+
+def _make_dtype(pickled):
+    """A dtype of numbers: no fields, no objects."""
+    code, state = pickled.code, pickled.state
+    order = "="
+    if state is not None:
+        if len(state) < 8 or any(part is not None for part in state[2:5]):
+            raise Refused("a structured dtype")
+        order = state[1]
+    if not isinstance(code, str) or code[:1] not in KINDS or len(code) > 3:
+        raise Refused(f"an array of dtype {describe(code)}")
+    if not isinstance(order, str) or order not in ("<", ">", "=", "|"):
+        raise Refused(f"a dtype of byte order {describe(order)}")
+    try:
+        return np.dtype(code).newbyteorder(order)
+    except TypeError:
+        raise Refused(f"an array of dtype {describe(code)}") from None
 
 
 def _join(arrays, slices, path):
     """Puts together what old protocols had to cut into one-dimensional slices."""
     try:
-        for name, entry in slices.items():
-            whole = np.concatenate([arrays.pop(part) for part in entry["slices"]])
-            arrays[name] = whole.reshape(entry["OriginShape"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: the slices of a large array do not fit ({error})") from None
+        for name, entry in slices.mapping().items():
+            entry = entry.mapping()
+            parts = [arrays.pop(part) for part in entry["slices"].values if isinstance(part, str)]
+            whole = np.concatenate(parts)
+            shape = _make_shape(entry["OriginShape"])
+            if math.prod(shape) != whole.size:
+                raise ValueError(f"{whole.size} numbers for {math.prod(shape)}")
+            arrays[name] = whole.reshape(shape)
+    except (AttributeError, KeyError, TypeError, ValueError, Refused) as error:
+        reason = str(error)
+        if isinstance(error, AttributeError | TypeError):
+            reason = "its table is no table of names and lengths"
+        elif isinstance(error, KeyError):
+            reason = f"there is no {describe(error.args[0])}"
+        raise UserError(
+            f"{path}: the slices of a large array do not fit ({reason[:120]})"
+        ) from None
     return arrays
 
 

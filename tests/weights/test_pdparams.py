@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -143,6 +144,60 @@ def test_hostile_files_are_refused_by_name(tmp_path, named):
     text = str(caught.value)
     assert named in text and str(path) in text and "\n" not in text
     assert not here.exists()
+
+
+def laughs(count=40):
+    """Opcodes of a tuple of two equal tuples of two equal tuples ...: 2^count leaves."""
+    return b")" + b"2\x86" * count
+
+
+COSTLY = {  # what would take for ever, or all memory, if a value were looked at unchecked
+    "key": b"\x80\x02}" + laughs() + b"K\x01s.",
+    "outside object": b"\x80\x02" + laughs() + b"Q.",
+    "dtype": raw(b"cnumpy\ndtype\n" + laughs() + b"\x85R"),
+    "name": raw(b"\x8c\x02os" + laughs() + b"\x93"),
+    "deep key": b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x01s.",
+    "encoded often": b"\x80\x02](c_codecs\nencode\nq\x01X\x00\x00\x10\x00"
+    + b"a" * (1 << 20)
+    + b"\x85q\x020"
+    + b"h\x01h\x02R" * 20_000
+    + b"e.",
+    "long tuples": b"\x80\x02](cbuiltins\ntuple\nq\x01]q\x03("
+    + b"N" * 100_000
+    + b"e\x85q\x020"
+    + b"h\x01h\x02R" * 100_000
+    + b"e.",
+    "a set": b"\x80\x04}\x8f" + b"(K\x01\x90K\x01s.",
+    "itself": b"\x80\x02]q\x00h\x00a.",
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+def test_reading_takes_time_by_the_length_of_the_file(tmp_path, name):
+    path = tmp_path / "weights.pdparams"
+    path.write_bytes(COSTLY[name])
+    started = time.perf_counter()
+    with pytest.raises(UserError) as caught:
+        read_pdparams(path)
+    assert time.perf_counter() - started < 5 and len(str(caught.value)) < 400
+
+
+def test_the_same_bytes_cannot_fill_the_memory(tmp_path):
+    """A hundred arrays over one string of bytes, which the file holds once."""
+    state = pickle.dumps(np.zeros(1 << 18, np.float32), protocol=4)
+    content = {"first": np.zeros(1 << 18, np.float32)}
+    content |= {f"again{i}": content["first"] for i in range(100)}
+    path = dump(tmp_path / "a.pdparams", content)
+    assert path.stat().st_size < 2 * len(state)
+    with pytest.raises(UserError, match="beyond the size of the file"):
+        read_pdparams(path)
+
+
+def test_bfloat16_is_what_paddle_stores_as_uint16(tmp_path):
+    values = np.float32([1.0, -2.5, 0.15625])
+    bits = (values.view(np.uint32) >> 16).astype(np.uint16)
+    read = read_pdparams(dump(tmp_path / "a.pdparams", {"a": bits}))
+    assert read["a"].dtype == np.float32 and read["a"].tolist() == values.tolist()
 
 
 def test_an_array_cannot_claim_more_than_it_holds(tmp_path):
