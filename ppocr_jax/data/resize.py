@@ -1,6 +1,7 @@
 """Reading images, and their size at evaluation."""
 
 import pathlib
+import re
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ from ppocr_jax.data import RESIZE_RULES
 from ppocr_jax.errors import UserError
 
 MAX_PIXELS = 178_956_970  # as Pillow's guard against decompression bombs
+SCAN_END = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # a marker that is not part of scan data
 
 
 def read_image(path):
@@ -24,7 +26,7 @@ def read_image(path):
         raise UserError(f"{path}: {error.strerror}") from None
     if not data:
         raise UserError(f"{path}: the file is empty")
-    if data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[-4096:]:
+    if data.startswith(b"\xff\xd8") and ends_early(data):
         raise UserError(f"{path}: the JPEG is cut short")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
@@ -36,6 +38,36 @@ def read_image(path):
     if image.shape[0] * image.shape[1] > MAX_PIXELS:
         raise UserError(f"{path}: {image.shape[1]}x{image.shape[0]} pixels are too many")
     return image
+
+
+def ends_early(jpeg):
+    """Whether the data of a JPEG end before its picture does, whatever follows the picture.
+
+    Phones put videos, further pictures and depth maps there. An end marker inside of a segment is
+    that of a thumbnail, so that the segments are followed one by one (ITU-T T.81, annex B).
+
+    Args:
+        jpeg: bytes that begin as a JPEG's do.
+    """
+    place = 2
+    while place + 4 <= len(jpeg):
+        if jpeg[place] != 0xFF:
+            return False  # not what a JPEG holds here: the decoder says what is wrong
+        marker = jpeg[place + 1]
+        if marker == 0xD9:  # end of image
+            return False
+        if marker == 0xFF:  # filling
+            place += 1
+        elif marker == 0x01 or 0xD0 <= marker <= 0xD8:  # without content
+            place += 2
+        else:
+            place += 2 + int.from_bytes(jpeg[place + 2 : place + 4])
+            if marker == 0xDA:  # a scan: its data go on to the next marker
+                after = SCAN_END.search(jpeg, place)
+                if after is None:
+                    return True
+                place = after.start()
+    return jpeg[place : place + 2] != b"\xff\xd9"
 
 
 def enlarge_shorter(height, width, limit_side):

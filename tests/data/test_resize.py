@@ -110,3 +110,31 @@ def test_missing_and_oversized(tmp_path, monkeypatch):
     monkeypatch.setattr(resize, "MAX_PIXELS", 1000)
     with pytest.raises(UserError, match="64x64 pixels are too many"):
         resize.read_image(path)
+
+
+def make_jpeg(progressive=False, thumbnail=False):
+    """A JPEG of 64 x 48, as bytes; with a thumbnail in a segment of its own before the picture."""
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive), cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
+    data = cv2.imencode(".jpg", image, options)[1].tobytes()
+    if not thumbnail:
+        return data
+    small = cv2.imencode(".jpg", image[:8, :8])[1].tobytes()
+    return data[:2] + b"\xff\xe1" + (len(small) + 2).to_bytes(2, "big") + small + data[2:]
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("thumbnail", [False, True])
+def test_a_jpeg_is_cut_short_where_its_picture_is(tmp_path, progressive, thumbnail):
+    data = make_jpeg(progressive, thumbnail)
+    path = tmp_path / "photo.jpg"
+    for behind in (b"", b"\0" * 10_000, b"ftypmp42" * 2_000, make_jpeg()):
+        path.write_bytes(data + behind)
+        assert resize.read_image(path).shape == (48, 64, 3)
+    for share in (0.5, 0.9, 0.99):
+        path.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(UserError, match="cut short"):
+            resize.read_image(path)
+    path.write_bytes(data[:-2])  # only the end marker is missing: nothing says that all is there
+    with pytest.raises(UserError, match="cut short"):
+        resize.read_image(path)
