@@ -14,6 +14,9 @@ def replacing(path):
     it was until then; what is left of a failed attempt is removed.
     """
     path = epath.Path(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout, a pipe
+        yield path
+        return
     temporary = path.with_name(path.name + ".tmp")
     _remove(temporary)
     try:

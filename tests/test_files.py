@@ -1,6 +1,7 @@
 """Files that are whole or not there."""
 
 import json
+import os
 
 import pytest
 
@@ -46,6 +47,14 @@ def test_the_rest_of_a_killed_attempt_is_no_obstacle(tmp_path):
     (tmp_path / "it.tmp" / "half").write_text("half")
     write_text(tmp_path / "it", "whole")
     assert names(tmp_path) == ["it"]
+
+
+def test_what_is_no_file_is_written_to(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    write_text(tmp_path / "pipe", "a line\n")
+    assert os.read(reader, 100) == b"a line\n" and names(tmp_path) == ["pipe"]
+    os.close(reader)
 
 
 def _write(path, kind, text):
