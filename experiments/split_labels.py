@@ -7,6 +7,8 @@ import pathlib
 import random
 import sys
 
+from ppocr_jax import files
+
 
 def split(path, count, folder):
     """Writes the two files; every line of `path` is in exactly one of them."""
@@ -16,7 +18,7 @@ def split(path, count, folder):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for name, part in (("held_out.txt", lines[:count]), ("rest.txt", lines[count:])):
-        (folder / name).write_text("\n".join(part) + "\n", encoding="utf-8")
+        files.write_text(folder / name, "\n".join(part) + "\n")
 
 
 if __name__ == "__main__":

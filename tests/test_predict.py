@@ -9,7 +9,7 @@ import pytest
 from tiny import TINY, draw_data, load_config, write_config
 
 from ppocr_jax import predict
-from ppocr_jax.data.images import Labels, find_images, read_size
+from ppocr_jax.data.images import Labels
 from ppocr_jax.data.labels import read_labels
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.splits import read_validation
@@ -17,8 +17,6 @@ from ppocr_jax.detection.network import open_network
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.pages import predictions
-from ppocr_jax.pages.pictures import picture_names
-from ppocr_jax.pages.results import Result, ResultFiles, Tally, small_text
 from ppocr_jax.scoring import evaluation
 from ppocr_jax.shipping.extraction import write_folder
 
@@ -150,81 +148,6 @@ def test_a_second_image_of_a_bucket_does_not_compile_again(run, config, tmp_path
         assert lists(plain.polygons) == lists(bucketed.polygons)
 
 
-def test_images_that_are_named(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    for name in ("b/2.png", "b/c/1.JPG", "b/.cache/x.png", "b/._1.png", "a.png", "a,b.png",
-                 "b/notes.txt", "odd.dat", "out/pictures/a.jpg"):  # fmt: skip
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"x")
-    assert find_images(["b"]) == ["b/2.png", "b/c/1.JPG"]
-    assert find_images(["a.png,b", "odd.dat"]) == ["a.png", "b/2.png", "b/c/1.JPG", "odd.dat"]
-    assert find_images(["a,b.png", "*.png"]) == ["a,b.png", "a.png"]
-    assert find_images(["b/**/*.*", "b"]) == ["b/2.png", "b/c/1.JPG"]
-    assert find_images(["out", "b/2.png"]) == ["out/pictures/a.jpg", "b/2.png"]
-    assert find_images(["."], leave_out="out/pictures") == [
-        "./a,b.png", "./a.png", "./b/2.png", "./b/c/1.JPG"
-    ]  # fmt: skip
-    (tmp_path / "tab\t.png").write_bytes(b"x")
-    for given, message in (
-        ("nothing.png", "nothing.png: there is no such file"),
-        ("b/*.txt", "holds no image"),
-        (",", "names nothing"),
-        ("tab*", "a tab"),
-    ):
-        with pytest.raises(UserError, match=message):
-            find_images([given])
-
-
-def test_labels_belong_to_the_image_whose_path_ends_alike(tmp_path):
-    entry = '[{"transcription": "a", "points": [[0,0],[9,0],[9,9]]}]'
-    lines = [f"{name}\t{entry}" for name in ("x.png", "more/x.png", "more/y.png")]
-    (tmp_path / "labels.txt").write_text("\n".join(lines))
-    labels = Labels(str(tmp_path / "labels.txt"))
-    assert labels.find("/data/x.png").line == 1
-    assert labels.find("/data/more/x.png").line == 2
-    assert labels.find("/data/more/y.png").line == 3
-    assert labels.find("/data/y.png") is None and labels.find("/data/ax.png") is None
-
-
-def test_sizes_in_headers_are_those_of_the_pixels(tmp_path):
-    from PIL import Image
-
-    for orientation in (1, 6):
-        image = Image.new("RGB", (40, 20))
-        exif = image.getexif()
-        exif[0x0112] = orientation
-        image.save(tmp_path / f"{orientation}.jpg", exif=exif)
-        path = tmp_path / f"{orientation}.jpg"
-        assert read_size(path) == read_image(path).shape[:2]
-    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nxx")
-    assert read_size(tmp_path / "broken.png") is None
-
-
-def test_pictures_get_names_of_their_own():
-    paths = ["a/x.png", "b/X.jpg", "x-2.bmp", "c/x.png", "y"]
-    assert picture_names(paths) == ["x.jpg", "X-2.jpg", "x-2-2.jpg", "x-3.jpg", "y.jpg"]
-
-
-def test_small_text_is_measured_at_the_networks_size():
-    def bar(height):
-        return np.array([[10, 10], [210, 10], [210, 10 + height], [10, 10 + height]])
-
-    bars = [bar(height) for height in (10, *[20] * 9)]
-    assert small_text(bars, (400, 800), (200, 400)) == pytest.approx(9.5)  # 5 and nine of 10
-    assert small_text([], (400, 800), (200, 400)) is None
-    tally = Tally()
-    tally.add(Result("a.png", (400, 800), (200, 400), text_px=9.5))
-    tally.add(Result("d.png", reason="gone"))
-    assert list(tally.warnings()) == []
-    tally.add(Result("b.png", (400, 800), (200, 400), text_px=6.2))
-    tally.add(Result("c.png", (4000, 3000), (960, 736)))
-    tally.add(Result("e.png", (100, 100), (96, 96), text_px=20.0, passed_over=7))
-    small, lost, cut = tally.warnings()
-    assert "in 1 of 5 images" in small and "b.png, 6.2 pixels" in small and "--tile" in small
-    assert "nothing was found" in lost and "c.png" in lost
-    assert "e.png, by 7" in cut and tally.unreadable == 1
-
-
 def test_the_text_of_the_labels_counts_where_there_is_some(run, network, config):
     path = str(run / "data" / "val_0.png")
     labels = Labels(str(run / "data" / "val.txt"))
@@ -239,25 +162,6 @@ def test_regions_beyond_the_limit_are_said(run, network, config):
     config.postprocess.max_candidates = 1
     result = next(predictions.predict_images(network, [path], config))
     assert everything.passed_over == 0 and result.passed_over > 0 and len(result.polygons) <= 1
-
-
-def test_results_get_their_names_when_they_are_whole(tmp_path):
-    square = np.array([[0, 0], [9, 0], [9, 9], [0, 9]], np.int32)
-    one = Result("ü.png", (9, 9), (32, 32), [square], np.array([0.5], np.float32), 31.5)
-    with ResultFiles(tmp_path) as files:
-        files.write(one)
-    whole = (tmp_path / "predicts.txt").read_text(encoding="utf-8")
-    assert whole == (
-        'ü.png\t[{"transcription": "", "points": [[0, 0], [9, 0], [9, 9], [0, 9]], "score": 0.5}]\n'
-    )
-    with pytest.raises(OSError), ResultFiles(tmp_path) as files:
-        files.write(one)
-        files.write(one)
-        assert (tmp_path / "predicts.txt.part").read_text() == 2 * whole  # flushed
-        raise OSError("full")
-    assert (tmp_path / "predicts.txt").read_text(encoding="utf-8") == whole  # of the run before
-    assert (tmp_path / "predicts.txt.part").read_text(encoding="utf-8") == 2 * whole
-    assert len((tmp_path / "predictions.jsonl.part").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(

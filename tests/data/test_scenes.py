@@ -62,13 +62,6 @@ def test_words_do_not_overlap(drawn):
                 assert cv2.intersectConvexConvex(one.quad, other.quad)[0] == 0
 
 
-def test_ink_fills_its_box():
-    for face in parts.FACES:
-        ink = parts.render_word("Wry", face, 48)
-        assert ink[0].max() > 64 and ink[-1].max() > 64
-        assert ink[:, 0].max() > 64 and ink[:, -1].max() > 64
-
-
 def test_written_scenes_are_read_back_and_kept(tmp_path):
     arguments = dict(
         train_images=3, val_images=2, side=128, seed=5, train_labels="a.txt", val_labels="b.txt"

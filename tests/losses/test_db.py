@@ -1,4 +1,4 @@
-"""What mathematics says of the losses, and slow plain forms of them."""
+"""Losses of one network: what mathematics says of them, and slow plain forms."""
 
 import jax
 import jax.numpy as jnp
@@ -8,25 +8,8 @@ import pytest
 
 from configs import parts
 from ppocr_jax.errors import UserError
-from ppocr_jax.losses import MAIN_LOSSES, MUTUAL_ACTS, db
-from ppocr_jax.losses.distill import dilate, mutual_loss, teacher_loss
+from ppocr_jax.losses import MAIN_LOSSES, db
 from ppocr_jax.losses.recipes import make_loss
-
-
-@pytest.fixture
-def case():
-    rng = np.random.default_rng(0)
-    target = (rng.random((2, 16, 16)) < 0.3).astype(np.float32)
-    mask = (rng.random((2, 16, 16)) < 0.8).astype(np.float32)
-    maps = {name: jnp.asarray(rng.uniform(0.05, 0.95, (2, 16, 16)), jnp.float32)
-            for name in ("shrink", "threshold", "binary")}  # fmt: skip
-    batch = {
-        "shrink_map": jnp.asarray(target),
-        "shrink_mask": jnp.asarray(mask),
-        "threshold_map": jnp.asarray(rng.uniform(0.3, 0.7, (2, 16, 16)), jnp.float32),
-        "threshold_mask": jnp.asarray(mask),
-    }
-    return maps, batch
 
 
 def test_dice_is_zero_on_a_perfect_match_and_one_without_text(case):
@@ -115,59 +98,6 @@ def test_weights_are_in_the_named_losses(case):
     np.testing.assert_allclose(weighted["shrink"], 5 * one["shrink"], rtol=1e-6)
     np.testing.assert_allclose(weighted["threshold"], 10 * one["threshold"], rtol=1e-6)
     assert weighted["binary"] == one["binary"]
-
-
-def test_dilate_grows_right_and_down():
-    mask = np.zeros((1, 4, 5), np.float32)
-    mask[0, 1, 2] = mask[0, 3, 4] = 1
-    grown = np.asarray(dilate(jnp.asarray(mask)))
-    assert sorted(zip(*np.nonzero(grown[0]), strict=True)) == [
-        (1, 2), (1, 3), (2, 2), (2, 3), (3, 4),
-    ]  # fmt: skip
-    with pytest.raises(ValueError, match="shape"):
-        dilate(jnp.zeros((4, 5)))
-
-
-def test_mutual_loss_is_symmetric_and_small_between_equals(case):
-    maps, _ = case
-    p, q = maps["shrink"], maps["binary"]
-    np.testing.assert_allclose(mutual_loss(p, q), mutual_loss(q, p), rtol=1e-6)
-    assert (abs(mutual_loss(p, p)) < 1e-4).all() and (mutual_loss(p, q) > 1e-3).all()
-    grads = jax.grad(lambda a, b: mutual_loss(a, b).sum(), (0, 1))(p, q)
-    assert all((g != 0).any() for g in grads)
-    assert (mutual_loss(p, q, MUTUAL_ACTS["softmax"]) < 0.1 * mutual_loss(p, q)).all()
-    with pytest.raises(UserError, match="tanh"):
-        recipe(mutual_act="tanh")
-
-
-def test_teacher_gets_no_gradient(case):
-    maps, batch = case
-    grads = jax.grad(lambda t: teacher_loss(maps, t, batch["shrink_mask"]))(maps["threshold"])
-    assert not grads.any()
-
-
-def recipe(**changes):
-    return make_loss(ml_collections.ConfigDict({**parts.losses(labels=("a", "b")), **changes}))
-
-
-def test_recipes_name_and_add_their_terms(case):
-    maps, batch = case
-    other = {name: 1.0 - value for name, value in maps.items()}
-    all_maps = {"a": maps, "b": other, "t": {"shrink": maps["binary"]}}
-    loss_fn = recipe(mutual=(("a", "b", 2.0),), teacher=(("a", "t"), ("b", "t", 0.5)))
-    objective, losses = loss_fn(all_maps, batch)
-    assert set(losses) == {
-        "total", "teacher/a-t", "teacher/b-t", "mutual/a-b",
-        *(f"db/{role}/{name}" for role in "ab" for name in ("shrink", "threshold", "binary")),
-    }  # fmt: skip
-    terms = sum(float(value) for name, value in losses.items() if name != "total")
-    np.testing.assert_allclose(float(losses["total"]), terms, rtol=1e-6)
-    assert objective == losses["total"]
-    summed, _ = recipe(total="sum")(all_maps, batch)
-    mean, _ = recipe()(all_maps, batch)
-    np.testing.assert_allclose(summed, 2 * mean, rtol=1e-6)  # two images
-    with pytest.raises(UserError, match="sum or mean"):
-        recipe(total="max")
 
 
 def tversky_loss(pred, target, mask):
