@@ -10,8 +10,8 @@ import onnx
 import pytest
 import shapely
 from onnx import numpy_helper
+from onnx_files.test_onnx import random_variables
 from rapidocr import RapidOCR
-from test_onnx import random_variables
 from tiny import TINY, draw_data, load_config, write_config
 
 from configs import parts
