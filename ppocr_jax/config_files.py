@@ -82,7 +82,10 @@ def _run(path, *argument):
         module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
         sys.modules[name] = module
         loader.exec_module(module)
-        return ml_collections.ConfigDict(module.get_config(*argument))
+        config = module.get_config(*argument)
+    if not hasattr(config, "items"):
+        raise UserError(f"--config {path}: get_config() gives no config, but {config!r}")
+    return ml_collections.ConfigDict(config)
 
 
 @contextlib.contextmanager

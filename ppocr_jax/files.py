@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 
 from etils import epath
 
@@ -14,7 +15,7 @@ def replacing(path):
     it was until then; what is left of a failed attempt is removed.
     """
     path = epath.Path(path)
-    if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/stdout, a pipe
+    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # /dev/stdout
         yield path
         return
     temporary = path.with_name(path.name + ".tmp")

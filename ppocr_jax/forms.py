@@ -143,7 +143,7 @@ class _Match:
             known = list(flatten(self._like))
             named = []
             for key, value in flatten(self.unknown).items():
-                near = difflib.get_close_matches(key, known, 1, 0.5)
+                near = difflib.get_close_matches(key, known, 1, 0.6)
                 hint = f" (did you mean {near[0]}?)" if near else ""
                 named.append(f"{key}={_short(value)}{hint}")
             lines.append(f"keys that nothing reads are left out: {', '.join(named)}")

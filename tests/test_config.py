@@ -1,0 +1,76 @@
+"""A resumed run: which keys may change, and what an older config of it becomes."""
+
+import pytest
+from tiny import load_config, write_config
+
+from ppocr_jax import config, defaults
+from ppocr_jax.data import RESIZE_RULES
+from ppocr_jax.errors import UserError
+from ppocr_jax.losses import MAIN_LOSSES, MUTUAL_ACTS
+from ppocr_jax.optim import OPTIMISERS
+from ppocr_jax.paddle_config import losses as paddle_losses
+from ppocr_jax.paddle_config import settings as paddle_settings
+
+
+@pytest.fixture
+def tiny_config(tmp_path):
+    return load_config(write_config(tmp_path, tmp_path))
+
+
+def test_an_older_config_resumes_with_lines(tiny_config):
+    saved = config.plain(tiny_config)
+    del saved["remat"], saved["eval"]["pictures"], saved["loss"]["mutual_act"]
+    saved["zzz"] = 0.999
+    filled, unknown = config.compare_for_resume(tiny_config, saved)
+    assert filled.startswith("config.json: missing keys")
+    for name in ("remat=false", "eval.pictures=8", 'loss.mutual_act="none"'):
+        assert name in filled
+    assert unknown == "config.json: keys that nothing reads are left out: zzz=0.999"
+
+
+def test_what_changes_a_run_is_refused_and_the_rest_shown(tiny_config):
+    saved = config.record(tiny_config)
+    assert config.compare_for_resume(tiny_config, saved) == []
+    saved["eval"]["pictures"] = 3
+    assert config.compare_for_resume(tiny_config, saved) == ["config.eval.pictures: 3 -> 8"]
+    del saved["loss"]["mutual_act"]  # is filled as the run had it, so another one is a change
+    tiny_config.loss.mutual_act = "softmax"
+    with pytest.raises(UserError, match="config.loss.mutual_act: none -> softmax"):
+        config.compare_for_resume(tiny_config, saved)
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [("loss.main", MAIN_LOSSES), ("loss.mutual_act", MUTUAL_ACTS), ("optimizer.name", OPTIMISERS),
+     ("eval.limit_type", RESIZE_RULES)],
+)  # fmt: skip
+def test_names_come_from_the_rooms(tiny_config, key, names):
+    section, name = key.split(".")
+    for good in names:
+        tiny_config[section][name] = good
+        config.check(tiny_config)
+    tiny_config[section][name] = "other"
+    with pytest.raises(UserError, match=f"config.{key}=other: should be {config.one_of(names)}"):
+        config.check(tiny_config)
+
+
+def test_a_network_that_nobody_has_is_refused(tiny_config):
+    tiny_config.roles.student.neck.name = "FPN"
+    with pytest.raises(UserError, match=r"config.roles.student.neck.name=FPN: .* LKPAN"):
+        config.check(tiny_config)
+
+
+def test_a_multiple_that_only_fills_memory_is_refused(tiny_config):
+    tiny_config.eval.shared_shapes = 32_000_000
+    with pytest.raises(UserError, match="multiple of 32 up to 8192"):
+        config.check(tiny_config)
+
+
+def test_names_of_the_yaml_reader_are_in_the_tables():
+    assert set(paddle_losses.MAIN.values()) <= set(MAIN_LOSSES)
+    assert set(paddle_settings.OPTIMISERS.values()) <= set(OPTIMISERS)
+
+
+def test_two_names_read_as_a_sentence():
+    assert config.one_of(("a", "b")) == "a or b" and config.one_of("abc") == "a, b, c"
+    assert defaults.all_pairs("abc") == (("a", "b"), ("a", "c"), ("b", "c"))
