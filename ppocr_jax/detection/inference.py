@@ -52,7 +52,7 @@ def predict_files(predict, variables, files, config, sharding=None, threads=4):
     """Shrink maps of files, in the order in which their batches are full.
 
     Args:
-        predict: see `train_step.make_predict`.
+        predict: see `detection.network.make_predict`.
         variables: of the network, on the devices.
         files: `(key, path)` pairs.
         config: `config.eval`: limit_side, limit_type, batch_size, shared_shapes.

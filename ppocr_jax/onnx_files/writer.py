@@ -41,7 +41,7 @@ def build_onnx(
         variables: its `{"params", "batch_stats"}`.
         opset: 13 to 17.
         shape: (height, width) of a file for that size and one image alone; None: all are free.
-        include_normalisation: the input is raw pixels, else what `resize.normalise` gives.
+        include_normalisation: the input is raw pixels, else what `pixels.normalise` gives.
         fold: batch norm becomes part of the convolutions, computed in float64; False keeps it as
             operations of its own, from which the weights can be read again.
         metadata: `{key: JSON value}` to store in the file.
@@ -101,7 +101,7 @@ class _Writer:
         self.nodes[-1].output[0] = OUTPUT
 
     def _normalise(self, source):
-        """The arithmetic of `resize.normalise`, in its order. Not part of the first convolution:
+        """The arithmetic of `pixels.normalise`, in its order. Not part of the first convolution:
         that pads with zeros, which are no black pixels after normalisation."""
         for op, name, value in (
             ("Mul", "scale", np.float32(1.0 / 255.0)),

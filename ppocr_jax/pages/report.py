@@ -43,8 +43,8 @@ def write_report(path, metrics, outcomes, config, swept, loaded="", worst=12):
 
     Args:
         path: of the file; its folder exists.
-        metrics: see `evaluate.summary`, with `role` and `weights`.
-        outcomes: `evaluate.Outcome`s, those of this process.
+        metrics: see `scoring.evaluation.summary`, with `role` and `weights`.
+        outcomes: `scoring.evaluation.Outcome`s, those of this process.
         config: a whole config.
         swept: see `sweep.Sweep.result`.
         loaded: what is known of the weights, for people.

@@ -51,7 +51,7 @@ class Words(NamedTuple):
 
 
 def measure_words(outcomes):
-    """`Words` of the labels of `evaluate.Outcome`s that are matched or missed."""
+    """`Words` of the labels of `scoring.evaluation.Outcome`s that are matched or missed."""
     rows = []
     for outcome in outcomes:
         for polygon, status in zip(outcome.sample.polygons, outcome.matches.truth, strict=True):

@@ -59,7 +59,7 @@ def evaluate(predict, variables, samples, config, sharding=None, progress=False,
     """Runs a network over labelled images; each process takes its share of them.
 
     Args:
-        predict: see `train_step.make_predict`.
+        predict: see `detection.network.make_predict`.
         variables: `{"params", "batch_stats"}`, on this process's devices.
         samples: list of `data.labels.Sample`, the same in every process.
         config: a whole config; `eval` and `postprocess` are read.

@@ -47,7 +47,7 @@ def describe(config, role, form, origin, digest) -> dict[str, Any]:
         role: the network in the file, or "all".
         form: a `Form`.
         origin: what the weights came from, for people.
-        digest: `weights.array_hash` of them.
+        digest: `weights.paddle.array_hash` of them.
     """
     height, width = form.shape or ("H", "W")
     batch = 1 if form.shape else "N"
