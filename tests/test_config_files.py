@@ -1,9 +1,10 @@
 """What `--config` may name, from whatever folder."""
 
 import pathlib
+import sys
 
 import pytest
-from tiny import ROOT
+from tiny import ROOT, load_config, write_config
 
 from ppocr_jax import config, config_files, forms
 from ppocr_jax.errors import UserError
@@ -50,3 +51,58 @@ def test_a_saved_config_is_opened_like_any_other(tmp_path):
 
 def test_the_shipped_folder_lies_beside_the_package():
     assert config_files.shipped_folder() == pathlib.Path(ROOT / "configs")
+
+
+def test_each_file_has_its_own_siblings_and_leaves_nothing_behind(tmp_path):
+    before, modules = list(sys.path), {name for name in sys.modules if name.startswith("configs")}
+    for folder, epochs in (("one", 1), ("two", 2)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.py").write_text(OWN)
+        (tmp_path / folder / "sibling.py").write_text(f"EPOCHS = {epochs}\n")
+        assert config_files.open_config(str(tmp_path / folder / "own.py"))[0].epochs == epochs
+    assert sys.path == before
+    assert {name for name in sys.modules if name.startswith("configs")} == modules
+
+
+def test_a_sibling_by_the_name_of_the_folder(tmp_path):
+    folder = tmp_path / "recipes_of_mine"
+    folder.mkdir()
+    (folder / "own.py").write_text(OWN.replace("configs.sibling", "recipes_of_mine.sibling"))
+    (folder / "sibling.py").write_text("EPOCHS = 7\n")
+    assert config_files.open_config(str(folder / "own.py"))[0].epochs == 7
+
+
+def changed(folder, line):
+    """A tiny config file with a line before its end; its path."""
+    path = write_config(folder, folder)
+    path.write_text(path.read_text().replace("    return config", f"    {line}\n    return config"))
+    return path
+
+
+def test_a_key_that_an_older_file_lacks_can_be_overridden(tmp_path, capsys):
+    path = changed(tmp_path, "del config.remat, config.eval['pictures']")
+    c = load_config(path, "eval.pictures=2")
+    assert c.is_locked and c.remat is False and c.eval.pictures == 2
+    assert "eval.pictures=8" in capsys.readouterr().err
+
+
+def test_references_inside_a_config_stay(tmp_path):
+    path = changed(tmp_path, "config.save.every_steps = config.eval.get_ref('every_steps')")
+    assert load_config(path, "eval.every_steps=7").save.every_steps == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("return 5", "gives no config, but 5"),
+        ("return None", "gives no config, but None"),
+        ("import configs.gone", "configs.gone"),
+        ("return {'roles': 5}", "config.roles=5"),
+    ],
+)
+def test_a_file_that_gives_no_config(tmp_path, body, message):
+    path = tmp_path / "bad.py"
+    path.write_text(f"def get_config():\n    {body}\n")
+    with pytest.raises(UserError, match=message) as caught:
+        config_files.open_config(str(path))
+    assert "\n" not in str(caught.value)

@@ -2,11 +2,13 @@
 
 import json
 
+import ml_collections
 import pytest
 from tiny import ROOT, load_config
 
 from ppocr_jax import config, forms
 from ppocr_jax.errors import UserError
+from ppocr_jax.weights import saved_config
 
 
 @pytest.fixture
@@ -72,3 +74,65 @@ def test_what_is_no_json_is_one_line(tmp_path, text):
 def test_a_saved_config_says_its_form(tmp_path, tree):
     config.save(load_config(ROOT / "configs" / "quickstart.py"), tmp_path / "config.json")
     assert forms.read(tmp_path / "config.json")["form"] == forms.FORM
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("postprocess.thresh", float("nan"), "should be a number"),
+        ("postprocess.box_thresh", None, "config.postprocess.box_thresh=null: should be a number"),
+        ("data.augment.scale", [1.0], "should be a list of 2 or more"),
+        ("loss.mutual", [["student"]], "config.loss.mutual"),
+        ("loss.teacher", [["student", "teacher", "much"]], "config.loss.teacher"),
+        ("trainable", [5], "should be text"),
+        ("roles.student", None, "should be a network"),
+        ("roles.student.neck", {}, "config.roles.student.neck={}: should be a mapping with a name"),
+    ],
+)
+def test_values_inside_a_section_are_named(tree, key, value, message):
+    *parents, last = key.split(".")
+    section = tree
+    for parent in parents:
+        section = section[parent]
+    section[last] = value
+    with pytest.raises(UserError, match=f"x.json: .*{message}"):
+        forms.upgrade(tree, "x.json")
+
+
+def test_a_whole_number_will_do_for_a_float(tree):
+    tree["learning_rate"], tree["data"]["ratios"] = 1, [1]
+    upgraded, lines = forms.upgrade(tree)
+    assert lines == [] and type(upgraded["learning_rate"]) is float
+    assert type(upgraded["data"]["ratios"][0]) is float
+
+
+def test_what_a_network_takes_is_for_the_network_to_say(tree):
+    tree["roles"]["student"]["backbone"]["novel"] = 1
+    tree["init_from"]["student3"] = "x.pdparams"
+    assert forms.upgrade(tree) == (tree, [])
+
+
+def test_a_config_is_completed_in_place(tree):
+    del tree["remat"], tree["eval"]
+    tree["zzz"] = 1
+    c = ml_collections.ConfigDict(forms.with_tuples(tree)).lock()
+    filled, unknown = forms.complete(c, "x.py")
+    assert "remat=false" in filled and "eval.limit_side=736" in filled and "zzz=1" in unknown
+    assert c.is_locked and c.remat is False and c.eval.limit_side == 736 and "zzz" not in c
+
+
+def test_damaged_files_have_one_line(shared):
+    """Recorded damages of one small run's config: read after all, or one line with its name."""
+    fine = {"H_bom", "H_eval_dict", "H_best_dict", "H_best_missing", "H_data_missing", "flip11",
+            "H_postprocess_missing"}  # fmt: skip
+    paths, read = sorted(shared("cases/config").glob("*.json")), set()
+    assert len(paths) > 40
+    for path in paths:
+        try:
+            upgraded, _ = forms.upgrade(saved_config.read(path), str(path))
+            config.check(ml_collections.ConfigDict(forms.with_tuples(upgraded)))
+            read.add(path.stem)
+        except UserError as error:
+            assert "\n" not in str(error)
+            assert path.name in str(error) or "config." in str(error)
+    assert read == fine
