@@ -26,6 +26,14 @@ def pytest_configure(config):
         raise pytest.UsageError(f"PPOCR_JAX_SHARED={NAMED} holds no folder `reference`")
 
 
+LONG = ("training", "test_devices.py", "test_train.py", "test_export.py", "test_configs.py")
+
+
+def pytest_collection_modifyitems(items):
+    """Files that take minutes come first, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: not any(part in LONG for part in item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def shared():
     """Gives the path of a recorded file, such as `shared("reference/losses.json")`.

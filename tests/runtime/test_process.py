@@ -28,7 +28,7 @@ def test_cpu_is_chosen_quietly_where_there_is_no_gpu(monkeypatch, capsys):
 
 PROGRAM = """
 import jax, jax.numpy as jnp
-from ppocr_jax import runtime
+from ppocr_jax.runtime import process
 process.prepare()
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.jit(lambda x: (x @ x).sum())(jnp.ones((32, 32))).block_until_ready()
