@@ -10,8 +10,6 @@ import difflib
 import json
 import math
 
-from etils import epath
-
 from ppocr_jax import defaults
 from ppocr_jax.errors import UserError
 
@@ -50,18 +48,6 @@ def with_tuples(value):
     if isinstance(value, list):
         return tuple(with_tuples(item) for item in value)
     return value
-
-
-def read(path):
-    """What a JSON file holds.
-
-    Raises:
-        UserError: it is no JSON.
-    """
-    try:
-        return json.loads(epath.Path(path).read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from None
 
 
 def upgrade(tree, name="config.json"):

@@ -102,7 +102,7 @@ def test_run_prints_one_line(capsys):
 
     with pytest.raises(SystemExit) as caught:
         cli.run(fails, [])
-    assert caught.value.code == 2 and capsys.readouterr().err == "error: wrong twice\n"
+    assert caught.value.code == 2 and capsys.readouterr().err == "error: wrong\\n  twice\n"
 
     def full(argv):
         raise OSError(28, "No space left on device", "runs/x")

@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from ppocr_jax.files import replacing, write_bytes, write_json, write_text
+from ppocr_jax.errors import UserError
+from ppocr_jax.files import read_json, replacing, write_bytes, write_json, write_text
 
 
 def names(folder):
@@ -55,6 +56,20 @@ def test_what_is_no_file_is_written_to(tmp_path):
     write_text(tmp_path / "pipe", "a line\n")
     assert os.read(reader, 100) == b"a line\n" and names(tmp_path) == ["pipe"]
     os.close(reader)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\0", "1" * 10_000])
+def test_what_is_no_json_is_one_line(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UserError, match="x.json: not readable as JSON"):
+        read_json(tmp_path / "x.json")
+
+
+@pytest.mark.parametrize(("text", "what"), [("null", "nothing"), ("[]", "a list"), ("5", "number")])
+def test_json_of_another_kind_is_one_line(tmp_path, text, what):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(UserError, match=f"x.json: holds .*{what}, not a mapping"):
+        read_json(tmp_path / "x.json")
 
 
 def _write(path, kind, text):

@@ -8,6 +8,7 @@ from tiny import ROOT, load_config
 
 from ppocr_jax import config, forms
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import read_json
 from ppocr_jax.weights import saved_config
 
 
@@ -64,16 +65,9 @@ def test_what_nothing_can_fill_is_refused(tree, key):
         forms.upgrade(tree)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[" * 100_000])
-def test_what_is_no_json_is_one_line(tmp_path, text):
-    (tmp_path / "x.json").write_text(text)
-    with pytest.raises(UserError, match="x.json: not readable as JSON"):
-        forms.read(tmp_path / "x.json")
-
-
 def test_a_saved_config_says_its_form(tmp_path, tree):
     config.save(load_config(ROOT / "configs" / "quickstart.py"), tmp_path / "config.json")
-    assert forms.read(tmp_path / "config.json")["form"] == forms.FORM
+    assert read_json(tmp_path / "config.json")["form"] == forms.FORM
 
 
 @pytest.mark.parametrize(

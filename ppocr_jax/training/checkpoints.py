@@ -17,8 +17,8 @@ from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from ppocr_jax import devices
-from ppocr_jax.errors import UserError
-from ppocr_jax.training.damage import find_obstacle, find_shortage, find_unreadable, first_line
+from ppocr_jax.errors import UserError, first_line
+from ppocr_jax.training.damage import find_obstacle, find_shortage, find_unreadable
 from ppocr_jax.weights.states import FOLDER, list_steps, read_hmean
 
 COPIES = 2  # of a state in memory while it is read: as it comes from disk, and on the device

@@ -9,12 +9,7 @@ import pathlib
 import re
 import resource
 
-
-def first_line(error):
-    """An exception in one line of at most 300 letters: its class and what it says first."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:300]
-
+from ppocr_jax.errors import first_line
 
 # What TensorStore, XLA and the C++ library call a want of memory, of rights, or of an answer.
 OBSTACLES = re.compile(

@@ -7,9 +7,10 @@ import jax
 from etils import epath
 
 from ppocr_jax import config as configs
-from ppocr_jax import devices, forms
+from ppocr_jax import devices
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.data.training_split import Training
+from ppocr_jax.files import read_json
 from ppocr_jax.training import start
 from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints
@@ -127,7 +128,7 @@ def open_workdir(config, workdir):
     saved = workdir / "config.json"
     if not (saved.exists() and list_steps(workdir)):
         return workdir, []
-    return workdir, configs.compare_for_resume(config, forms.read(saved))
+    return workdir, configs.compare_for_resume(config, read_json(saved))
 
 
 def compile_step(setup, state, arrays, log):

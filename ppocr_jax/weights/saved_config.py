@@ -2,7 +2,7 @@
 
 from etils import epath
 
-from ppocr_jax import forms
+from ppocr_jax import files
 from ppocr_jax.errors import UserError
 
 
@@ -27,7 +27,7 @@ def read(path):
         UserError: not JSON, or an ONNX file that `export` has not written.
     """
     if not str(path).endswith(".onnx"):
-        return forms.read(path)
+        return files.read_json(path)
     metadata = _metadata(path)
     if "config" not in metadata:
         raise UserError(f"{path}: holds no config: `export` has not written it")

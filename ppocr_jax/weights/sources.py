@@ -5,7 +5,6 @@ A path is a `.pdparams` file, a workdir (its best state), `<workdir>/latest`, `<
 as PaddleOCR's published ones, or a name that `download` knows.
 """
 
-import json
 import os
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import jax
 from etils import epath
 
 from ppocr_jax.errors import UserError
+from ppocr_jax.files import read_json
 from ppocr_jax.models import detector
 from ppocr_jax.weights import states
 from ppocr_jax.weights.paddle import (
@@ -93,7 +93,7 @@ def open_source(path):
     place = epath.Path(locate(path))
     if place.is_dir():
         if (place / EXTRACTED).exists():
-            return Source("extracted", place, None, json.loads((place / EXTRACTED).read_text()))
+            return Source("extracted", place, None, read_json(place / EXTRACTED))
         if (place / states.FOLDER).is_dir():
             return _checkpoint(place, "best")
         raise UserError(f"{path}: neither a workdir, nor a checkpoint, nor an extracted folder")
