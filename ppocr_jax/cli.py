@@ -71,7 +71,7 @@ def parse(arguments, argv, needs_config=True, saved=None):
         if needs_config:
             raise UserError("--config is missing, such as --config configs/quickstart.py")
         return args, None
-    config, lines = open_config(str(source))
+    config, lines = open_config(str(source), found=not args.config)
     for line in lines:
         print(line, file=sys.stderr)
     return args, override(config, rest)

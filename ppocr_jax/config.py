@@ -139,5 +139,8 @@ def compare_for_resume(config, saved):
             "take another --workdir, with --config.init_from... to start from these weights"
         )
     started = " (no effect: the run goes on from its own state)"
-    differences = [line + started * key.startswith("init_from.") for key, line in lines.items()]
+    differences = [
+        f"changed since the run began: {line}{started * key.startswith('init_from.')}"
+        for key, line in lines.items()
+    ]
     return [*(f"config.json: {line}" for line in upgraded), *differences]

@@ -16,13 +16,14 @@ from ppocr_jax.weights import saved_config
 SAVED = (".json", ".onnx")
 
 
-def open_config(source):
+def open_config(source, found=False):
     """The whole config of a file.
 
     Args:
         source: path of a `.py` file with `get_config()`, which may be followed by `:ARGUMENT` for
             it, of a `.json` that a run left, or of an `.onnx` that `export` wrote. A `configs/X.py`
             that is not there is the one that comes with the program.
+        found: nobody named it, it lay beside weights: then the copy in them counts.
 
     Returns:
         `(config, lines)`: a ConfigDict, and what there is to say about it.
@@ -31,9 +32,14 @@ def open_config(source):
         UserError: no such file, one that does not run, or values of another kind.
     """
     if source.endswith(SAVED):
-        _require(source)
-        tree, lines = forms.upgrade(saved_config.read(source), source)
-        return ml_collections.ConfigDict(forms.with_tuples(tree)), _named(source, lines)
+        if not found:
+            _require(source)
+        saved, differences = (
+            saved_config.read_compared(source) if found else (saved_config.read(source), [])
+        )
+        tree, lines = forms.upgrade(saved, source)
+        lines = [*differences, *_named(source, lines)]
+        return ml_collections.ConfigDict(forms.with_tuples(tree)), lines
     given, _, argument = source.partition(":")
     path = find(given)
     try:

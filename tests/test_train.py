@@ -19,7 +19,7 @@ from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.loop import train
 from ppocr_jax.training.signals import Stopped
 from ppocr_jax.training.state import TrainState
-from ppocr_jax.weights.states import best_step, list_steps
+from ppocr_jax.weights.meta import best_step, list_steps, seal
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +171,7 @@ def test_a_flipped_value_is_noticed(straight, config_path, folder, capfd):
     meta = workdir / "checkpoints" / "8" / "meta" / "metadata"
     content = json.loads(meta.read_text())
     content["checksums"]["params/student"] ^= 1
-    meta.write_text(json.dumps(content))
+    meta.write_text(json.dumps(seal(content)))
     state, _ = train(load_config(config_path), workdir)
     assert "values of params/student are not those that were saved" in capfd.readouterr().err
     assert_states_equal(straight[1], state)

@@ -11,6 +11,8 @@ from ppocr_jax import __version__, forms
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import replacing, write_json
 from ppocr_jax.weights import sources
+from ppocr_jax.weights.checks import checksum
+from ppocr_jax.weights.meta import seal
 from ppocr_jax.weights.paddle import array_hash
 from ppocr_jax.weights.pdparams import read_pdparams, write_pdparams
 
@@ -37,10 +39,12 @@ def write_folder(output, variables, meta):
 
     It is complete or absent: written beside its place and moved there.
     """
+    variables = jax.tree.map(np.asarray, variables)
+    meta = seal({**meta, "checksums": {kind: checksum(part) for kind, part in variables.items()}})
     with replacing(epath.Path(output).resolve()) as temporary:
         temporary.mkdir(parents=True)
         with ocp.StandardCheckpointer() as writer:
-            writer.save(temporary / "state", jax.tree.map(np.asarray, variables))
+            writer.save(temporary / "state", variables)
         write_json(temporary / sources.EXTRACTED, meta)
         if meta.get("config"):
             write_json(temporary / "config.json", meta["config"])
@@ -73,7 +77,10 @@ def extract(weights, role, output):
         }
         write_folder(output, sources.read_variables(source, role), meta)
     count = sum(array.size for array in arrays.values())
-    return f"{role or 'network'} of {source}: {len(arrays)} tensors, {count} numbers -> {output}"
+    old = f"; {source.unverified} without a checksum (older version)" * bool(source.unverified)
+    return (
+        f"{role or 'network'} of {source}: {len(arrays)} tensors, {count} numbers -> {output}{old}"
+    )
 
 
 def _config_of(source):

@@ -5,21 +5,27 @@ A checkpoint `<workdir>/checkpoints/<step>` holds `state` (parameters, statistic
 evaluated, `metrics`. Orbax commits a step by a rename, so a killed run leaves whole steps only.
 """
 
-import copy
 import os
 import shutil
-import zlib
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
 from ppocr_jax import devices
 from ppocr_jax.errors import UserError, first_line
-from ppocr_jax.training.damage import find_obstacle, find_shortage, find_unreadable
-from ppocr_jax.weights.states import FOLDER, list_steps, read_hmean
+from ppocr_jax.files import write_json
+from ppocr_jax.weights import meta as metas
+from ppocr_jax.weights.checks import checksums, require_finite, require_saved
+from ppocr_jax.weights.damage import (
+    Damaged,
+    cannot_be_read,
+    find_shortage,
+    find_unreadable,
+    reading,
+)
+from ppocr_jax.weights.meta import FOLDER, METRICS, is_sealed, list_steps, seal
 
 COPIES = 2  # of a state in memory while it is read: as it comes from disk, and on the device
 
@@ -50,10 +56,7 @@ class Checkpoints:
 
     def __enter__(self):
         for step in self._steps():  # Orbax reads all of these at once, and fails at once
-            try:
-                read_hmean(self.folder / str(step))
-            except ValueError:
-                self._move_aside(step, "its metrics are damaged")
+            self._mend_metrics(step)
         devices.wait_for_all("checkpoints")
         self._manager = ocp.CheckpointManager(self.folder, options=self._options)
         return self
@@ -78,7 +81,8 @@ class Checkpoints:
         """
         step = int(state.step)
         tree = state_tree(state)
-        meta = copy.deepcopy({**meta, "checksums": checksums(tree)})
+        self._require_finite(tree)
+        meta = seal({**meta, "checksums": checksums(tree)})
         metrics = None if hmean is None else {"hmean": float(hmean) if hmean == hmean else -1.0}
         self._require_space(tree)
         items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
@@ -101,6 +105,14 @@ class Checkpoints:
             self._manager.wait_until_finished()
         except Exception as error:
             raise UserError(self._failure("the last step", error)) from error
+
+    def _require_finite(self, tree):
+        kept = self._steps()
+        require_finite(
+            {name: tree[name] for name in ("params", "batch_stats")},
+            f"step {int(tree['step'])}",
+            f"not saved; last good state: step {kept[-1] if kept else 'none'}",
+        )
 
     def _require_space(self, tree):
         """Refuses to begin a save that the disk cannot hold."""
@@ -139,14 +151,12 @@ class Checkpoints:
         damaged, steps = {}, self._steps()
         needed = COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template))
         for step in reversed(steps):
-            unreadable = find_unreadable(self.folder / str(step), to_the_end=False)
-            self._require(step, unreadable or find_shortage(needed))
+            self._require_readable(step, needed)
             try:
-                restored = self._restore_step(step, template)
-            except Exception as error:
-                folder = self.folder / str(step)
-                self._require(step, find_unreadable(folder) or find_obstacle(error))
-                damaged[step] = first_line(error)
+                with reading(self.folder / str(step)):
+                    restored = self._restore_step(step, template)
+            except Damaged as error:
+                damaged[step] = str(error)
                 continue
             for worse, reason in damaged.items():
                 self._move_aside(worse, reason)
@@ -158,26 +168,51 @@ class Checkpoints:
             raise UserError(f"{self.folder}: none of the steps {lost} can be read{reasons}")
         return None
 
-    def _require(self, step, obstacle):
-        """Refuses to go on where a step may be whole and something else is in the way."""
+    def _require_readable(self, step, needed):
+        """Refuses to read what would fail for a reason that is not the step's."""
+        folder = self.folder / str(step)
+        obstacle = find_unreadable(folder, to_the_end=False) or find_shortage(needed)
         if obstacle:
-            raise UserError(
-                f"{self.folder}/{step} cannot be read now ({obstacle}); nothing was changed: run "
-                "the same command again when that is mended"
-            )
+            raise UserError(cannot_be_read(folder, obstacle))
 
     def _restore_step(self, step, template):
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardRestore(state_tree(template)), meta=ocp.args.JsonRestore()
-            ),
-        )
-        tree, meta = restored["state"], restored["meta"]
-        wrong = [k for k, v in checksums(tree).items() if meta["checksums"].get(k) != v]
-        if wrong:
-            raise ValueError(f"values of {', '.join(wrong)} are not those that were saved")
+        folder = self.folder / str(step)
+        meta = metas.read_meta(self.folder.parent, step)
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(state_tree(template)))
+        tree = self._manager.restore(step, args=items)["state"]
+        require_saved(checksums(tree), meta.get("checksums", {}), folder)
+        if int(tree["step"]) != step:
+            raise Damaged(f"{folder} is damaged: its state is that of step {int(tree['step'])}")
+        try:
+            require_finite({"params": tree["params"]}, folder)
+        except UserError as error:
+            raise Damaged(error) from None
+        if not is_sealed(meta):
+            self._warn(f"step {step}: an older version wrote its meta, without a checksum")
         return template.replace(**tree), meta
+
+    def _mend_metrics(self, step):
+        """Makes a step's metrics those of its `meta`: Orbax ranks and prunes by them."""
+        try:
+            rank = metas.rank_of(metas.read_meta(self.folder.parent, step))
+        except Damaged:
+            rank = None
+        try:
+            found, reason = metas.read_rank(self.folder.parent, step), "are missing"
+        except Damaged:
+            found, reason = None, "are damaged"
+            if rank is None:
+                return self._move_aside(step, "its metrics are damaged")
+        if rank is None or rank == found:
+            return None
+        reason = reason if found is None else f"say hmean {found}"
+        if jax.process_index() == 0:
+            path = self.folder / str(step) / METRICS
+            path.parent.mkdir(exist_ok=True)
+            write_json(path, {"hmean": rank})
+        self._warn(
+            f"checkpoint {step}: its metrics {reason}; its meta says hmean {rank}, which counts"
+        )
 
     def _move_aside(self, step, reason):
         if jax.process_index() == 0:
@@ -193,25 +228,3 @@ class Checkpoints:
 def state_tree(state):
     """A TrainState as a dict of its fields."""
     return {name: getattr(state, name) for name in ("step", "params", "batch_stats", "opt_state")}
-
-
-def checksums(tree):
-    """CRC-32 of the bytes of every role's parameters and statistics and of the optimiser state."""
-    parts = {"opt_state": tree["opt_state"]}
-    for kind in ("params", "batch_stats"):
-        parts |= {f"{kind}/{role}": part for role, part in tree[kind].items()}
-    sums = {}
-    for name, part in parts.items():
-        value = 0
-        for leaf in jax.device_get(_local(part)):
-            value = zlib.crc32(np.ascontiguousarray(leaf).tobytes(), value)
-        sums[name] = value
-    return sums
-
-
-def _local(tree):
-    """Leaves as this process holds them: replicated arrays of several processes are not whole."""
-    return [
-        leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf
-        for leaf in jax.tree.leaves(tree)
-    ]

@@ -1,6 +1,7 @@
 """A run from its start to its end: one update after the other, and what is due after each."""
 
 import contextlib
+import functools
 import time
 
 import jax
@@ -10,7 +11,6 @@ from ppocr_jax import config as configs
 from ppocr_jax import devices
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.data.training_split import Training
-from ppocr_jax.files import read_json
 from ppocr_jax.training import start
 from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints
@@ -20,7 +20,8 @@ from ppocr_jax.training.meter import Clock, Meter
 from ppocr_jax.training.records import RunLog
 from ppocr_jax.training.signals import StopOnSignal, Stopped
 from ppocr_jax.training.skipped import Skipped
-from ppocr_jax.weights.states import list_steps
+from ppocr_jax.weights import saved_config
+from ppocr_jax.weights.meta import list_steps
 
 
 def train(config, workdir):
@@ -65,7 +66,9 @@ def train(config, workdir):
 
         # The updates.
         skipped = Skipped(len(training.samples), config.data.max_bad_share, log)
-        meter = Meter(progress.window, Clock(), lambda batch: describe(batch, training, workdir))
+        meter = Meter(
+            progress.window, Clock(), functools.partial(describe, training, begun, workdir)
+        )
         stop = opened.enter_context(StopOnSignal())
         batches = opened.enter_context(training.batches(progress.step, own_share()))
         step_fn = None
@@ -125,10 +128,10 @@ def open_workdir(config, workdir):
     workdir = epath.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     devices.wait_for_all("workdir")
-    saved = workdir / "config.json"
-    if not (saved.exists() and list_steps(workdir)):
+    if not list_steps(workdir):
         return workdir, []
-    return workdir, configs.compare_for_resume(config, read_json(saved))
+    saved, lines = saved_config.read_compared(workdir / saved_config.NAME)
+    return workdir, [*lines, *configs.compare_for_resume(config, saved)]
 
 
 def compile_step(setup, state, arrays, log):
@@ -153,11 +156,17 @@ def count_textless(batch):
     return int((~batch["shrink_map"].any((1, 2))).sum())
 
 
-def describe(records, training, workdir):
-    """Where to look when an update went wrong: the files of its batch, the last good state."""
+def describe(training, begun, workdir, step, records):
+    """Where to look when update number `step` went wrong: given weights, or files of its batch."""
+    if step == 1 and begun.reports:
+        given = "; ".join(f"{role} from {report.source}" for role, report in begun.reports.items())
+        return f"nothing was learned yet, so the weights it began with are the cause: {given}"
     files = ", ".join(training.samples[int(record)].image_path for record in records)
     kept = list_steps(workdir)
-    return f"files of the batch: {files}; last good state: step {kept[-1] if kept else 'none'}"
+    return (
+        f"files of the batch: {files}; last good state: step {kept[-1] if kept else 'none'}; a "
+        "lower learning rate or a look at these files may help"
+    )
 
 
 def agree_to_stop(stop, recording):

@@ -61,7 +61,7 @@ class Meter:
         window: `(step, losses, crops without text)` of updates that an earlier start has seen;
             grows, and is the list that a state saves.
         clock: `Clock`.
-        describe: `records -> text` that names the files of a batch.
+        describe: `(step, records) -> text` on where to look when an update went wrong.
     """
 
     def __init__(self, window, clock, describe):
@@ -97,8 +97,7 @@ class Meter:
         if wrong:
             terms = [name for name in wrong if name not in ("total", "grad_norm")] or wrong
             raise UserError(
-                f"step {step}: {terms[0]} is {losses[terms[0]]}; {self._describe(records)}; a "
-                "lower learning rate or a look at these files may help"
+                f"step {step}: {terms[0]} is {losses[terms[0]]}; {self._describe(step, records)}"
             )
         self.window.append((step, losses, textless))
         self.clock.touch()

@@ -8,7 +8,7 @@ from etils import epath
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from ppocr_jax.files import write_text
+from ppocr_jax.files import write_bytes
 
 
 class RunLog:
@@ -25,7 +25,8 @@ class RunLog:
 
     def __enter__(self):
         if self.leads:
-            keep_until(self._path, self._first)
+            for line in keep_until(self._path, self._first):
+                self.say(line)
             self._file = self._path.open("a")
             self._events = SummaryWriter(
                 str(self._path.parent / "events"), purge_step=self._first + 1
@@ -68,20 +69,37 @@ class RunLog:
 
 
 def keep_until(path, step):
-    """Drops from a `metrics.jsonl` what a run wrote after the step that it continues from."""
+    """Drops from a `metrics.jsonl` what a run wrote after the step that it continues from.
+
+    What a kill cut short at the end goes as well. Where something else is no record, the file as
+    it was is kept as `metrics.jsonl.damaged`.
+
+    Returns:
+        Lines on what was found damaged.
+    """
     if not path.exists():
-        return
-    lines = path.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if line.endswith("\n") and _step_of(line) <= step]
-    if len(kept) != len(lines):
-        write_text(path, "".join(kept))
+        return []
+    data = path.read_bytes()
+    lines = data.splitlines(keepends=True)
+    steps = [_step_of(line) for line in lines]
+    whole = [line for line, at in zip(lines, steps, strict=True) if at is not None and at <= step]
+    damaged = sum(at is None for at in steps[:-1])
+    if damaged:
+        write_bytes(path.with_name(path.name + ".damaged"), data)
+    if len(whole) != len(lines):
+        write_bytes(path, b"".join(whole))
+    told = f"{path}: {damaged} damaged lines left out; the file as it was is {path.name}.damaged"
+    return [told] if damaged else []
 
 
 def _step_of(line):
+    """The step of a record; None where the line is none, as one that a kill cut short."""
     try:
-        return json.loads(line).get("step", 0)
-    except ValueError:  # the line that a kill cut short
-        return float("inf")
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    step = record.get("step", 0) if isinstance(record, dict) else None
+    return step if line.endswith(b"\n") and isinstance(step, int) else None
 
 
 def format_losses(values):

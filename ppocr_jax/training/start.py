@@ -127,7 +127,6 @@ def restore(checkpoints, setup, total_steps, changes) -> Start | None:
     if progress.best["step"] >= 0:
         best = progress.best
         note += f"; best hmean so far {best['hmean']:.4f} at step {best['step']}"
-    changes = [f"changed since the run began: {line}" for line in changes]
     return Start(state, progress, [note, *changes])
 
 

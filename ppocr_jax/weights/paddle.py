@@ -101,6 +101,7 @@ class LoadReport:
         expected: `{part: tensors that the network has}`.
         unused: names in the file that the network has no place for.
         hash: of all arrays of the file, 12 hex digits.
+        unverified: part of the source that an older version wrote without a checksum, or "".
     """
 
     source: str
@@ -108,6 +109,7 @@ class LoadReport:
     expected: dict[str, int]
     unused: tuple[str, ...]
     hash: str
+    unverified: str = ""
 
     @property
     def initial(self):
@@ -118,7 +120,8 @@ class LoadReport:
         parts = ", ".join(f"{p} {self.loaded[p]}/{self.expected[p]}" for p in self.loaded)
         gates = sum(".mid_se." in name for name in self.unused)
         why = f" ({gates} of squeeze-excite, which this network drops)" if gates else ""
-        return f"{parts}; unused {len(self.unused)}{why}; hash {self.hash}"
+        old = f"; {self.unverified} without a checksum (older version)" if self.unverified else ""
+        return f"{parts}; unused {len(self.unused)}{why}; hash {self.hash}{old}"
 
 
 def part_of(name):

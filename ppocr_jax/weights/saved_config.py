@@ -1,22 +1,31 @@
-"""The config that lies beside weights: a run's or an extracted folder's, or inside an ONNX file."""
+"""The config that lies beside weights: a run's or an extracted folder's, or inside an ONNX file.
+
+People edit a `config.json`, and disks damage it. The weights' own `meta` holds a copy with a
+checksum: where the two differ, the differences are named and the copy counts.
+"""
 
 from etils import epath
 
-from ppocr_jax import files
+from ppocr_jax import files, forms
 from ppocr_jax.errors import UserError
+from ppocr_jax.weights import meta as metas
+from ppocr_jax.weights.damage import Damaged
+
+NAME, EXTRACTED = "config.json", "extracted.json"
 
 
 def find(weights):
     """The file with the config that belongs to the weights at a path, or None.
 
-    It is a `config.json`, or the ONNX file itself when `export` wrote it.
+    It is a `config.json`, or the ONNX file itself when `export` wrote it. A workdir whose
+    `config.json` is lost has it all the same: its states hold a copy.
     """
     place = epath.Path(weights)
     if place.suffix == ".onnx":
         return str(place) if "config" in _metadata(place) else None
     for folder in (place, place.parent):
-        if (folder / "config.json").exists():
-            return str(folder / "config.json")
+        if (folder / NAME).exists() or _holds_copy(folder):
+            return str(folder / NAME)
     return None
 
 
@@ -32,6 +41,52 @@ def read(path):
     if "config" not in metadata:
         raise UserError(f"{path}: holds no config: `export` has not written it")
     return metadata["config"]
+
+
+def read_compared(path):
+    """As `read`; a `config.json` beside weights of ours is compared with the copy in them.
+
+    Returns:
+        `(tree, lines)`: the copy where there is one, and what differs in the file.
+
+    Raises:
+        UserError: neither the file nor a copy can be read.
+    """
+    own = not str(path).endswith(".onnx")
+    copy, place = _find_copy(epath.Path(path).parent) if own else (None, "")
+    if copy is None:
+        return read(path), []
+    try:
+        lines = _differences(read(path), copy)
+    except (UserError, FileNotFoundError) as error:
+        reason = str(error) if isinstance(error, UserError) else f"{path} is missing"
+        return copy, [f"{reason}; the copy in {place} counts"]
+    return copy, [f"{path}: {line} in {place}, which counts" for line in lines]
+
+
+def _differences(tree, copy):
+    """`key=value, but value` for each key that differs, both in the present form."""
+    old, new = (forms.flatten(forms.upgrade(t)[0]) for t in (tree, copy))
+    keys = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    return [f"config.{key}={old.get(key)}, but {new.get(key)}" for key in keys]
+
+
+def _holds_copy(folder):
+    return bool(metas.list_steps(folder)) or (folder / EXTRACTED).exists()
+
+
+def _find_copy(folder):
+    """`(config, where)` of the newest state of a folder that is whole; (None, "") without one."""
+    for step in reversed(metas.list_steps(folder)):
+        try:
+            return metas.read_meta(folder, step)["config"], f"checkpoint {step}"
+        except (Damaged, KeyError):
+            continue
+    if (folder / EXTRACTED).exists():
+        meta = files.read_json(folder / EXTRACTED)
+        metas.require_seal(meta, folder / EXTRACTED)
+        return meta.get("config") or None, EXTRACTED
+    return None, ""
 
 
 def _metadata(path):

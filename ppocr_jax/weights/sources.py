@@ -5,6 +5,8 @@ A path is a `.pdparams` file, a workdir (its best state), `<workdir>/latest`, `<
 as PaddleOCR's published ones, or a name that `download` knows.
 """
 
+import contextlib
+import dataclasses
 import os
 from typing import Any, NamedTuple
 
@@ -14,8 +16,12 @@ from etils import epath
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import read_json
 from ppocr_jax.models import detector
+from ppocr_jax.weights import meta as metas
 from ppocr_jax.weights import states
+from ppocr_jax.weights.checks import require_finite
+from ppocr_jax.weights.damage import Damaged, reading
 from ppocr_jax.weights.paddle import (
+    array_hash,
     from_paddle,
     from_state,
     paddle_prefix,
@@ -62,6 +68,13 @@ class Source(NamedTuple):
         """Whether it holds a whole state of ours, in our own tree."""
         return self.kind in ("checkpoint", "extracted")
 
+    @property
+    def unverified(self):
+        """What nothing was compared with, since the version that wrote it kept no checksum."""
+        if not self.is_own or metas.is_sealed(self.meta):
+            return ""
+        return "meta" if self.kind == "checkpoint" else EXTRACTED
+
     def __str__(self):
         return str(self.path) if self.step is None else f"{self.path} at step {self.step}"
 
@@ -93,23 +106,23 @@ def open_source(path):
     place = epath.Path(locate(path))
     if place.is_dir():
         if (place / EXTRACTED).exists():
-            return Source("extracted", place, None, read_json(place / EXTRACTED))
-        if (place / states.FOLDER).is_dir():
+            return Source("extracted", place, None, _read_extracted(place))
+        if (place / metas.FOLDER).is_dir():
             return _checkpoint(place, "best")
         raise UserError(f"{path}: neither a workdir, nor a checkpoint, nor an extracted folder")
-    if (place.parent / states.FOLDER).is_dir() and not place.exists():
+    if (place.parent / metas.FOLDER).is_dir() and not place.exists():
         return _checkpoint(place.parent, place.name)
     return Source("onnx" if place.suffix == ".onnx" else "pdparams", place, None, {})
 
 
 def _checkpoint(workdir, which):
-    steps = states.list_steps(workdir)
+    steps = metas.list_steps(workdir)
     if not steps:
         raise UserError(f"{workdir}: the run has not saved a state yet")
     if which == "latest":
         step = steps[-1]
     elif which == "best":
-        step = states.best_step(workdir)
+        step = _best_step(workdir, steps)
         if step is None:
             raise UserError(f"{workdir}: nothing was evaluated yet; name {workdir}/latest instead")
     elif which.isdigit() and int(which) in steps:
@@ -117,7 +130,42 @@ def _checkpoint(workdir, which):
     else:
         names = ", ".join(["best", "latest", *map(str, steps)])
         raise UserError(f"{workdir} holds {names}; there is no {which}")
-    return Source("checkpoint", workdir, step, states.read_meta(workdir, step))
+    with _naming_others(workdir, step):
+        meta = metas.read_meta(workdir, step)
+        if not (meta.get("roles") and "config" in meta):
+            raise Damaged(f"meta of {metas.step_folder(workdir, step)} names no roles or no config")
+    return Source("checkpoint", workdir, step, meta)
+
+
+def _best_step(workdir, steps):
+    try:
+        return metas.best_step(workdir)
+    except Damaged as error:
+        names = ", ".join(f"{workdir}/{step}" for step in steps)
+        raise Damaged(f"{error}; so the best is not known: name one of {names}") from None
+
+
+@contextlib.contextmanager
+def _naming_others(workdir, step):
+    """Adds to what is said of a damaged step which others there are."""
+    try:
+        yield
+    except Damaged as error:
+        others = [f"{workdir}/{other}" for other in metas.list_steps(workdir) if other != step]
+        advice = f"; name another state: {', '.join(others)}" if others else ""
+        raise Damaged(f"{error}{advice}") from None
+
+
+def _read_extracted(folder):
+    """The `meta` of an extracted folder. Raises UserError as `metas.read_meta` does."""
+    path = folder / EXTRACTED
+    with reading(folder):
+        meta = read_json(path)
+        metas.require_seal(meta, path)
+        metas.require_kinds({**meta, "config": meta.get("config") or {}}, path)
+        if len(meta.get("roles", ())) != 1:
+            raise Damaged(f"{path} is damaged: it names no role, or several")
+    return meta
 
 
 def read_arrays(source, role):
@@ -131,7 +179,9 @@ def read_arrays(source, role):
         UserError: several networks and none of that name; a parameter without such a name.
     """
     if source.kind == "pdparams":
-        return select_role(read_pdparams(str(source.path)), role, str(source.path))
+        arrays = select_role(read_pdparams(str(source.path)), role, str(source.path))
+        require_finite(arrays, source)
+        return arrays
     return to_paddle(read_variables(source, role))
 
 
@@ -157,21 +207,40 @@ def read_tree(source):
 
 
 def read_variables(source, role):
-    """Variables of one role, as NumPy arrays; of a file those that it holds."""
+    """Variables of one role, as NumPy arrays; of a file those that it holds.
+
+    Raises:
+        UserError: as `read_arrays`; damaged, or values that are not finite.
+    """
     if source.kind == "pdparams":
         return variables_by_name(read_arrays(source, role))
     if source.kind == "onnx":
         from ppocr_jax.onnx_files.reader import read_onnx  # onnx: for ONNX files alone
 
-        return read_onnx(str(source.path), detector.describe)
+        variables = read_onnx(str(source.path), detector.describe)
+    else:
+        variables = _read_own(source, role)
+    require_finite(variables, source)
+    return variables
+
+
+def _read_own(source, role):
+    """Variables out of a state of ours, compared with the checksums that it was saved with."""
     roles = source.roles()
     if role not in roles:
         if len(roles) > 1:
             raise UserError(f"{source}: holds {', '.join(roles)}, not {role}; extract one first")
         role = roles[0]
-    if source.kind == "extracted":
-        return states.read_role(source.path / "state", None)
-    return states.read_role(source.path / states.FOLDER / str(source.step) / "state", role)
+    saved = source.meta.get("checksums", {})
+    if source.kind == "checkpoint":
+        folder = metas.step_folder(source.path, source.step)
+        with _naming_others(source.path, source.step):
+            return states.read_role(folder / "state", role, saved)
+    variables = states.read_role(source.path / "state", None, saved)
+    hash = source.meta.get("hash")  # all that older versions kept
+    if hash is not None and hash != array_hash(to_names(variables)):
+        raise Damaged(f"{source} is damaged: its values are not those of hash {hash}")
+    return variables
 
 
 def load_role(path, role, template, trainable):
@@ -193,6 +262,7 @@ def load_role(path, role, template, trainable):
     source = open_source(path)
     if source.is_own:
         variables, report = from_state(read_variables(source, role), template, str(source))
+        report = dataclasses.replace(report, unverified=source.unverified)
     else:
         variables, report = from_paddle(read_arrays(source, role), template, str(source))
     require_parts(report, trainable)

@@ -1,56 +1,39 @@
-"""The states that a run keeps, seen by those who read them: steps, `meta`, one role's variables."""
-
-import json
+"""One role's variables out of a kept state, held against the checksums that it was saved with."""
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
-from ppocr_jax.errors import UserError
-
-FOLDER = "checkpoints"
-
-
-def list_steps(workdir):
-    """Steps that a workdir holds, ascending."""
-    folder = epath.Path(workdir) / FOLDER
-    if not folder.is_dir():
-        return []
-    return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
+from ppocr_jax.weights.checks import checksum, require_saved
+from ppocr_jax.weights.damage import Damaged, reading
 
 
-def read_meta(workdir, step):
-    """The `meta` of a step."""
-    return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(
-        epath.Path(workdir).resolve() / FOLDER / str(step) / "meta"
-    )
-
-
-def best_step(workdir):
-    """The step with the highest hmean, the newest of equals; None when none was evaluated."""
-    folder = epath.Path(workdir) / FOLDER
-    scored = [(read_hmean(folder / str(step)), step) for step in list_steps(workdir)]
-    return max((entry for entry in scored if entry[0] is not None), default=(None, None))[1]
-
-
-def read_hmean(folder):
-    """The hmean that a step was saved with, or None. Raises ValueError when it is damaged."""
-    path = folder / "metrics" / "metrics"
-    return json.loads(path.read_text())["hmean"] if path.exists() else None
-
-
-def read_role(folder, role):
+def read_role(folder, role, saved):
     """Variables of one role out of a `state` folder; nothing else is read into memory.
 
     Args:
         folder: `<workdir>/checkpoints/<step>/state` or `<extracted>/state`.
         role: name, or None for a folder that holds one network alone.
+        saved: checksums, `{"params/<role>" or "params": CRC-32}`; what is not there is not
+            compared.
 
     Returns:
         `{"params", "batch_stats"}` of NumPy arrays.
+
+    Raises:
+        Damaged: arrays are missing, or are not those that were saved.
+        UserError: they cannot be read now.
     """
-    folder = epath.Path(folder).resolve()  # Orbax finds no metadata at a relative path
+    folder = epath.Path(folder).resolve()
+    with reading(folder):
+        tree = _read_arrays(folder, role)
+        found = {_name_of(kind, role): checksum(part) for kind, part in tree.items()}
+        require_saved(found, saved, folder)
+    return tree
+
+
+def _read_arrays(folder, role):
     with ocp.PyTreeCheckpointer() as reader:
         tree = reader.metadata(folder).item_metadata.tree
         wanted = {kind: _pick(tree[kind], role) for kind in ("params", "batch_stats")}
@@ -64,8 +47,12 @@ def read_role(folder, role):
         )
     lost = [leaf for leaf in jax.tree.leaves(got) if isinstance(leaf, jax.ShapeDtypeStruct)]
     if lost:
-        raise UserError(f"{folder}: {len(lost)} arrays are not in the checkpoint")
+        raise Damaged(f"{folder} is damaged: it lacks {len(lost)} arrays")
     return {kind: _drop(got[kind], role) for kind in got}
+
+
+def _name_of(kind, role):
+    return kind if role is None else f"{kind}/{role}"
 
 
 def _pick(tree, role):

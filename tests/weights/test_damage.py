@@ -14,8 +14,8 @@ from tiny import ROOT
 from ppocr_jax.errors import UserError
 from ppocr_jax.training import checkpoints as module
 from ppocr_jax.training.checkpoints import Checkpoints
-from ppocr_jax.training.damage import find_obstacle, find_shortage, find_unreadable
 from ppocr_jax.training.state import TrainState
+from ppocr_jax.weights.damage import find_obstacle, find_shortage, find_unreadable
 
 
 def make_state(step=1):
@@ -148,7 +148,7 @@ def test_too_little_memory_is_said_before_anything_is_read(workdir, monkeypatch)
 def test_a_limit_of_the_process_counts():
     code = (
         "import resource\n"
-        "from ppocr_jax.training.damage import find_shortage\n"
+        "from ppocr_jax.weights.damage import find_shortage\n"
         "print(find_shortage(1 << 30))\n"
         "resource.setrlimit(resource.RLIMIT_AS, (1 << 29, 1 << 29))\n"
         "print(find_shortage(1 << 30))\n"

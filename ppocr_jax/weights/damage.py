@@ -4,12 +4,45 @@ Only damage may move a state aside. What stands in the way today (memory, rights
 may be gone at the next start, and then the state is as good as it was.
 """
 
+import contextlib
 import os
 import pathlib
 import re
 import resource
 
-from ppocr_jax.errors import first_line
+from ppocr_jax.errors import UserError, first_line
+
+
+class Damaged(UserError):
+    """Files that can be read and do not hold what was saved."""
+
+
+@contextlib.contextmanager
+def reading(folder):
+    """Turns whatever libraries raise while they read a folder into one line.
+
+    Raises:
+        Damaged: the files themselves are wrong.
+        UserError: something keeps this process from reading them.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        obstacle = find_unreadable(folder) or find_obstacle(error)
+        if obstacle:
+            raise UserError(cannot_be_read(folder, obstacle)) from error
+        raise Damaged(f"{folder} is damaged: {first_line(error)}") from error
+
+
+def cannot_be_read(folder, obstacle):
+    """What to say where a state may be whole and something else is in the way."""
+    return (
+        f"{folder} cannot be read now ({obstacle}); nothing was changed: run the same command "
+        "again when that is mended"
+    )
+
 
 # What TensorStore, XLA and the C++ library call a want of memory, of rights, or of an answer.
 OBSTACLES = re.compile(
@@ -50,6 +83,8 @@ def find_unreadable(folder, to_the_end=True):
                 with open(os.path.join(place, name), "rb") as file:
                     while file.read(1 << 24 if to_the_end else 1) and to_the_end:
                         pass
+    except MISSING:
+        return ""
     except OSError as error:
         return f"{error.filename}: {error.strerror}"
     return ""
