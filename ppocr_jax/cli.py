@@ -9,7 +9,7 @@ from absl import flags
 from ml_collections import config_flags
 
 from ppocr_jax.config_files import open_config
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, explain, shown
 from ppocr_jax.forms import keys
 
 
@@ -24,7 +24,7 @@ def run(command, argv=None):
         sys.exit(2)
     except OSError as error:  # a full disk, a folder without rights
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {place}{error.strerror or error}", file=sys.stderr)
+        print(f"error: {shown(f'{place}{explain(error)}')}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,5 +1,20 @@
 """The one exception for mistakes of the user, and what it looks like on the terminal."""
 
+import errno
+import os
+
+ADVICE = {  # for what a system refuses; nothing is advised where its own words say it all
+    errno.ENOSPC: "free some disk space and run the same command again",
+    errno.EDQUOT: "free some disk space, or get a larger quota, and run the same command again",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f) and run the same command again",
+    errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",
+    errno.EROFS: "name another place, or have it mounted for writing",
+    errno.EACCES: "change its rights, or name another place",
+    errno.EPERM: "change its rights, or name another place",
+    errno.EIO: "the disk or its connection fails: the system's log says more",
+}
+TEXTS = {os.strerror(number): number for number in ADVICE}
+
 
 class UserError(Exception):
     """A mistake that the user can repair. Its text is one line: what is wrong, where, what to do.
@@ -30,3 +45,28 @@ def first_line(error: BaseException) -> str:
     """An exception in one line of at most 300 letters: its class and what it says first."""
     text = str(error).strip()
     return shown(f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:300])
+
+
+def system_number(error: BaseException) -> int | None:
+    """What the system refused, as a number of `errno`; None where it was not the system.
+
+    Exceptions that this one came from count as well, and so do the system's words in the text of
+    a library's exception.
+    """
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in ADVICE:
+            return error.errno
+        text = str(error)
+        for words, number in TEXTS.items():
+            if words in text:
+                return number
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def explain(error: BaseException) -> str:
+    """Why something was not written, and what to do: `No space left on device; free some ...`."""
+    number = system_number(error)
+    if number is not None:
+        return f"{os.strerror(number)}; {ADVICE[number]}"
+    return (isinstance(error, OSError) and error.strerror) or first_line(error)

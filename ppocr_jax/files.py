@@ -1,14 +1,17 @@
 """Files that are written whole or not at all, and JSON read through one checked door."""
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
+import time
 
 from etils import epath
 
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, system_number
 
+AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 MOST_JSON = 1 << 28  # bytes; nothing that the program writes as JSON comes near
 
 
@@ -18,23 +21,67 @@ def replacing(path):
 
     Use as `with replacing(path) as temporary: ...`. A file or folder that stood at `path` stays as
     it was until then; what is left of a failed attempt is removed.
+
+    Raises:
+        OSError: it cannot be written; names `path`.
     """
     path = epath.Path(path)
-    if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):  # /dev/stdout
-        yield path
-        return
-    temporary = path.with_name(path.name + ".tmp")
-    _remove(temporary)
-    try:
-        yield temporary
-    except BaseException:
+    with naming(path):
+        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
+            yield path  # /dev/stdout
+            return
+        _recover(path)
+        temporary = path.with_name(path.name + ".tmp")
         _remove(temporary)
-        raise
+        try:
+            yield temporary
+            settle(temporary, path)
+        except BaseException:
+            discard(temporary)
+            raise
+
+
+def settle(temporary, path):
+    """Gives what was written, a file or a folder, its name, once all of it is on the disk."""
+    temporary, path = epath.Path(temporary), epath.Path(path)
     sync(temporary)
-    if temporary.is_dir():
-        _remove(path)  # a folder is not replaced by a rename
-    temporary.replace(path)
-    sync_names(path.parent)
+    if temporary.is_dir() and path.exists():
+        _exchange(temporary, path)
+        sync_names(path.parent)
+        _remove(temporary)
+    else:
+        temporary.replace(path)
+        sync_names(path.parent)
+
+
+def discard(path, patience_s=3.0):
+    """Removes what a failed attempt has left; threads of a library may still write to a folder."""
+    path, end = epath.Path(path), time.monotonic() + patience_s
+    while path.exists() and time.monotonic() < end:
+        folder = path.is_dir()
+        with contextlib.suppress(OSError):
+            _remove(path)
+        if folder:
+            time.sleep(0.1)  # what they write makes the folder anew
+
+
+@contextlib.contextmanager
+def naming(path):
+    """What the system refuses in the block becomes an OSError that names a file, `path` if none."""
+    try:
+        yield
+    except OSError as error:
+        unnamed = error.filename is None and error.errno is not None
+        if unnamed or str(error.filename).startswith(f"{path}.tmp"):
+            error.filename = str(path)
+        raise
+    except UserError:
+        raise
+    except Exception as error:  # of a library, in words of its own
+        number = system_number(error)
+        if number is None:
+            raise
+        raise OSError(number, os.strerror(number), str(path)) from error
 
 
 def write_text(path, text):
@@ -86,6 +133,14 @@ def _sync(path):
         os.close(handle)
 
 
+def is_at(handle, path):
+    """Whether an open handle's file still has the name `path`."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
 def read_json(path, kind=dict):
     """What a JSON file holds, a leading byte order mark or not.
 
@@ -113,6 +168,29 @@ def read_json(path, kind=dict):
 def _named(value):
     names = {dict: "a mapping", list: "a list", str: "text", bool: "true or false"}
     return names.get(type(value), "nothing" if value is None else "a number")
+
+
+def _exchange(folder, path):
+    """Swaps the names of a new folder and what stands in its place, at once where Linux can."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    names = (AT_FDCWD, os.fsencode(folder), AT_FDCWD, os.fsencode(path))
+    if call is None or call(*names, RENAME_EXCHANGE) != 0:
+        path.rename(_aside(path))
+        folder.rename(path)
+        _aside(path).rename(folder)
+
+
+def _recover(path):
+    """Takes back what `_exchange` had put aside when its process was killed between two renames."""
+    if _aside(path).exists():
+        if path.exists():
+            _remove(_aside(path))
+        else:
+            _aside(path).rename(path)
+
+
+def _aside(path):
+    return path.with_name(path.name + ".old")
 
 
 def _remove(path):

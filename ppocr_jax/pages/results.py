@@ -1,5 +1,6 @@
 """What prediction finds, and the two files that it is written to."""
 
+import contextlib
 import json
 import pathlib
 from typing import NamedTuple
@@ -7,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ppocr_jax.data.polygons import box_around
+from ppocr_jax.files import naming, settle
+from ppocr_jax.locks import hold_folder
 
 SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
 
@@ -89,24 +92,32 @@ class ResultFiles:
     FORMS = {"predictions.jsonl": Result.json_line, "predicts.txt": Result.paddle_line}
 
     def __init__(self, folder):
-        self.paths = [pathlib.Path(folder) / name for name in self.FORMS]
-        self._files = []
+        self.folder = pathlib.Path(folder)
+        self.paths = [self.folder / name for name in self.FORMS]
+        self._files, self._opened = [], contextlib.ExitStack()
 
     def __enter__(self):
-        self._files = [_partial(path).open("w", encoding="utf-8") for path in self.paths]
+        with contextlib.ExitStack() as opened:
+            opened.enter_context(hold_folder(self.folder))
+            self._files = [
+                opened.enter_context(_partial(path).open("w", encoding="utf-8"))
+                for path in self.paths
+            ]
+            self._opened = opened.pop_all()
         return self
 
     def write(self, result):
-        for file, form in zip(self._files, self.FORMS.values(), strict=True):
-            file.write(form(result) + "\n")
-            file.flush()
+        for path, file, form in zip(self.paths, self._files, self.FORMS.values(), strict=True):
+            with naming(path):
+                file.write(form(result) + "\n")
+                file.flush()
 
     def __exit__(self, error, *_):
-        for file in self._files:
-            file.close()
-        if error is None:
-            for path in self.paths:
-                _partial(path).replace(path)
+        with contextlib.suppress(OSError) if error else contextlib.nullcontext(), self._opened:
+            if error is None:
+                for path, file in zip(self.paths, self._files, strict=True):
+                    file.close()
+                    settle(_partial(path), path)
 
 
 def _partial(path):

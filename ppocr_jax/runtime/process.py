@@ -23,6 +23,23 @@ def prepare():
     choose_platform()
     keep_freed_memory()
     keep_programs()
+    ignore_late_writes()
+
+
+def ignore_late_writes():
+    """Silences what TensorStore says of writes that end after the one that failed.
+
+    Their results go to an event loop that Orbax has closed by then, a traceback each. The failure
+    itself reaches the caller, who says it in one line.
+    """
+    before = sys.unraisablehook
+
+    def hook(unraisable):
+        late = isinstance(unraisable.exc_value, RuntimeError)
+        if not (late and str(unraisable.exc_value) == "Event loop is closed"):
+            before(unraisable)
+
+    sys.unraisablehook = hook
 
 
 def choose_platform():

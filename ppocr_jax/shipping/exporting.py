@@ -10,7 +10,8 @@ from jax import export as jax_export
 
 from ppocr_jax.detection import network
 from ppocr_jax.errors import UserError
-from ppocr_jax.files import write_json
+from ppocr_jax.files import replacing, settle, write_json
+from ppocr_jax.locks import hold_output
 from ppocr_jax.onnx_files.session import make_onnx_predict, open_session
 from ppocr_jax.onnx_files.writer import build_onnx
 from ppocr_jax.shipping import deployment, parity, quantize
@@ -49,32 +50,39 @@ def export(config, weights, role, output, form, places=()):
     meta = describe(config, role, form, str(source), array_hash(arrays), output)
     images, what = parity.choose_images(config, places)
 
-    unchecked = output.with_name(output.name + ".unchecked")
-    write(unchecked, config, form, meta, arrays, loaded)
+    with hold_output(output), replacing(output) as unchecked:
+        write(unchecked, config, form, meta, arrays, loaded)
+        meta["parity"], lines = check(unchecked, config, form, loaded, images, what)
+        if not all(figures["passed"] for figures in meta["parity"].values()):
+            failed = output.with_name(output.name + ".failed")
+            settle(unchecked, failed)
+            raise UserError(
+                f"{'; '.join(lines)}: this is another network; the file is now {failed}"
+            )
+        if form.quantize:
+            meta["int8"], line = quantized(unchecked, config, form)
+            lines.append(line)
+        meta |= {"bytes": unchecked.stat().length, "sha256": file_hash(unchecked)}
+        write_json(output.with_name(output.name + ".json"), meta)
+    return meta, lines
+
+
+def check(path, config, form, loaded, images, what):
+    """Whether a written file does what the weights do: `(figures by role, lines on them)`."""
     figures = {}
     for role, (model, variables, _) in loaded.items():
         draw = make_draw(model)
         figures[role] = parity.compare(
             functools.partial(draw, variables),
-            open_file(unchecked, config, form, role, draw),
+            open_file(path, config, form, role, draw),
             images,
             config,
             TOLERANCES[form.suffix],
             form.shape,
         )
-    lines = [f"parity of {role}, {what}: {parity.explain(f)}" for role, f in figures.items()]
-    if not all(f["passed"] for f in figures.values()):
-        failed = output.with_name(output.name + ".failed")
-        unchecked.replace(failed)
-        raise UserError(f"{'; '.join(lines)}: this is another network; the file is now {failed}")
-    meta = {**meta, "parity": figures}
-    if form.quantize:
-        meta["int8"], line = quantized(unchecked, config, form, output)
-        lines.append(line)
-    unchecked.replace(output)
-    meta |= {"bytes": output.stat().length, "sha256": file_hash(output)}
-    write_json(output.with_name(output.name + ".json"), meta)
-    return meta, lines
+    return figures, [
+        f"parity of {role}, {what}: {parity.explain(f)}" for role, f in figures.items()
+    ]
 
 
 def shipped_config(config, role):
@@ -109,7 +117,6 @@ def describe(config, role, form, origin, digest, output):
 
 def write(path, config, form, meta, arrays, loaded):
     """Writes the file of one form. `loaded` is `{role: (model, variables, report)}`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     if form.suffix == ".pdparams":
         write_pdparams(str(path), arrays)
         return
@@ -168,12 +175,11 @@ def open_file(path, config, form, role, draw):
     return functools.partial(draw, network.load_network(config, str(path), role)[1])
 
 
-def quantized(path, config, form, output):
+def quantized(path, config, form):
     """Puts the 8-bit form of an ONNX file in its place; `(figures, a line on them)`."""
-    narrow = path.with_name(path.name + ".int8")
-    count = quantize.quantize(path, narrow, config, form)
-    figures = {"calibration_images": count, **quantize.cost(config, path, narrow)}
-    narrow.replace(path)
+    with replacing(path) as narrow:
+        count = quantize.quantize(path, narrow, config, form)
+        figures = {"calibration_images": count, **quantize.cost(config, path, narrow)}
     line = (
         f"8 bits: hmean {figures['hmean']:.4f}, {figures['hmean_float']:.4f} before, on "
         f"{figures['images']} validation images"

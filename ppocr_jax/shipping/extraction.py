@@ -10,6 +10,7 @@ from etils import epath
 from ppocr_jax import __version__, forms
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import replacing, write_json
+from ppocr_jax.locks import hold_output
 from ppocr_jax.weights import sources
 from ppocr_jax.weights.checks import checksum
 from ppocr_jax.weights.meta import seal
@@ -42,7 +43,7 @@ def write_folder(output, variables, meta):
     variables = jax.tree.map(np.asarray, variables)
     meta = seal({**meta, "checksums": {kind: checksum(part) for kind, part in variables.items()}})
     with replacing(epath.Path(output).resolve()) as temporary:
-        temporary.mkdir(parents=True)
+        temporary.mkdir()
         with ocp.StandardCheckpointer() as writer:
             writer.save(temporary / "state", variables)
         write_json(temporary / sources.EXTRACTED, meta)
@@ -59,6 +60,17 @@ def extract(weights, role, output):
         raise UserError(f"--output {output}: a folder with other content stands there")
     if role == "all" and output.suffix != ".pdparams":
         raise UserError(f"--output {output}: all roles together go into a .pdparams file alone")
+    with hold_output(output):
+        arrays = write(source, role, output)
+    count = sum(array.size for array in arrays.values())
+    old = f"; {source.unverified} without a checksum (older version)" * bool(source.unverified)
+    return (
+        f"{role or 'network'} of {source}: {len(arrays)} tensors, {count} numbers -> {output}{old}"
+    )
+
+
+def write(source, role, output):
+    """Writes one role of a source; returns its arrays by name."""
     if output.suffix == ".pdparams":
         whole = role == "all"
         arrays = sources.read_tree(source) if whole else sources.read_arrays(source, role)
@@ -76,11 +88,7 @@ def extract(weights, role, output):
             "version": __version__,
         }
         write_folder(output, sources.read_variables(source, role), meta)
-    count = sum(array.size for array in arrays.values())
-    old = f"; {source.unverified} without a checksum (older version)" * bool(source.unverified)
-    return (
-        f"{role or 'network'} of {source}: {len(arrays)} tensors, {count} numbers -> {output}{old}"
-    )
+    return arrays
 
 
 def _config_of(source):

@@ -5,17 +5,18 @@ A checkpoint `<workdir>/checkpoints/<step>` holds `state` (parameters, statistic
 evaluated, `metrics`. Orbax commits a step by a rename, so a killed run leaves whole steps only.
 """
 
+import contextlib
 import os
 import shutil
 
 import jax
 import orbax.checkpoint as ocp
 from etils import epath
-from orbax.checkpoint import checkpoint_managers as policies
 
 from ppocr_jax import devices
-from ppocr_jax.errors import UserError, first_line
-from ppocr_jax.files import write_json
+from ppocr_jax.errors import UserError, explain
+from ppocr_jax.files import discard, sync, sync_names, write_json
+from ppocr_jax.locks import hold_folder
 from ppocr_jax.weights import meta as metas
 from ppocr_jax.weights.checks import checksums, require_finite, require_saved
 from ppocr_jax.weights.damage import (
@@ -40,33 +41,44 @@ class Checkpoints:
     def __init__(self, workdir, warn=print):
         self._warn = warn
         self.folder = epath.Path(workdir).resolve() / FOLDER
-        keep = policies.AnyPreservationPolicy([
-            policies.LatestN(2),
-            policies.BestN(get_metric_fn=_hmean, n=1, keep_checkpoints_without_metrics=False),
-        ])  # fmt: skip
         self._options = ocp.CheckpointManagerOptions(
-            preservation_policy=keep,
+            max_to_keep=None,  # see `_settle`
             best_fn=_hmean,
             best_mode="max",
             cleanup_tmp_directories=True,
             create=True,
+            async_options=ocp.options.AsyncOptions(post_finalization_callback=self._sync),
         )
-        self._manager = None
+        self._manager = self._saving = self._place = None
         self._lost = []
+        self._opened = contextlib.ExitStack()
 
     def __enter__(self):
+        if jax.process_index() == 0:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
+            self._opened.enter_context(hold_folder(self.folder.parent))
+        try:
+            self._open()
+        except BaseException:
+            self._opened.close()
+            raise
+        return self
+
+    def _open(self):
         for step in self._steps():  # Orbax reads all of these at once, and fails at once
             self._mend_metrics(step)
         devices.wait_for_all("checkpoints")
         self._manager = ocp.CheckpointManager(self.folder, options=self._options)
-        return self
+        self._place = _identity(self.folder)
 
     def __exit__(self, _, raised, __):
-        try:
-            self._manager.close()
-        except Exception as error:
-            if not isinstance(raised, UserError):  # which is already the reason to end
-                raise UserError(self._failure("the last step", error)) from error
+        with self._opened:
+            try:
+                self._settle(prune=raised is None)  # which processes do together
+                self._manager.close()
+            except Exception as error:
+                if not isinstance(raised, (UserError, OSError)):  # already the reason to end
+                    raise self._failure(self._saving, error) from error
 
     def save(self, state, meta, hmean=None):
         """Saves in the background; the state may be donated, and `meta` changed, after it returns.
@@ -84,16 +96,17 @@ class Checkpoints:
         self._require_finite(tree)
         meta = seal({**meta, "checksums": checksums(tree)})
         metrics = None if hmean is None else {"hmean": float(hmean) if hmean == hmean else -1.0}
-        self._require_space(tree)
         items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
+        self.wait()
+        self.require_space(state)
+        self._saving = step
         try:
-            self._manager.wait_until_finished()
             if step in self._steps():  # saved by a signal, before its evaluation
                 self._manager.delete(step)
             if not self._manager.save(step, args=items, metrics=metrics, force=True):
                 raise OSError("Orbax did not take the step")
         except Exception as error:
-            raise UserError(self._failure(step, error)) from error
+            raise self._failure(step, error) from error
 
     def wait(self):
         """Returns when the last save is on disk.
@@ -102,9 +115,9 @@ class Checkpoints:
             UserError: it failed.
         """
         try:
-            self._manager.wait_until_finished()
+            self._settle()
         except Exception as error:
-            raise UserError(self._failure("the last step", error)) from error
+            raise self._failure(self._saving, error) from error
 
     def _require_finite(self, tree):
         kept = self._steps()
@@ -114,21 +127,65 @@ class Checkpoints:
             f"not saved; last good state: step {kept[-1] if kept else 'none'}",
         )
 
-    def _require_space(self, tree):
-        """Refuses to begin a save that the disk cannot hold."""
-        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(tree)) + 2**20
-        free = shutil.disk_usage(self.folder).free if os.path.isdir(self.folder) else needed
+    def require_space(self, state):
+        """Refuses to begin what the disk cannot hold: a run, or a save.
+
+        Args:
+            state: TrainState.
+
+        Raises:
+            UserError: no room for a state, or its folder is not there any more.
+        """
+        self._require_place()
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state_tree(state))) + 2**20
+        free = shutil.disk_usage(self.folder).free if self._place else needed
         if free < needed:
             raise UserError(
                 f"{self.folder}: a state needs {needed >> 20} MiB and {free >> 20} are free; steps "
-                f"kept: {self._steps() or 'none'}; free some and run the same command again"
+                f"kept: {self._steps() or 'none'}; free some disk space and run the same command "
+                "again"
             )
 
+    def _require_place(self):
+        """Refuses to write where the workdir is not any more: Orbax would make it anew."""
+        if _identity(self.folder) != self._place:
+            raise UserError(
+                f"{self.folder} is not there any more: the workdir was moved or deleted while the "
+                "run went on, so it ends; moved back, the same command continues"
+            )
+
+    def _sync(self):
+        """Puts on the disk what is about to become a step, and the records that lead to it."""
+        if self._place and jax.process_index() == 0:
+            sync(self.folder.parent / "metrics.jsonl")
+            for unfinished in self.folder.glob(f"{self._saving}.*"):
+                sync(unfinished)
+
+    def _settle(self, prune=True):
+        """Waits for the last save, and lets go of older steps only once its name is on the disk.
+
+        The newest two steps stay, and the best one: of equals, the newest.
+        """
+        self._manager.wait_until_finished()
+        self._require_place()
+        sync_names(self.folder)
+        steps, best = sorted(self._manager.all_steps()), self._manager.best_step()
+        for step in steps[:-2]:
+            if prune and step != best:
+                self._manager.delete(step)
+
     def _failure(self, step, error):
-        kept = self._steps()
-        return (
-            f"{self.folder}: saving {step} failed ({first_line(error)}); "
-            f"steps kept: {kept or 'none'}; free some disk space and run the same command again"
+        """UserError for a save that failed; what it left is removed."""
+        try:
+            self._require_place()
+        except UserError as gone:
+            return gone
+        if self._place and jax.process_index() == 0:
+            for unfinished in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
+                discard(unfinished)
+        return UserError(
+            f"{self.folder}: saving step {step} failed: {explain(error)}; steps kept: "
+            f"{self._steps() or 'none'}"
         )
 
     def _steps(self):
@@ -223,6 +280,15 @@ class Checkpoints:
             f"checkpoint {step} cannot be read ({reason}): moved to {step}.unreadable, falling "
             "back to the step before it"
         )
+
+
+def _identity(folder):
+    """What tells a folder from another one that has its name later; None in a bucket."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def state_tree(state):

@@ -51,6 +51,8 @@ def train(config, workdir):
         begun = start.restore(checkpoints, setup, training.total_steps, changes)
         begun = begun or start.begin(setup)
         state, progress = begun.state, begun.progress
+        if progress.step < training.total_steps:
+            checkpoints.require_space(state)  # rather now than after hours
         if leads:
             configs.save(config, workdir / "config.json")
         log = RunLog(workdir, training.total_steps, progress.step, leads)

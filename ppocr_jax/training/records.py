@@ -1,14 +1,21 @@
 """What a run leaves for people to read: lines or a progress bar, metrics.jsonl, event files."""
 
+import contextlib
 import json
+import os
 import sys
 import time
 
 from etils import epath
-from tensorboardX import SummaryWriter
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
+from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
-from ppocr_jax.files import write_bytes
+from ppocr_jax.errors import UserError
+from ppocr_jax.files import is_at, naming, write_bytes
+
+FLUSH_S = 30  # the longest that a record waits for TensorBoard to see it
 
 
 class RunLog:
@@ -24,21 +31,23 @@ class RunLog:
         self._bar = self._events = self._file = None
 
     def __enter__(self):
-        if self.leads:
-            for line in keep_until(self._path, self._first):
-                self.say(line)
-            self._file = self._path.open("a")
-            self._events = SummaryWriter(
-                str(self._path.parent / "events"), purge_step=self._first + 1
-            )
-            if sys.stderr.isatty():
-                self._bar = tqdm(total=self._total, initial=self._first, unit="step")
+        if not self.leads:
+            return self
+        for line in keep_until(self._path, self._first):
+            self.say(line)
+        self._file = self._path.open("a")
+        self._events = Events(self._path.parent / "events", self._first + 1)
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=self._total, initial=self._first, unit="step")
         return self
 
-    def __exit__(self, *_):
-        for part in (self._bar, self._events, self._file):
-            if part is not None:
-                part.close()
+    def __exit__(self, raised, *_):
+        with contextlib.ExitStack() as closing:
+            for part in (self._bar, self._events, self._file):
+                if part is not None:
+                    closing.callback(part.close)
+            if raised:  # which is already the reason to end
+                closing.enter_context(contextlib.suppress(OSError))
 
     def say(self, line):
         """One line for people, beside the progress bar where there is one."""
@@ -57,15 +66,27 @@ class RunLog:
             kind: name of the record and prefix of the TensorBoard tags.
             step: updates done.
             values: JSON's types; numbers become TensorBoard scalars.
+
+        Raises:
+            UserError: the workdir was moved or deleted.
+            OSError: a full disk, for example.
         """
         if not self.leads:
             return
+        self._require_place()
         line = {"kind": kind, "step": step, "time": round(time.time(), 3), **values}
-        self._file.write(json.dumps(line) + "\n")
-        self._file.flush()
-        for name, value in values.items():
-            if isinstance(value, (int, float)) and not isinstance(value, bool):
-                self._events.add_scalar(f"{kind}/{name}", value, step)
+        with naming(self._path):
+            self._file.write(json.dumps(line) + "\n")
+            self._file.flush()
+        self._events.add(kind, step, values)
+
+    def _require_place(self):
+        """Refuses to write to a file that nobody will find."""
+        if "://" not in str(self._path) and not is_at(self._file.fileno(), self._path):
+            raise UserError(
+                f"{self._path} is not there any more: the workdir was moved or deleted while the "
+                "run went on, so it ends; moved back, the same command continues"
+            )
 
 
 def keep_until(path, step):
@@ -100,6 +121,44 @@ def _step_of(line):
         return None
     step = record.get("step", 0) if isinstance(record, dict) else None
     return step if line.endswith(b"\n") and isinstance(step, int) else None
+
+
+class Events:
+    """TensorBoard's event files, written in the caller's thread: what fails is told to it."""
+
+    def __init__(self, folder, first_step):
+        self._folder = folder
+        with naming(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._writer = EventsWriter(str(folder / "events"), f".{os.getpid()}")
+            start = SessionLog(status=SessionLog.START)  # hides what came after that step
+            self._write(Event(step=first_step, session_log=start))
+            self._flush()
+
+    def add(self, kind, step, values):
+        """The numbers among the values, as scalars `kind/name`."""
+        numbers = [
+            Summary.Value(tag=f"{kind}/{name}", simple_value=value)
+            for name, value in values.items()
+            if isinstance(value, (int, float)) and not isinstance(value, bool)
+        ]
+        with naming(self._folder):
+            for number in numbers:
+                self._write(Event(step=step, summary=Summary(value=[number])))
+            if time.monotonic() > self._next_flush:
+                self._flush()
+
+    def close(self):
+        with naming(self._folder):
+            self._writer.close()
+
+    def _write(self, event):
+        event.wall_time = time.time()
+        self._writer.write_event(event)
+
+    def _flush(self):
+        self._writer.flush()
+        self._next_flush = time.monotonic() + FLUSH_S
 
 
 def format_losses(values):

@@ -9,7 +9,7 @@ import filelock
 import pooch
 
 from ppocr_jax.errors import UserError
-from ppocr_jax.files import write_json
+from ppocr_jax.files import settle, write_json
 from ppocr_jax.runtime.cache import cache_folder
 from ppocr_jax.weights.archive import take_file
 from ppocr_jax.weights.pdparams import read_pdparams
@@ -101,7 +101,7 @@ def _fetch(name, weights):
             file=sys.stderr,
         )
     if entry.member:
-        os.replace(content, weights)
+        settle(content, weights)
         file.unlink()
 
 

@@ -187,16 +187,13 @@ def write_pdparams(path, arrays):
         arrays: `{name: array}`; stored as float32 in C order.
 
     Raises:
-        UserError: the file cannot be written.
+        OSError: the file cannot be written.
     """
     path = pathlib.Path(path)
     content = {name: np.ascontiguousarray(value, np.float32) for name, value in arrays.items()}
     for name, value in arrays.items():  # ascontiguousarray makes a scalar one-dimensional
         content[name] = content[name].reshape(np.shape(value))
     content[NAME_TABLE] = {name: name for name in arrays}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            _Pickler(file, protocol=2).dump(content)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror})") from None
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary, open(temporary, "wb") as file:
+        _Pickler(file, protocol=2).dump(content)

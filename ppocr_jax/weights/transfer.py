@@ -1,7 +1,6 @@
 """One file over HTTP: a broken transfer goes on where it stopped, a stalled one is given up."""
 
 import json
-import os
 import pathlib
 import sys
 import time
@@ -11,6 +10,8 @@ import requests
 import urllib3
 from requests import exceptions
 from tqdm import tqdm
+
+from ppocr_jax.files import settle
 
 RETRY_DELAYS_S = (1, 2, 4, 8)  # between attempts; after the last one it is over
 CONNECT_S = 10.0  # longest wait for a connection, when the longest silence is not shorter
@@ -62,7 +63,7 @@ class Downloader:
                     raise
                 print(f"{error}; again in {delay_s} s", file=sys.stderr)
                 time.sleep(delay_s)
-        os.replace(self.part, output_file)
+        settle(self.part, output_file)
         self.state.unlink(missing_ok=True)
 
     def _attempt(self, url):
