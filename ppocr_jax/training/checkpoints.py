@@ -70,6 +70,8 @@ class Checkpoints:
         devices.wait_for_all("checkpoints")
         self._manager = ocp.CheckpointManager(self.folder, options=self._options)
         self._place = _identity(self.folder)
+        for folder in (self.folder.parent, self.folder.parent.parent):
+            sync_names(folder)
 
     def __exit__(self, _, raised, __):
         with self._opened:
@@ -158,6 +160,7 @@ class Checkpoints:
         """Puts on the disk what is about to become a step, and the records that lead to it."""
         if self._place and jax.process_index() == 0:
             sync(self.folder.parent / "metrics.jsonl")
+            sync_names(self.folder.parent)
             for unfinished in self.folder.glob(f"{self._saving}.*"):
                 sync(unfinished)
 
@@ -168,7 +171,9 @@ class Checkpoints:
         """
         self._manager.wait_until_finished()
         self._require_place()
-        sync_names(self.folder)
+        if self._place and self._saving is not None and jax.process_index() == 0:
+            sync(self.folder / str(self._saving))  # Orbax has written to it since `_sync`
+            sync_names(self.folder)
         steps, best = sorted(self._manager.all_steps()), self._manager.best_step()
         for step in steps[:-2]:
             if prune and step != best:
