@@ -1,24 +1,30 @@
-"""What a mistake of the user looks like on the terminal."""
+"""What the system refuses, and the advice that fits it."""
+
+import errno
+import os
 
 import pytest
 
-from ppocr_jax.errors import UserError, first_line, shown
+from ppocr_jax.errors import ADVICE, explain, system_number
 
 
-@pytest.mark.parametrize(
-    ("text", "seen"),
-    [
-        ("two  blanks, häßlich, 文字\u3000文字", "two  blanks, häßlich, 文字\u3000文字"),
-        ("a\nb\tc", "a\\nb\\tc"),
-        ("\x1b[2Jgone", "\\x1b[2Jgone"),
-        ("left\u202eright", "left\\u202eright"),
-        ("bytes\udcff", "bytes\\udcff"),
-    ],
-)
-def test_what_would_move_a_terminal_is_shown_as_an_escape(text, seen):
-    assert shown(text) == seen == str(UserError(f" {text} "))
+@pytest.mark.parametrize("number", ADVICE)
+def test_disk_space_is_advised_for_a_want_of_it_alone(number):
+    line = explain(OSError(number, os.strerror(number), "x"))
+    assert line.startswith(os.strerror(number) + "; ")
+    assert ("disk space" in line) == (number in (errno.ENOSPC, errno.EDQUOT))
 
 
-def test_an_exception_of_a_library_is_one_line():
-    assert first_line(ValueError("first\nsecond")) == "ValueError: first"
-    assert first_line(KeyError()) == "KeyError: "
+def test_the_cause_of_a_cause_counts():
+    try:
+        try:
+            raise OSError(errno.EDQUOT, os.strerror(errno.EDQUOT))
+        except OSError as error:
+            raise RuntimeError("the save failed") from error
+    except RuntimeError as error:
+        assert system_number(error) == errno.EDQUOT
+
+
+def test_other_exceptions_keep_their_words():
+    assert explain(ValueError("odd\nand more")) == "ValueError: odd"
+    assert explain(FileNotFoundError(2, "No such file or directory")) == "No such file or directory"

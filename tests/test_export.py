@@ -95,7 +95,7 @@ def test_an_export_proves_itself_and_says_how_to_use_it(place, exported):
     }
     beside = {key: record[key] for key in record if key not in ("parity", "bytes", "sha256")}
     assert stored == beside
-    assert not list(place[0].glob("*.unchecked"))
+    assert not list(place[0].glob("*.tmp"))
     assert any("--det_db_box_thresh=0.4 --det_db_unclip_ratio=1.2" in line for line in printed)
 
 

@@ -1,9 +1,11 @@
 """The loop: resuming, workers, signals, and what goes wrong."""
 
 import json
+import os
 import resource
 import shutil
 import signal
+import socket
 import time
 
 import jax
@@ -14,6 +16,7 @@ from tiny import draw_data, load_config, run, start, write_config
 
 from ppocr_jax.config import describe_rate
 from ppocr_jax.errors import UserError
+from ppocr_jax.locks import hold_folder
 from ppocr_jax.training import loop
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.loop import train
@@ -210,8 +213,12 @@ def test_a_full_disk_keeps_the_state_before(straight, config_path, folder):
     )
     _, err = process.communicate(timeout=300)
     assert process.returncode == 2, err
-    assert "error: " in err and "failed" in err and "steps kept: [6]" in err
-    assert list_steps(workdir) == [6]
+    assert err.splitlines()[-1] == (
+        f"error: {workdir}/checkpoints: saving step 8 failed: File too large; raise the limit on "
+        "the size of files (ulimit -f) and run the same command again; steps kept: [6]"
+    )
+    assert "Traceback" not in err and "Event loop" not in err
+    assert sorted(path.name for path in (workdir / "checkpoints").iterdir()) == ["6"]
     state, _ = train(load_config(config_path), workdir)
     assert_states_equal(straight[1], state)
 
@@ -220,11 +227,46 @@ def test_a_disk_without_room_is_not_written_to(straight, config_path, folder, mo
     workdir = folder / "no_room"
     shutil.copytree(straight[0], workdir)
     shutil.rmtree(workdir / "checkpoints" / "8")
-    usage = shutil.disk_usage(folder)
+    before, usage = (workdir / "metrics.jsonl").read_bytes(), shutil.disk_usage(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100_000))
     with pytest.raises(UserError, match=r"a state needs 1 MiB and 0 are free; steps kept: \[6\]"):
         train(load_config(config_path), workdir)
     assert list_steps(workdir) == [6]
+    assert (workdir / "metrics.jsonl").read_bytes() == before  # said before any update
+
+
+def test_a_second_run_in_a_workdir_is_refused(straight, config_path, folder):
+    workdir = folder / "shared"
+    shutil.copytree(straight[0], workdir)
+    with hold_folder(workdir):
+        status, _, err = run("train", "--config", config_path, "--workdir", workdir)
+        assert status == 2 and err == (
+            f"error: {workdir}: another process is writing there (pid {os.getpid()} on "
+            f"{socket.gethostname()} since {time.strftime('%Y-%m-%d')}"
+            + err.partition(time.strftime("%Y-%m-%d"))[2]
+        )
+    assert records(workdir, "train") == records(straight[0], "train")
+    assert not (workdir / ".lock").exists()
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_a_workdir_that_goes_away_ends_the_run(config_path, tmp_path, monkeypatch, how):
+    workdir = tmp_path / "run"
+
+    def leave(stop, recording):
+        if workdir.exists():
+            shutil.move(workdir, tmp_path / "moved")
+            if how == "deleted":
+                shutil.rmtree(tmp_path / "moved")
+        return 0
+
+    monkeypatch.setattr(loop, "agree_to_stop", leave)
+    with pytest.raises(UserError, match="run/.* is not there any more: the workdir was moved or"):
+        train(load_config(config_path), workdir)
+    assert not workdir.exists()
+    if how == "moved":
+        monkeypatch.undo()
+        train(load_config(config_path), tmp_path / "moved")
 
 
 def test_nan_names_step_term_and_files(config_path, folder):

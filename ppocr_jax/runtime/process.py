@@ -29,9 +29,10 @@ def prepare():
 def ignore_late_writes():
     """Silences what TensorStore says of writes that end after the one that failed.
 
-    Their results go to an event loop that Orbax has closed by then, a traceback each. The failure
-    itself reaches the caller, who says it in one line.
+    Their results go to tasks that nobody asks any more, or to an event loop that Orbax has closed
+    by then: a traceback each. The failure itself reaches the caller, who says it in one line.
     """
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     before = sys.unraisablehook
 
     def hook(unraisable):

@@ -43,11 +43,11 @@ class RunLog:
 
     def __exit__(self, raised, *_):
         with contextlib.ExitStack() as closing:
-            for part in (self._bar, self._events, self._file):
-                if part is not None:
-                    closing.callback(part.close)
             if raised:  # which is already the reason to end
                 closing.enter_context(contextlib.suppress(OSError))
+            for part in (self._file, self._events, self._bar):
+                if part is not None:
+                    closing.callback(part.close)
 
     def say(self, line):
         """One line for people, beside the progress bar where there is one."""

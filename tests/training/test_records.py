@@ -1,5 +1,6 @@
 """What a run leaves for people: records that end where the run continues, and lines to read."""
 
+import errno
 import json
 
 import pytest
@@ -70,6 +71,32 @@ def test_a_file_with_nothing_to_drop_is_left_alone(tmp_path):
     assert path.stat().st_ino == before
     keep_until(path, 0)
     assert path.read_text() == '{"note": "without a step"}\n'
+
+
+def test_lines_that_are_no_records_are_put_aside(tmp_path, capsys):
+    path = tmp_path / "metrics.jsonl"
+    good = [b'{"step": 1}\n', b'{"step": 2}\n']
+    bad = [b"\0\0\0\n", b"\xff\n", b"[1]\n", b'{"step": null}\n', b"[" * 100_000 + b"\n"]
+    path.write_bytes(good[0] + b"".join(bad) + good[1] + b'{"st')
+    with RunLog(tmp_path, total_steps=9, first_step=2):
+        pass
+    assert path.read_bytes() == b"".join(good)
+    assert (tmp_path / "metrics.jsonl.unreadable").read_bytes() == b"".join(bad)
+    assert "metrics.jsonl: 5 lines are no records; moved to" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["metrics.jsonl", "events"])
+def test_a_full_disk_is_named_and_ends_quietly(tmp_path, part):
+    """/dev/full takes nothing."""
+    with pytest.raises(OSError, match=part) as caught, RunLog(tmp_path, total_steps=9) as log:
+        if part == "events":
+            log._events._writer._py_recordio_writer._writer = open("/dev/full", "wb")
+            log._events._next_flush = 0
+        else:
+            log._require_place = lambda: None
+            log._file = open("/dev/full", "a")
+        log.record("train", 1, {"total": 0.5})
+    assert caught.value.errno == errno.ENOSPC
 
 
 @pytest.mark.parametrize(
