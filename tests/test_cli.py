@@ -110,7 +110,7 @@ def test_run_prints_one_line(capsys):
     with pytest.raises(SystemExit) as caught:
         cli.run(full, [])
     assert caught.value.code == 2
-    assert capsys.readouterr().err .startswith("error: runs/x: No space left on device; free")
+    assert capsys.readouterr().err.startswith("error: runs/x: No space left on device; free")
 
     def interrupted(argv):
         raise KeyboardInterrupt

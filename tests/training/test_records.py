@@ -73,16 +73,17 @@ def test_a_file_with_nothing_to_drop_is_left_alone(tmp_path):
     assert path.read_text() == '{"note": "without a step"}\n'
 
 
-def test_lines_that_are_no_records_are_put_aside(tmp_path, capsys):
+def test_lines_that_are_no_records_are_left_out_and_kept(tmp_path, capsys):
     path = tmp_path / "metrics.jsonl"
     good = [b'{"step": 1}\n', b'{"step": 2}\n']
     bad = [b"\0\0\0\n", b"\xff\n", b"[1]\n", b'{"step": null}\n', b"[" * 100_000 + b"\n"]
-    path.write_bytes(good[0] + b"".join(bad) + good[1] + b'{"st')
+    whole = good[0] + b"".join(bad) + good[1] + b'{"st'
+    path.write_bytes(whole)
     with RunLog(tmp_path, total_steps=9, first_step=2):
         pass
     assert path.read_bytes() == b"".join(good)
-    assert (tmp_path / "metrics.jsonl.unreadable").read_bytes() == b"".join(bad)
-    assert "metrics.jsonl: 5 lines are no records; moved to" in capsys.readouterr().err
+    assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == whole
+    assert "metrics.jsonl: 5 damaged lines left out" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("part", ["metrics.jsonl", "events"])
