@@ -9,7 +9,8 @@ import numpy as np
 from ppocr_jax.errors import UserError
 
 IGNORED_TEXTS = ("*", "###")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpe",
+                  ".jfif", ".dib", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppocr_jax.data.images import find_images
-from ppocr_jax.data.resize import plan_resize, read_image, resize_image
+from ppocr_jax.data.resize import plan_size, read_image, resize_image
 from ppocr_jax.data.scenes import draw_scene
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.detection.postprocess import find_polygons
@@ -87,7 +87,7 @@ def compare(reference, candidate, images, config, tolerance, shape=None) -> dict
 
 
 def _size(image, rule, share):
-    planned = plan_resize(*image.shape[:2], limit_side=rule.limit_side, limit_type=rule.limit_type)
+    planned = plan_size(*image.shape[:2], limit_side=rule.limit_side, limit_type=rule.limit_type)
     return tuple(max(32, round(side * share / 32) * 32) for side in planned)
 
 

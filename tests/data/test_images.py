@@ -2,7 +2,8 @@
 
 import pytest
 
-from ppocr_jax.data.images import Labels, find_images, read_size
+from ppocr_jax.data.image_files import read_size
+from ppocr_jax.data.images import Labels, find_images
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.errors import UserError
 

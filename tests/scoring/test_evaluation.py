@@ -63,9 +63,10 @@ def test_a_sweep_sees_every_map_by_its_place(config):
 
 def test_a_summary_by_hand():
     counts = len(Counts._fields)
-    rows = np.zeros((3, counts + 3), np.float32)
+    rows = np.zeros((3, counts + 4), np.float32)
     names = list(Counts._fields)
     rows[0, names.index("matched")] = 2
+    rows[1, -4] = 1
     rows[:, -3] = 0.5, 0.75, 1.0
     rows[:, -2] = 0.25, 0.5, 1.0
     rows[:, -1] = 1, 1, 0  # the last one could not be read
@@ -75,4 +76,6 @@ def test_a_summary_by_hand():
     assert metrics["images_per_s"] == 2.0 and metrics["boxes_matched"] == 2
     nothing = evaluation.summary(rows[2:], 1.0)
     assert nothing["map_max"] == nothing["map_mean"] == 0.0
-    assert "3 images, 2.0 images/s" in evaluation.explain(metrics)
+    assert metrics["reduced"] == 1 and nothing["reduced"] == 0
+    assert "3 images (1 of them too thin or large" in evaluation.explain(metrics)
+    assert "1 images, 1.0 images/s" in evaluation.explain(nothing)
