@@ -71,7 +71,7 @@ def _decode_narrow(buffer):
     depth = next(depth for depth in DEPTHS if depth >= highest)
     if depth == 16:
         return None
-    levels = (colours >> (depth - 8)).astype(np.uint8)
+    levels = np.right_shift(colours, depth - 8, out=colours).astype(np.uint8)
     return levels if levels.shape[2] == 3 else np.repeat(levels[..., :1], 3, axis=2)
 
 

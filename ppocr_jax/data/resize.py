@@ -12,6 +12,7 @@ from ppocr_jax.data.image_files import MAX_PIXELS
 from ppocr_jax.errors import UserError
 
 MOST_PIXELS = 25_000_000  # of a picture in the network: a camera's 24 million pass as they are
+REDUCED_PIXELS = 12_000_000  # what has more is brought to the size of a phone's photo
 ENLARGED_PIXELS = 5_000_000  # a picture is not enlarged to more, 736 x 6784 for example
 LARGE = 16_000_000  # pixels of a file, from which on no two are worked on at once
 _large = threading.RLock()
@@ -105,14 +106,16 @@ def plan_size(height, width, *, limit_side=736, limit_type="min"):
     """As `plan_resize`, but at most what a network can be given with a bounded memory.
 
     An enlargement ends at `ENLARGED_PIXELS`, or where the picture has more by itself at its own
-    size; nothing has more than `MOST_PIXELS`. A thin picture would become as long as a street
-    otherwise: 12 x 1600 would be 736 x 98144.
+    size; a picture of more than `MOST_PIXELS` is reduced to `REDUCED_PIXELS`. A thin picture would
+    become as long as a street otherwise: 12 x 1600 would be 736 x 98144.
     """
     planned = plan_resize(height, width, limit_side=limit_side, limit_type=limit_type)
-    own = (height + 32) * (width + 32)  # with what rounding may add
+    own = 1.05 * height * width  # rounding to 32 adds up to 5 %
     most = min(MOST_PIXELS, max(ENLARGED_PIXELS, own, 2 * limit_side**2))
     if planned[0] * planned[1] <= most:
         return planned
+    if own > MOST_PIXELS:
+        most = REDUCED_PIXELS
     short, long = sorted(planned)
     ratio = (most / (short * long)) ** 0.5
     short = max(32, int(short * ratio) // 32 * 32)
