@@ -69,7 +69,7 @@ def _expand(part, leave_out, tell):
 def _count_endings(paths):
     """Such as `3 .heic, 1 .txt`; "" for no path."""
     endings = collections.Counter(
-        os.path.splitext(path)[1].lower() or "without ending" for path in paths
+        os.path.splitext(path)[1].lower() or "without ending" for path in sorted(paths)
     )
     shown = [f"{count} {ending}" for ending, count in endings.most_common(MOST_ENDINGS)]
     more = len(endings) - len(shown)

@@ -170,7 +170,7 @@ class Tally:
                 f"{len(self._reduced)} of {self.images} images are too thin or too large for the "
                 f"size that eval.limit_side asks for and were seen smaller (the worst: "
                 f"{worst.path}, {_words(worst.network_size)} instead of "
-                f"{_words(worst.wanted_size)} pixels): cut such images into pieces, or take --tile 960"
+                f"{_words(worst.wanted_size)} pixels): cut them into pieces, or take --tile 960"
             )
         if self._pages:
             count, path = max(self._pages)

@@ -2,10 +2,12 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from tiny import draw_data, load_config, write_config
 
+from ppocr_jax.data import resize
 from ppocr_jax.data.labels import Sample
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.scoring import evaluation
@@ -48,6 +50,35 @@ def test_a_lost_image_counts_with_its_words_missed(config):
     first, second = outcomes
     assert first.reason and first.size == (0, 0) and first.polygons == []
     assert not second.reason and second.counts.matched == metrics["boxes_matched"] > 0
+
+
+def test_what_fails_in_one_image_is_missed_there(config, monkeypatch):
+    samples, plain = read_validation(config), evaluation.find_polygons
+    calls = []
+
+    def find(shrink_map, size, **options):
+        calls.append(size)
+        if len(calls) == 2:
+            raise MemoryError
+        return plain(shrink_map, size, **options)
+
+    monkeypatch.setattr(evaluation, "find_polygons", find)
+    monkeypatch.setattr(evaluation, "THREADS", 1)
+    metrics, outcomes = evaluation.evaluate(darkness, None, samples, config)
+    assert metrics["unreadable"] == 1 and metrics["images"] == 7
+    [reason] = [outcome.reason for outcome in outcomes if outcome.reason]
+    assert reason.endswith("not enough memory for this image") and ".png: " in reason
+
+
+def test_a_thin_image_is_seen_smaller_and_counted(config, tmp_path):
+    cv2.imwrite(str(tmp_path / "line.png"), np.full((2, 9000, 3), 200, np.uint8))
+    sample = Sample(str(tmp_path / "line.png"), (), (), "val.txt", 9)
+    with config.unlocked():
+        thin = config.copy_and_resolve_references()
+    thin.eval.limit_side = 736
+    metrics, [outcome] = evaluation.evaluate(darkness, None, [sample], thin)
+    assert metrics["reduced"] == 1 and metrics["unreadable"] == 0 and outcome.reduced
+    assert np.prod(outcome.network_size) <= resize.ENLARGED_PIXELS
 
 
 def test_a_sweep_sees_every_map_by_its_place(config):
