@@ -27,7 +27,7 @@ from ppocr_jax.data import RESIZE_RULES
 from ppocr_jax.data.images import Labels, find_images
 from ppocr_jax.detection import tiles
 from ppocr_jax.detection.network import open_network
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, shown
 from ppocr_jax.pages.predictions import MANY_SIZES, SHARED, choose_shapes, predict_images
 from ppocr_jax.pages.results import ResultFiles, Tally
 from ppocr_jax.runtime import process
@@ -43,7 +43,7 @@ def main(argv):
     if role not in config.roles:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")
     output = pathlib.Path(args.output)
-    paths = find_images(args.images, leave_out=output / "pictures")
+    paths = find_images(args.images, leave_out=output / "pictures", tell=_warn)
     labels = read_labels_of(args.labels, paths) if args.labels else None
     pictures = None if args.no_pictures else output / "pictures"
     (pictures or output).mkdir(parents=True, exist_ok=True)
@@ -59,18 +59,23 @@ def main(argv):
         for result in predict_images(network, paths, config, tiling, labels, pictures):
             tally.add(result)
             if result.reason:
-                tqdm.write(f"warning: {result.reason}; left out", file=sys.stderr)
+                _warn(f"{result.reason}; left out")
             else:
                 files.write(result)
             bar.update()
     for line in tally.warnings():
-        print(f"warning: {line}", file=sys.stderr)
+        _warn(line)
     places = ", ".join(map(str, [*files.paths, *([pictures] if pictures else [])]))
     print(
         f"{tally.boxes} boxes in {tally.images - tally.unreadable} images, "
         f"{tally.unreadable} unreadable: {places}"
     )
     return 1 if tally.unreadable else 0
+
+
+def _warn(line):
+    """Says a line beside a bar that may be shown."""
+    tqdm.write(f"warning: {shown(line)}", file=sys.stderr)
 
 
 def _arguments():

@@ -1,6 +1,7 @@
 """Prediction: the boxes of evaluation, in order, in files that others read, and nothing lost."""
 
 import json
+import os
 
 import cv2
 import jax
@@ -9,6 +10,7 @@ import pytest
 from tiny import TINY, draw_data, load_config, write_config
 
 from ppocr_jax import predict
+from ppocr_jax.data import resize
 from ppocr_jax.data.images import Labels
 from ppocr_jax.data.labels import read_labels
 from ppocr_jax.data.resize import read_image
@@ -124,6 +126,46 @@ def test_command(run, tmp_path, capsys):
     assert len(records) == 14 and not any("pictures" in record["path"] for record in records)
     assert {record["network_width"] for record in records} == {64}
     assert any(len(box["points"]) > 4 for record in records for box in record["boxes"])
+
+
+def test_what_people_have_in_a_folder(run, tmp_path, capsys, monkeypatch):
+    """A line, a pipe, a claim and a clear picture: each is read or named, and the good one is."""
+    monkeypatch.setattr(resize, "ENLARGED_PIXELS", 100_000)
+    good = write_blurred(tmp_path / "in" / "good.png", 90, 200)
+    cv2.imwrite(str(tmp_path / "in" / "line.png"), np.full((1, 9000, 3), 200, np.uint8))
+    clear = np.zeros((60, 64, 4), np.uint8)
+    clear[20:40, 10:50, 3] = 255
+    cv2.imwrite(str(tmp_path / "in" / "clear.png"), clear)
+    os.mkfifo(tmp_path / "in" / "pipe.png")
+    (tmp_path / "in" / "cut.png").write_bytes(open(good, "rb").read()[:-50])
+    (tmp_path / "in" / "notes.heic").write_bytes(b"x")
+    argv = ["--weights", str(run / "student"), "--images", str(tmp_path / "in")]
+    argv += ["--output", str(tmp_path / "out")]
+    assert predict.main(argv) == 1
+    printed = capsys.readouterr().err
+    assert "pipe.png: a pipe, not an image file; left out" in printed
+    assert "cut.png: the PNG is cut short; left out" in printed
+    assert "left out 1 .heic" in printed and "line.png, 3104x32 instead of 864000x96" in printed
+    records = [json.loads(line) for line in open(tmp_path / "out" / "predictions.jsonl")]
+    assert [record["path"][-8:] for record in records] == ["lear.png", "good.png", "line.png"]
+
+
+def test_a_picture_that_cannot_be_drawn_is_that_pictures(run, network, config, monkeypatch):
+    def save(path, image_path, *_):
+        if "val_1" in image_path:
+            raise MemoryError
+        raise error
+
+    monkeypatch.setattr(predictions, "save_picture", save)
+    paths = [str(run / "data" / f"val_{i}.png") for i in range(3)]
+    error = ValueError("odd")
+    found = list(predictions.predict_images(network, paths, config, pictures=run / "pictures"))
+    assert [result.path for result in found] == paths
+    assert found[0].reason == f"{paths[0]}: ValueError: odd"
+    assert found[1].reason == f"{paths[1]}: not enough memory for this image"
+    error = OSError(28, "No space left on device")  # not the picture's fault
+    with pytest.raises(OSError, match="No space"):
+        list(predictions.predict_images(network, paths, config, pictures=run / "pictures"))
 
 
 def test_a_second_image_of_a_bucket_does_not_compile_again(run, config, tmp_path):

@@ -1,20 +1,18 @@
 """Which images a user means: files, folders and globs -> paths; and the labels that are theirs."""
 
+import collections
 import glob
 import os
 import pathlib
 import unicodedata
-import warnings
-
-from PIL import Image
 
 from ppocr_jax.data.labels import IMAGE_SUFFIXES, read_labels
 from ppocr_jax.errors import UserError
 
-ORIENTATION = 0x0112  # EXIF: from 5 on, the sides are swapped
+MOST_ENDINGS = 5  # that are named of what is no image
 
 
-def find_images(given, leave_out=None):
+def find_images(given, leave_out=None, tell=None):
     """Paths of images, in the order in which they are given; one that comes twice counts once.
 
     Args:
@@ -23,6 +21,8 @@ def find_images(given, leave_out=None):
             hidden files and folders are left out. A file that is named is taken whatever its
             suffix is, folders and globs give what ends as an image does.
         leave_out: a folder that folders and globs do not look into.
+        tell: takes a line on what folders and globs hold that does not end as an image does, or
+            cannot be looked into; None for nobody.
 
     Returns:
         A list of str.
@@ -35,7 +35,7 @@ def find_images(given, leave_out=None):
     for text in given:
         whole = os.path.exists(text)
         for part in [text] if whole else [p.strip() for p in text.split(",") if p.strip()]:
-            for path in _expand(part, leave_out and os.path.abspath(leave_out)):
+            for path in _expand(part, leave_out and os.path.abspath(leave_out), tell):
                 found.setdefault(os.path.abspath(path), path)
     if not found:
         raise UserError("--images names nothing: give files, folders or globs")
@@ -45,28 +45,47 @@ def find_images(given, leave_out=None):
     return list(found.values())
 
 
-def _expand(part, leave_out):
+def _expand(part, leave_out, tell):
     """Images of one file, folder or glob."""
-    if os.path.isfile(part):
+    if os.path.lexists(part) and not os.path.isdir(part):
         return [part]
     matches = [part] if os.path.isdir(part) else sorted(glob.glob(part, recursive=True))
     if not matches:
         raise UserError(f"--images {part}: there is no such file or folder")
     paths = []
     for match in matches:
-        paths += _below(match) if os.path.isdir(match) else [match]
-    images = [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
+        paths += _below(match, tell) if os.path.isdir(match) else [match]
     if leave_out:
-        images = [p for p in images if not os.path.abspath(p).startswith(leave_out + os.sep)]
+        paths = [p for p in paths if not os.path.abspath(p).startswith(leave_out + os.sep)]
+    images = [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
+    others = _count_endings(set(paths) - set(images))
     if not images:
-        raise UserError(f"--images {part}: holds no image ({', '.join(IMAGE_SUFFIXES)})")
+        rest = f", but {others}" if others else ""
+        raise UserError(f"--images {part}: holds no image ({', '.join(IMAGE_SUFFIXES)}){rest}")
+    if others and tell:
+        tell(f"--images {part}: left out {others}, which do not end as an image does")
     return images
 
 
-def _below(folder):
+def _count_endings(paths):
+    """Such as `3 .heic, 1 .txt`; "" for no path."""
+    endings = collections.Counter(
+        os.path.splitext(path)[1].lower() or "without ending" for path in sorted(paths)
+    )
+    shown = [f"{count} {ending}" for ending, count in endings.most_common(MOST_ENDINGS)]
+    more = len(endings) - len(shown)
+    return ", ".join(shown) + (f" and {more} other endings" if more else "")
+
+
+def _below(folder, tell):
     """Files of a folder and its subfolders, sorted by path, without hidden ones."""
+
+    def say(error):
+        if tell:
+            tell(f"{error.filename}: {error.strerror}; left out")
+
     files = []
-    for place, folders, names in os.walk(folder):
+    for place, folders, names in os.walk(folder, onerror=say):
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [os.path.join(place, name) for name in names if not name.startswith(".")]
     return sorted(files)
@@ -77,17 +96,6 @@ def _is_unicode(path):
         return bool(path.encode())
     except UnicodeEncodeError:
         return False
-
-
-def read_size(path):
-    """`(height, width)` from the header of a file, turned as `read_image` turns it, or None."""
-    try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
-            width, height = image.size
-            swapped = image.getexif().get(ORIENTATION, 1) >= 5
-    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
-        return None  # whoever reads the whole file says what is wrong with it
-    return (width, height) if swapped else (height, width)
 
 
 class Labels:

@@ -14,7 +14,8 @@ from ppocr_jax.data.marks import WordCounts, is_mark
 from ppocr_jax.data.picture_paths import PicturePaths
 from ppocr_jax.errors import UserError, shown
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpe",
+                  ".jfif", ".dib", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm")  # fmt: skip
 
 MOST_BYTES = 1 << 30  # of a label file: it is read at once, and ICDAR 2015's has 0.5 MB
 

@@ -4,6 +4,10 @@ The truth is each image alone at its own multiple of 32, and that is what comes 
 equal size share a pass; a short batch is filled up, so that one size compiles one program. Plain
 padding to a common size would change the maps (squeeze-excite averages over the whole picture);
 `shared_shapes` therefore carries the valid area through the network.
+
+Memory is bounded whatever the pictures are: their sizes by `resize.plan_size`, a pass by
+`PASS_PIXELS`, what waits by `WAITING_PIXELS`. What fails is one picture's: it is named with the
+reason, and the others go on.
 """
 
 import collections
@@ -13,9 +17,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from ppocr_jax.data.resize import plan_resize, read_image, resize_image
+from ppocr_jax.data.image_files import read_size
+from ppocr_jax.data.resize import LARGE, MOST_PIXELS, plan_size, read_image, resize_image
 from ppocr_jax.devices import ready_on_cpu
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, first_line
+
+PASS_PIXELS = 1_500_000  # for each image of a batch; larger ones go in smaller batches
+MOST_PASS_PIXELS = 32_000_000  # of a batch, unless a single image has more
+WAITING_PIXELS = 64_000_000  # of images and maps that wait for their turn
+NO_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "allocate", "bad_alloc", "Insufficient memory")
 
 
 class Prepared(NamedTuple):
@@ -25,11 +35,13 @@ class Prepared(NamedTuple):
         key: what the caller knows it by.
         image: uint8 `[H, W, 3]` BGR, sides multiples of 32.
         size: (height, width) of the file's own pixels.
+        path: of the file, for messages.
     """
 
     key: Any
     image: np.ndarray
     size: tuple[int, int]
+    path: str
 
 
 class Predicted(NamedTuple):
@@ -43,9 +55,21 @@ class Predicted(NamedTuple):
 
 def prepare(key, path, limit_side, limit_type):
     """Reads and resizes one image. Raises UserError when the file is no image."""
-    image = read_image(path)
-    height, width = plan_resize(*image.shape[:2], limit_side=limit_side, limit_type=limit_type)
-    return Prepared(key, resize_image(image, height, width), image.shape[:2])
+
+    def fit(image):
+        planned = plan_size(*image.shape[:2], limit_side=limit_side, limit_type=limit_type)
+        return Prepared(key, resize_image(image, *planned), image.shape[:2], str(path))
+
+    return read_image(path, fit)
+
+
+def reason_for(path, error):
+    """Why an image has no result, in one line that names its file."""
+    if isinstance(error, UserError):
+        return str(error) if str(path) in str(error) else f"{path}: {error}"
+    if isinstance(error, MemoryError) or any(word in str(error) for word in NO_MEMORY):
+        return f"{path}: not enough memory for this image"
+    return f"{path}: {first_line(error)}"
 
 
 def predict_files(predict, variables, files, config, sharding=None, threads=4):
@@ -75,23 +99,55 @@ def read_ahead(pool, files, prepare, ahead=16):
     Args:
         pool: of threads.
         files: `(key, path)` pairs.
-        prepare: `(key, path) -> Prepared`; its UserError becomes a `Predicted` with that reason.
-        ahead: images in memory that nobody has asked for yet.
+        prepare: `(key, path) -> Prepared`; where it fails, a `Predicted` with the reason follows.
+        ahead: images in memory that nobody has asked for yet; large ones are read when asked for.
     """
 
     def attempt(key, path):
         try:
             return prepare(key, path)
-        except UserError as error:
-            return Predicted(key, None, (0, 0), str(error))
+        except Exception as error:
+            return Predicted(key, None, (0, 0), reason_for(path, error))
+
+    def attempt_early(key, path):
+        height, width = read_size(path) or (0, 0)
+        return attempt(key, path) if height * width <= LARGE else None
 
     queue = collections.deque()
-    for key, path in files:
-        queue.append(pool.submit(attempt, key, path))
+
+    def take():
+        file, future = queue.popleft()
+        return future.result() or attempt(*file)
+
+    for file in files:
+        queue.append((file, pool.submit(attempt_early, *file)))
         if len(queue) == ahead:
-            yield queue.popleft().result()
+            yield take()
     while queue:
-        yield queue.popleft().result()
+        yield take()
+
+
+def in_threads(pool, work, items, most):
+    """`(key, work(item))` of `Predicted` items in their order; few of them wait in memory.
+
+    Args:
+        pool: of threads.
+        work: is to fail for nothing that lies in the picture.
+        items: whose maps count in pixels.
+        most: items that wait.
+    """
+    waiting, held = collections.deque(), 0
+    for item in items:
+        pixels = 0 if item.shrink_map is None else item.shrink_map.size
+        waiting.append((item.key, pixels, pool.submit(work, item)))
+        held += pixels
+        while waiting and (waiting[0][2].done() or len(waiting) > most or held > WAITING_PIXELS):
+            key, pixels, future = waiting.popleft()
+            held -= pixels
+            yield key, future.result()
+    while waiting:
+        key, _, future = waiting.popleft()
+        yield key, future.result()
 
 
 def run_batches(predict, variables, items, config, sharding=None):
@@ -99,10 +155,12 @@ def run_batches(predict, variables, items, config, sharding=None):
 
     Args:
         items: `Prepared` images; a `Predicted` among them passes through.
+
+    Raises:
+        UserError: the network's own, where it takes none of the images; a file made for another
+            size, for example. Where it takes some, the others have their reasons.
     """
-    devices = 1 if sharding is None else sharding.num_devices
-    size = -(-config.batch_size // devices) * devices
-    run = _Runner(predict, variables, size, config.shared_shapes, sharding)
+    run = _Runner(predict, variables, config, sharding)
     waiting = collections.defaultdict(list)
     for item in items:
         if isinstance(item, Predicted):
@@ -110,9 +168,9 @@ def run_batches(predict, variables, items, config, sharding=None):
             continue
         shape = run.shape_of(item.image)
         waiting[shape].append(item)
-        if len(waiting[shape]) == size:
+        if len(waiting[shape]) == run.size_of(shape):
             yield from run(shape, waiting.pop(shape))
-        elif sum(map(len, waiting.values())) > 8 * size:
+        elif _piles_up(waiting, 8 * run.most):
             oldest = next(iter(waiting))
             yield from run(oldest, waiting.pop(oldest))
     for shape, left in waiting.items():
@@ -120,43 +178,107 @@ def run_batches(predict, variables, items, config, sharding=None):
     yield from run.drain()
 
 
-class _Runner:
-    """Sends batches to the device and hands back the one before, so that both sides work."""
+def _piles_up(waiting, most):
+    """Whether more images wait than there should, in number or in pixels."""
+    count = sum(map(len, waiting.values()))
+    pixels = sum(len(items) * shape[0] * shape[1] for shape, items in waiting.items())
+    return count > most or pixels > WAITING_PIXELS
 
-    def __init__(self, predict, variables, size, multiple, sharding):
-        self._predict, self._variables = predict, variables
-        self._size, self._multiple, self._sharding = size, multiple, sharding
+
+class _Runner:
+    """Sends batches to the device and hands back the one before, so that both sides work.
+
+    A batch that fails is run again image by image, so that only those fail that cannot be run.
+
+    Attributes:
+        most: images in a batch.
+    """
+
+    def __init__(self, predict, variables, config, sharding):
+        self._predict, self._variables, self._sharding = predict, variables, sharding
+        self._least = 1 if sharding is None else sharding.num_devices
+        self.most = -(-config.batch_size // self._least) * self._least
+        self._multiple = config.shared_shapes
         self._pending = collections.deque()
+        self._took_one, self._refused = False, []
 
     def shape_of(self, image):
-        """The shape that an image is run at."""
+        """The shape that an image is run at: shared, unless most of that would be empty."""
         height, width = image.shape[:2]
         if not self._multiple:
             return height, width
-        multiple = self._multiple
-        return -(-height // multiple) * multiple, -(-width // multiple) * multiple
+        shared = tuple(-(-side // self._multiple) * self._multiple for side in (height, width))
+        most = min(max(4 * height * width, PASS_PIXELS), MOST_PIXELS)
+        return shared if shared[0] * shared[1] <= most else (height, width)
+
+    def size_of(self, shape):
+        """Images of a shape in one batch, a multiple of the devices."""
+        pixels = min(self.most * PASS_PIXELS, MOST_PASS_PIXELS)
+        fits = pixels // (shape[0] * shape[1]) // self._least * self._least
+        return max(self._least, min(self.most, fits))
 
     def __call__(self, shape, items):
-        images = np.zeros((self._size, *shape, 3), np.uint8)
-        area = np.full((self._size, 2), 32, np.int32)
-        for index in range(self._size):
+        maps = self._attempt(self._start, shape, items, self.size_of(shape))
+        self._pending.append((shape, items, maps))
+        return self._finish() if len(self._pending) > 1 else ()
+
+    def drain(self):
+        """The batches that are still on the device; then what the network refused."""
+        while self._pending:
+            yield from self._finish()
+        if self._refused and not self._took_one:
+            raise self._refused[0][1]
+        for item, error in self._refused:
+            yield self._failed(item, error)
+
+    @staticmethod
+    def _attempt(work, *arguments):
+        """What a function returns, or the exception that it raises."""
+        try:
+            return work(*arguments)
+        except Exception as error:
+            return error
+
+    def _start(self, shape, items, size):
+        """Maps of a batch, which the device may still work at."""
+        images = np.zeros((size, *shape, 3), np.uint8)
+        area = np.full((size, 2), 32, np.int32)
+        for index in range(size):
             item = items[min(index, len(items) - 1)]
             height, width = item.image.shape[:2]
             images[index, :height, :width] = item.image
             area[index] = height, width
         area = area if self._multiple else None
         images, area = ready_on_cpu(jax.device_put((images, area), self._sharding))
-        self._pending.append((items, self._predict(self._variables, images, area)))
-        return self._finish() if len(self._pending) > 1 else ()
-
-    def drain(self):
-        """The batches that are still on the device."""
-        while self._pending:
-            yield from self._finish()
+        return self._predict(self._variables, images, area)
 
     def _finish(self):
-        items, maps = self._pending.popleft()
-        maps = np.asarray(maps)
+        shape, items, maps = self._pending.popleft()
+        if not isinstance(maps, Exception):
+            maps = self._attempt(np.asarray, maps)
+        if isinstance(maps, Exception) and self.size_of(shape) > self._least:
+            for item in items:
+                yield from self._run_alone(shape, item)
+        else:
+            yield from self._hand_back(items, maps)
+
+    def _run_alone(self, shape, item):
+        maps = self._attempt(lambda: np.asarray(self._start(shape, [item], self._least)))
+        return self._hand_back([item], maps)
+
+    def _hand_back(self, items, maps):
+        """`Predicted` of each image, by the maps of the batch or the exception in their place."""
+        if isinstance(maps, UserError):
+            self._refused += [(item, maps) for item in items]
+            return
+        if isinstance(maps, Exception):
+            yield from (self._failed(item, maps) for item in items)
+            return
+        self._took_one = True
         for item, shrink_map in zip(items, maps, strict=False):
             height, width = item.image.shape[:2]
             yield Predicted(item.key, shrink_map[:height, :width], item.size)
+
+    @staticmethod
+    def _failed(item, error):
+        return Predicted(item.key, None, (0, 0), reason_for(item.path, error))

@@ -144,7 +144,7 @@ class Page:
     """
 
     def __init__(self, prepared, tiling):
-        self.key, self.size, self._image = prepared.key, prepared.size, prepared.image
+        self.key, self._image, self.size, self._path = prepared
         lengths = self._image.shape[:2]
         self._window, self._reduced = plan_windows(*lengths, tiling._replace(scale=1.0))
         self._starts = [window_starts(length, tiling) for length in lengths]
@@ -159,9 +159,10 @@ class Page:
         for row in range(len(self._starts[0])):
             for column in range(len(self._starts[1])):
                 window = self._image[self._inside(row, column)]
-                yield Prepared((self.key, (row, column)), window, self.size)
+                yield Prepared((self.key, (row, column)), window, self.size, self._path)
         if self._reduced:
-            yield Prepared((self.key, WHOLE), resize_image(self._image, *self._reduced), self.size)
+            whole = resize_image(self._image, *self._reduced)
+            yield Prepared((self.key, WHOLE), whole, self.size, self._path)
         self._image = None  # the windows hold what is still needed of it
 
     def add(self, place, window_map):
@@ -194,27 +195,32 @@ def predict_tiled(predict, variables, files, config, tiling, sharding=None, thre
     pages, post = {}, config.postprocess.to_dict()
 
     def prepare(key, path):
-        image = read_image(path)
-        height, width = plan_page(*image.shape[:2], tiling.scale)
-        if height * width > MAX_PIXELS:
-            raise UserError(f"{path}: {width}x{height} pixels after scaling are too many")
-        return Prepared(key, resize_image(image, height, width), image.shape[:2])
+        def scale(image):
+            height, width = plan_page(*image.shape[:2], tiling.scale)
+            if height * width > MAX_PIXELS:
+                raise UserError(f"{path}: {width}x{height} pixels after scaling are too many")
+            return Prepared(key, resize_image(image, height, width), image.shape[:2], str(path))
+
+        return read_image(path, scale)
 
     def all_windows(pool):
         for item in read_ahead(pool, files, prepare, ahead=2):
             if isinstance(item, Predicted):
-                yield item
+                yield item._replace(key=(item.key, None))
                 continue
             pages[item.key] = Page(item, tiling)
             yield from pages[item.key].windows()
 
     with concurrent.futures.ThreadPoolExecutor(threads) as pool:
         for item in run_batches(predict, variables, all_windows(pool), config.eval, sharding):
-            if item.shrink_map is None:
-                yield item
-                continue
             key, place = item.key
-            page = pages[key]
+            if item.shrink_map is None:  # no page, or a window without a map: the page has none
+                if pages.pop(key, None) or place is None:
+                    yield item._replace(key=key)
+                continue
+            page = pages.get(key)
+            if page is None:
+                continue
             page.add(place, item.shrink_map)
             if page.missing:
                 continue

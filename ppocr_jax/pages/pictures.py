@@ -14,26 +14,27 @@ JPEG_SIDE = 65500  # pixels: no side of a JPEG is longer
 
 
 def draw_polygons(image, polygons, colour):
-    """A copy of a BGR image with closed outlines: two pixels wide, more on a large page."""
-    image = image.copy()
+    """Draws closed outlines into a BGR image: two pixels wide, more on a large page."""
     width = max(2, round(max(image.shape[:2]) / 800))
     for polygon in polygons:
         points = np.round(polygon).astype(np.int32).reshape(-1, 1, 2)
         cv2.polylines(image, [points], True, colour, width, cv2.LINE_AA)
-    return image
 
 
 def draw_labels(image, sample):
-    """A copy of a BGR image with the polygons of its sample, the ignored ones in grey."""
+    """Draws the polygons of its sample into a BGR image, the ignored ones in grey."""
     pairs = list(zip(sample.polygons, sample.ignore, strict=True))
-    image = draw_polygons(image, [polygon for polygon, ignore in pairs if ignore], IGNORED)
-    return draw_polygons(image, [polygon for polygon, ignore in pairs if not ignore], LABELLED)
+    draw_polygons(image, [polygon for polygon, ignore in pairs if ignore], IGNORED)
+    draw_polygons(image, [polygon for polygon, ignore in pairs if not ignore], LABELLED)
 
 
 def beside(image, sample, polygons):
-    """Labels on the left (grey: ignored), what was found on the right."""
-    found = draw_polygons(image, polygons, FOUND)
-    return np.concatenate([draw_labels(image, sample), found], axis=1)
+    """A new image: labels on the left (grey: ignored), what was found on the right."""
+    width = image.shape[1]
+    pair = np.concatenate([image, image], axis=1)
+    draw_labels(pair[:, :width], sample)
+    draw_polygons(pair[:, width:], polygons, FOUND)
+    return pair
 
 
 def save_picture(path, image_path, polygons, sample=None):
@@ -45,17 +46,19 @@ def save_picture(path, image_path, polygons, sample=None):
         polygons: `[P, 2]` each, in the image's pixels.
         sample: `data.labels.Sample` of the image, or None.
     """
-    image = read_image(image_path)
-    if sample is None:
-        picture = draw_polygons(image, polygons, FOUND)
-    else:
-        picture = beside(image, sample, polygons)
-    shrink = JPEG_SIDE / max(picture.shape[:2])
-    if shrink < 1:
-        size = [max(1, int(side * shrink)) for side in picture.shape[1::-1]]
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
-    write_bytes(path, data.tobytes())
+
+    def draw(image):
+        if sample is None:
+            draw_polygons(image, polygons, FOUND)
+        else:
+            image = beside(image, sample, polygons)
+        shrink = JPEG_SIDE / max(image.shape[:2])
+        if shrink < 1:
+            size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        return cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 90])[1]
+
+    write_bytes(path, read_image(image_path, draw).tobytes())
 
 
 def picture_names(paths):
@@ -73,7 +76,7 @@ def picture_names(paths):
 
 
 def save_predictions(path, outcomes, width=1200):
-    """Writes a PNG with one row per image, `width` pixels wide.
+    """Writes a PNG with one row per image, `width` pixels wide and at most twice as high.
 
     Returns:
         Whether there was anything to draw.
@@ -81,12 +84,23 @@ def save_predictions(path, outcomes, width=1200):
     rows = []
     for outcome in outcomes:
         try:
-            image = read_image(outcome.sample.image_path)
+            rows.append(
+                read_image(outcome.sample.image_path, lambda i, o=outcome: _row(i, o, width))
+            )
         except UserError:
             continue  # the evaluation has already named this file
-        pair = beside(image, outcome.sample, outcome.polygons)
-        height = max(1, round(pair.shape[0] * width / pair.shape[1]))
-        rows.append(cv2.resize(pair, (width, height), interpolation=cv2.INTER_AREA))
     if rows:
         write_bytes(path, cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
     return bool(rows)
+
+
+def _row(image, outcome, width):
+    """Labels and finds of an image in a row; on a black ground where it is high and thin."""
+    pair = beside(image, outcome.sample, outcome.polygons)
+    height = max(1, round(pair.shape[0] * width / pair.shape[1]))
+    if height <= 2 * width:
+        return cv2.resize(pair, (width, height), interpolation=cv2.INTER_AREA)
+    row = np.zeros((2 * width, width, 3), np.uint8)
+    narrow = max(1, round(pair.shape[1] * 2 * width / pair.shape[0]))
+    row[:, :narrow] = cv2.resize(pair, (narrow, 2 * width), interpolation=cv2.INTER_AREA)
+    return row

@@ -1,13 +1,12 @@
 """Images -> what was found in each, with a picture of it."""
 
-import collections
 import concurrent.futures
 import os
 
-from ppocr_jax.data.images import read_size
-from ppocr_jax.data.resize import plan_resize
+from ppocr_jax.data.image_files import count_frames, read_size
+from ppocr_jax.data.resize import plan_resize, plan_size
 from ppocr_jax.detection import tiles
-from ppocr_jax.detection.inference import predict_files
+from ppocr_jax.detection.inference import in_threads, predict_files, reason_for
 from ppocr_jax.detection.postprocess import find_contours, find_polygons
 from ppocr_jax.pages.pictures import picture_names, save_picture
 from ppocr_jax.pages.results import Result, small_text
@@ -40,35 +39,42 @@ def predict_images(network, paths, config, tiling=None, labels=None, pictures=No
     else:
         maps = predict_files(*run, config.eval, network.sharding, THREADS)
 
+    limits = {key: config.eval[key] for key in ("limit_side", "limit_type")}
+
     def finish(item):
         path, name = paths[item.key], names[item.key]
-        if item.shrink_map is None:
-            return Result(path, reason=item.reason)
         sample = labels.find(path) if labels else None
         options = tiles.allow_candidates(post, item.shrink_map, tiling) if tiling else post
         result = make_result(item, path, options, sample)
+        wanted = result.network_size if tiling else plan_resize(*item.size, **limits)
+        result = result._replace(wanted_size=wanted, frames=count_frames(path))
         if name:
             save_picture(pictures / name, path, result.polygons, sample)
             result = result._replace(picture=f"{pictures.name}/{name}")
         return result
 
+    def finish_or_leave_out(item):
+        if item.shrink_map is None:
+            return Result(paths[item.key], reason=item.reason)
+        try:
+            return finish(item)
+        except OSError:  # a full disk: no picture's fault
+            raise
+        except Exception as error:
+            return Result(paths[item.key], reason=reason_for(paths[item.key], error))
+
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-        yield from _in_order(pool, finish, maps)
+        yield from _in_order(in_threads(pool, finish_or_leave_out, maps, 4 * THREADS))
 
 
-def _in_order(pool, finish, maps):
-    """`finish(item)` of each item, by key from 0 on; few maps wait in memory."""
-    futures, running, following = {}, collections.deque(), 0
-    for item in maps:
-        futures[item.key] = pool.submit(finish, item)
-        running.append(futures[item.key])
-        if len(running) > 4 * THREADS:
-            running.popleft().result()
-        while following in futures and futures[following].done():
-            yield futures.pop(following).result()
+def _in_order(results):
+    """The values of `(key, value)` pairs by key, from 0 on."""
+    early, following = {}, 0
+    for key, result in results:
+        early[key] = result
+        while following in early:
+            yield early.pop(following)
             following += 1
-    for key in sorted(futures):
-        yield futures[key].result()
 
 
 def make_result(item, path, post, sample=None):
@@ -104,7 +110,7 @@ def choose_shapes(paths, config, tiling=None):
             seen.update(filter(None, tiles.plan_windows(*size, tiling)))
         else:
             options = {key: config.eval[key] for key in ("limit_side", "limit_type")}
-            seen.add(plan_resize(*size, **options))
+            seen.add(plan_size(*size, **options))
         if len(seen) > MANY_SIZES:
             return SHARED
     return 0

@@ -124,7 +124,10 @@ def draw_errors(outcome):
     Raises:
         UserError: it cannot be read.
     """
-    image = read_image(outcome.sample.image_path)
+    return read_image(outcome.sample.image_path, lambda image: _draw_errors(image, outcome))
+
+
+def _draw_errors(image, outcome):
     scale = min(PICTURE_SIDE / max(image.shape[:2]), LARGEST_SCALE)
     size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC

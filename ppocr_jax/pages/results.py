@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import pathlib
 from typing import NamedTuple
 
@@ -27,7 +28,9 @@ class Result(NamedTuple):
             where there is no text.
         passed_over: regions beyond `postprocess.max_candidates`, which were not looked at.
         picture: of the image with its boxes, relative to the output folder; "" without one.
-        reason: why the image could not be read; "" when it could.
+        reason: why nothing was looked for; "" when it was.
+        wanted_size: `network_size` as the config asks for it, see `resize.plan_size`.
+        frames: pictures in the file, of which the first was read.
     """
 
     path: str
@@ -39,6 +42,8 @@ class Result(NamedTuple):
     passed_over: int = 0
     picture: str = ""
     reason: str = ""
+    wanted_size: tuple[int, int] = (0, 0)
+    frames: int = 1
 
     def boxes(self):
         """`[{"points": [[x, y], ...], "score": ...}]` of builtin numbers."""
@@ -129,7 +134,7 @@ class Tally:
 
     def __init__(self):
         self.images = self.boxes = self.unreadable = 0
-        self._small, self._lost, self._cut = [], [], []
+        self._small, self._lost, self._cut, self._reduced, self._pages = [], [], [], [], []
 
     def add(self, result):
         self.images += 1
@@ -143,6 +148,10 @@ class Tally:
             self._lost.append(result.path)
         if result.passed_over:
             self._cut.append((result.passed_over, result.path))
+        if math.prod(result.network_size) < math.prod(result.wanted_size):
+            self._reduced.append(result)
+        if result.frames > 1:
+            self._pages.append((result.frames, result.path))
 
     def warnings(self):
         """Lines of text."""
@@ -166,3 +175,22 @@ class Tally:
                 f"{len(self._cut)} of {self.images} images have more regions than are looked at "
                 f"(the worst: {path}, by {count}): raise --config.postprocess.max_candidates"
             )
+        if self._reduced:
+            worst = max(self._reduced, key=lambda result: math.prod(result.wanted_size))
+            yield (
+                f"{len(self._reduced)} of {self.images} images are too thin or too large for the "
+                f"size that eval.limit_side asks for and were seen smaller (the worst: "
+                f"{worst.path}, {_words(worst.network_size)} instead of "
+                f"{_words(worst.wanted_size)} pixels): cut them into pieces, or take --tile 960"
+            )
+        if self._pages:
+            count, path = max(self._pages)
+            yield (
+                f"{len(self._pages)} of {self.images} files hold more than one picture, and only "
+                f"the first was read (the most: {path}, {count}): save the pages as files"
+            )
+
+
+def _words(size):
+    """(height, width) as width x height."""
+    return f"{size[1]}x{size[0]}"

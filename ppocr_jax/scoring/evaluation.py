@@ -1,6 +1,5 @@
 """Labelled images through a network: maps -> polygons -> precision, recall, hmean."""
 
-import collections
 import concurrent.futures
 import os
 import time
@@ -10,7 +9,8 @@ import numpy as np
 from tqdm import tqdm
 
 from ppocr_jax import devices
-from ppocr_jax.detection.inference import predict_files
+from ppocr_jax.data.resize import plan_resize
+from ppocr_jax.detection.inference import Predicted, in_threads, predict_files, reason_for
 from ppocr_jax.detection.postprocess import find_polygons
 from ppocr_jax.scoring.metrics import Counts, Overlaps, summarise
 
@@ -27,17 +27,18 @@ class Outcome:
         matches: `metrics.Matches`, what became of labels and found polygons.
         size: (height, width) of the image; (0, 0) when it could not be read.
         network_size: (height, width) of its map.
+        reduced: whether that is less than the config asks for, see `resize.plan_size`.
         map_max, map_mean: of the shrink map.
-        reason: why the image could not be read; "" when it could.
+        reason: why the image has no map; "" when it has one.
     """
 
-    COLUMNS = (*Counts._fields, "map_max", "map_mean", "read")
+    COLUMNS = (*Counts._fields, "reduced", "map_max", "map_mean", "read")
 
     def __init__(self, sample, item, post):
         """Finds and matches the polygons of `item`, an `inference.Predicted`."""
         shrink_map = item.shrink_map
         self.sample, self.size, self.reason = sample, item.size, item.reason
-        self.polygons, self.scores = [], np.zeros(0, np.float32)
+        self.polygons, self.scores, self.reduced = [], np.zeros(0, np.float32), False
         self.network_size, self.map_max, self.map_mean = (0, 0), 0.0, 0.0
         if shrink_map is not None:
             self.polygons, self.scores = find_polygons(shrink_map, item.size, **post)
@@ -52,7 +53,7 @@ class Outcome:
 
     def row(self):
         """Its numbers, as `COLUMNS` names them."""
-        return [*self.counts, self.map_max, self.map_mean, not self.reason]
+        return [*self.counts, self.reduced, self.map_max, self.map_mean, not self.reason]
 
 
 def evaluate(predict, variables, samples, config, sharding=None, progress=False, sweep=None):
@@ -69,7 +70,7 @@ def evaluate(predict, variables, samples, config, sharding=None, progress=False,
 
     Returns:
         `(metrics, outcomes)`: see `summary`, over all processes; one Outcome per sample of this
-        process, in order. An image that cannot be read counts with all its words missed.
+        process, in order. An image that cannot be read or run counts with all its words missed.
     """
     started = time.perf_counter()
     total, processes = len(samples), jax.process_count()
@@ -78,24 +79,29 @@ def evaluate(predict, variables, samples, config, sharding=None, progress=False,
     files = ((index, sample.image_path) for index, sample in enumerate(samples))
     post = config.postprocess.to_dict()
 
+    limits = {key: config.eval[key] for key in ("limit_side", "limit_type")}
+
     def judge(item):
         sample = samples[item.key]
+        outcome = Outcome(sample, item, post)
+        if not outcome.reason:
+            outcome.reduced = plan_resize(*item.size, **limits) != outcome.network_size
         if sweep is not None:
             sweep.add(item.key * processes + jax.process_index(), sample, item)
-        return Outcome(sample, item, post)
+        return outcome
+
+    def judge_or_miss(item):
+        try:
+            return judge(item)
+        except Exception as error:
+            reason = reason_for(samples[item.key].image_path, error)
+            return judge(Predicted(item.key, None, (0, 0), reason))
 
     bar = tqdm(total=len(samples), unit="image", disable=not progress)
     with concurrent.futures.ThreadPoolExecutor(THREADS) as pool, bar:
-        pending = collections.deque()
         predicted = predict_files(predict, variables, files, config.eval, sharding, THREADS)
-        for item in predicted:
-            pending.append((item.key, pool.submit(judge, item)))
-            while pending and (pending[0][1].done() or len(pending) > 4 * THREADS):
-                index, future = pending.popleft()
-                outcomes[index] = future.result()
-                bar.update()
-        for index, future in pending:
-            outcomes[index] = future.result()
+        for index, outcome in in_threads(pool, judge_or_miss, predicted, 4 * THREADS):
+            outcomes[index] = outcome
             bar.update()
     rows = np.zeros((-(-total // processes), len(Outcome.COLUMNS)), np.float32)
     for row, outcome in zip(rows, outcomes, strict=False):
@@ -112,24 +118,27 @@ def summary(rows, seconds):
         seconds: that it took.
     """
     counts = [Counts(*map(int, row[: len(Counts._fields)])) for row in rows]
-    peaks, means, read = rows[:, -3], rows[:, -2], rows[:, -1] > 0
+    reduced, peaks, means, read = rows[:, -4] > 0, rows[:, -3], rows[:, -2], rows[:, -1] > 0
     return {
         **summarise(counts),
         "map_max": float(peaks[read].max()) if read.any() else 0.0,
         "map_mean": float(means[read].mean(dtype=np.float64)) if read.any() else 0.0,
         "images": len(rows),
         "unreadable": int((~read).sum()),
+        "reduced": int(reduced.sum()),
         "images_per_s": round(len(rows) / max(seconds, 1e-9), 3),
     }
 
 
 def explain(metrics):
     """One line that says why the number is what it is."""
+    reduced = metrics["reduced"]
+    smaller = f" ({reduced} of them too thin or large for eval.limit_side, seen smaller)"
     return (
         f"precision {metrics['precision']:.4f} recall {metrics['recall']:.4f} "
         f"hmean {metrics['hmean']:.4f}; boxes found {metrics['boxes_found']}, labelled "
         f"{metrics['boxes_labelled']}, ignored {metrics['boxes_ignored']}, matched "
         f"{metrics['boxes_matched']}; map max {metrics['map_max']:.3f} mean "
-        f"{metrics['map_mean']:.4f}; {metrics['images']} images, "
-        f"{metrics['images_per_s']:.1f} images/s"
+        f"{metrics['map_mean']:.4f}; {metrics['images']} images"
+        f"{smaller if reduced else ''}, {metrics['images_per_s']:.1f} images/s"
     )

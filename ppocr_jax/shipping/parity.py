@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ppocr_jax.data.images import find_images
-from ppocr_jax.data.resize import plan_resize, read_image, resize_image
+from ppocr_jax.data.resize import MOST_PIXELS, plan_size, read_image, resize_image
 from ppocr_jax.data.scenes import draw_scene
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.detection.postprocess import find_polygons
@@ -36,16 +36,41 @@ def choose_images(config, places):
     """
     if places:
         paths = _spread(find_images(places), MOST)
-        return [(path, read_image(path)) for path in paths], f"{len(paths)} given images"
+        return [(path, _read(path, config)) for path in paths], f"{len(paths)} given images"
     try:
-        samples = read_validation(config)
+        images = _read_validation(config)
     except UserError:
         side = max(32, config.eval.limit_side // 32 * 32)
         scenes = [draw_scene(config.seed, "val", i, side)[0] for i in range(COUNT)]
         return [(f"scene {i}", image) for i, image in enumerate(scenes)], f"{COUNT} drawn scenes"
-    samples = sorted(samples, key=lambda sample: sample.ignore.count(False), reverse=True)[:COUNT]
-    images = [(sample.image_path, read_image(sample.image_path)) for sample in samples]
     return images, f"the {len(images)} validation images with most words"
+
+
+def _read_validation(config):
+    """`(path, image)` of validation images that can be read. Raises UserError: there is none."""
+    samples, images = read_validation(config), []
+    for sample in sorted(samples, key=lambda sample: sample.ignore.count(False), reverse=True):
+        try:
+            images.append((sample.image_path, _read(sample.image_path, config)))
+        except UserError as error:
+            last = error  # evaluation names it
+        if len(images) == COUNT:
+            break
+    if not images:
+        raise last
+    return images
+
+
+def _read(path, config):
+    """An image, at the size at which it is evaluated if it is too large to be kept."""
+
+    def reduce(image):
+        if image.shape[0] * image.shape[1] <= MOST_PIXELS:
+            return image
+        rule = {key: config.eval[key] for key in ("limit_side", "limit_type")}
+        return resize_image(image, *plan_size(*image.shape[:2], **rule))
+
+    return read_image(path, reduce)
 
 
 def _spread(items, count):
@@ -87,7 +112,7 @@ def compare(reference, candidate, images, config, tolerance, shape=None) -> dict
 
 
 def _size(image, rule, share):
-    planned = plan_resize(*image.shape[:2], limit_side=rule.limit_side, limit_type=rule.limit_type)
+    planned = plan_size(*image.shape[:2], limit_side=rule.limit_side, limit_type=rule.limit_type)
     return tuple(max(32, round(side * share / 32) * 32) for side in planned)
 
 

@@ -8,7 +8,7 @@ import onnx
 from onnxruntime import quantization
 
 from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.resize import plan_resize, read_image, resize_image
+from ppocr_jax.data.resize import plan_size, read_image, resize_image
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.errors import UserError
 from ppocr_jax.onnx_files.session import make_onnx_predict, make_values, open_session
@@ -33,7 +33,7 @@ class _Images(quantization.CalibrationDataReader):
         if path is None:
             return None
         image = read_image(path)
-        size = self._shape or plan_resize(
+        size = self._shape or plan_size(
             *image.shape[:2], limit_side=self._rule.limit_side, limit_type=self._rule.limit_type
         )
         return {"x": make_values(resize_image(image, *size)[None], self._included)}

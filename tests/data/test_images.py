@@ -1,8 +1,11 @@
 """Which images and labels are meant: files, folders, globs, and paths that end alike."""
 
+import os
+
 import pytest
 
-from ppocr_jax.data.images import Labels, find_images, read_size
+from ppocr_jax.data.image_files import read_size
+from ppocr_jax.data.images import Labels, find_images
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.errors import UserError
 
@@ -30,6 +33,23 @@ def test_images_that_are_named(tmp_path, monkeypatch):
     ):
         with pytest.raises(UserError, match=message):
             find_images([given])
+
+
+def test_what_is_no_image_is_counted_and_named_files_are_taken(tmp_path):
+    names = ["a.jfif", "b.AVIF", "c.jp2", "d.heic", "e.HEIC", "f.txt", "g", "out/h.heic"]
+    (tmp_path / "out").mkdir()
+    for name in names:
+        (tmp_path / name).write_bytes(b"x")
+    lines = []
+    found = find_images([str(tmp_path)], leave_out=tmp_path / "out", tell=lines.append)
+    assert [path[-6:] for path in found] == ["a.jfif", "b.AVIF", "/c.jp2"]
+    assert lines == [f"--images {tmp_path}: left out 2 .heic, 1 .txt, 1 without ending, which do "
+                     "not end as an image does"]  # fmt: skip
+    with pytest.raises(UserError, match="holds no image .*, but 1 .heic"):
+        find_images([str(tmp_path / "out")])
+    os.mkfifo(tmp_path / "pipe")
+    for named in (str(tmp_path / "pipe"), "/dev/zero", str(tmp_path / "d.heic")):
+        assert find_images([named]) == [named]  # whoever reads it says what it is
 
 
 def test_labels_belong_to_the_image_whose_path_ends_alike(tmp_path):

@@ -88,11 +88,11 @@ def jpeg():
         (b"", "empty"),
         (b"no image at all", "not an image"),
         (jpeg()[:2000], "cut short"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(40), "not an image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "damaged"),
         # A header that claims 60000 x 60000 pixels.
         (b"BM" + (54).to_bytes(4, "little") + bytes(4) + (54).to_bytes(4, "little")
          + (40).to_bytes(4, "little") + (60000).to_bytes(4, "little") * 2
-         + (1).to_bytes(2, "little") + (24).to_bytes(2, "little") + bytes(24), "image"),
+         + (1).to_bytes(2, "little") + (24).to_bytes(2, "little") + bytes(24), "60000x60000"),
     ],
 )  # fmt: skip
 def test_what_is_no_image_is_named(tmp_path, content, reason):
@@ -138,3 +138,70 @@ def test_a_jpeg_is_cut_short_where_its_picture_is(tmp_path, progressive, thumbna
     path.write_bytes(data[:-2])  # only the end marker is missing: nothing says that all is there
     with pytest.raises(UserError, match="cut short"):
         resize.read_image(path)
+
+
+@pytest.mark.parametrize(
+    ("size", "limits", "expected"),
+    [
+        ((720, 1280), {}, (736, 1312)),
+        ((3000, 4000), {}, (3008, 4000)),  # a phone's and a camera's photo stay as they are
+        ((4000, 6000), {}, (4000, 6016)),
+        ((368, 2400), {}, (736, 4800)),
+        ((1000, 1000), {"limit_side": 2400}, (2400, 2400)),  # asked for
+        ((13000, 13000), {"limit_side": 960, "limit_type": "max"}, (960, 960)),
+    ],
+)
+def test_ordinary_pictures_keep_their_planned_size(size, limits, expected):
+    assert resize.plan_size(*size, **limits) == resize.plan_resize(*size, **limits) == expected
+
+
+@pytest.mark.parametrize("size", [(12, 1600), (1, 20_000), (1, 1_000_000), (60, 3000), (5, 5000),
+                                  (13_000, 13_000), (300, 60_000), (1, 1)])  # fmt: skip
+@pytest.mark.parametrize("limits", [{}, {"limit_side": 4000, "limit_type": "resize_long"},
+                                    {"limit_side": 8000}])  # fmt: skip
+def test_planned_sizes_are_bounded(size, limits):
+    for height, width in (size, size[::-1]):
+        planned = resize.plan_size(height, width, **limits)
+        assert all(side % 32 == 0 and side >= 32 for side in planned)
+        own = 1.05 * height * width
+        most = resize.MOST_PIXELS if limits else max(resize.ENLARGED_PIXELS, own)
+        assert planned[0] * planned[1] <= min(most, resize.MOST_PIXELS)
+        wanted = resize.plan_resize(height, width, **limits)
+        assert (planned[0] < planned[1]) == (wanted[0] < wanted[1])
+        if min(planned) > 160:  # the shape is kept where it can be
+            assert planned[1] / planned[0] == pytest.approx(width / height, rel=0.2)
+
+
+def test_large_pictures_are_worked_on_one_at_a_time(tmp_path, monkeypatch):
+    import concurrent.futures
+    import time
+
+    monkeypatch.setattr(resize, "LARGE", 1000)
+    path, inside, most = tmp_path / "a.png", [], []
+    cv2.imwrite(str(path), np.zeros((40, 30, 3), np.uint8))
+
+    def look(image):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(0.01)
+        inside.pop()
+        return image.shape
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        shapes = list(pool.map(lambda _: resize.read_image(path, look), range(8)))
+    assert shapes == [(40, 30, 3)] * 8 and max(most) == 1
+
+
+def test_too_little_memory_is_that_pictures(tmp_path):
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.zeros((40, 30, 3), np.uint8))
+
+    def fail(image):
+        raise MemoryError
+
+    def fail_in_opencv(image):
+        cv2.resize(image, (2**30, 2**30))
+
+    for then in (fail, fail_in_opencv):
+        with pytest.raises(UserError, match="a.png: not enough memory for this image"):
+            resize.read_image(path, then)

@@ -54,3 +54,13 @@ def test_rows_of_predictions_leave_out_what_cannot_be_read(tmp_path):
     assert read_image(tmp_path / "rows.png").shape == (200, 400, 3)  # two rows of 100
     assert not pictures.save_predictions(tmp_path / "none.png", outcomes[1:2])
     assert not (tmp_path / "none.png").exists()
+
+
+def test_a_high_thin_image_makes_no_endless_row(tmp_path):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((9000, 2, 3), 200, np.uint8))
+    outcome = types.SimpleNamespace(
+        sample=Sample(str(tmp_path / "a.png"), (), (), "a.txt", 1), polygons=[]
+    )
+    assert pictures.save_predictions(tmp_path / "rows.png", [outcome], width=100)
+    rows = read_image(tmp_path / "rows.png")
+    assert rows.shape == (200, 100, 3) and rows[:, 0].min() > 150 and rows[:, 50].max() == 0

@@ -26,6 +26,15 @@ def test_small_text_is_measured_at_the_networks_size():
     assert "e.png, by 7" in cut and tally.unreadable == 1
 
 
+def test_what_was_seen_smaller_or_in_part_is_said():
+    tally = Tally()
+    tally.add(Result("a.png", (12, 1600), (192, 25792), text_px=20.0, wanted_size=(736, 98144)))
+    tally.add(Result("b.tif", (90, 90), (96, 96), text_px=20.0, wanted_size=(96, 96), frames=3))
+    reduced, pages = tally.warnings()
+    assert "1 of 2 images" in reduced and "a.png, 25792x192 instead of 98144x736" in reduced
+    assert "only the first was read (the most: b.tif, 3)" in pages
+
+
 def test_results_get_their_names_when_they_are_whole(tmp_path):
     square = np.array([[0, 0], [9, 0], [9, 9], [0, 9]], np.int32)
     one = Result("ü.png", (9, 9), (32, 32), [square], np.array([0.5], np.float32), 31.5)

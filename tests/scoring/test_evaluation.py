@@ -2,10 +2,12 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 from tiny import draw_data, load_config, write_config
 
+from ppocr_jax.data import resize
 from ppocr_jax.data.labels import Sample
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.scoring import evaluation
@@ -50,6 +52,35 @@ def test_a_lost_image_counts_with_its_words_missed(config):
     assert not second.reason and second.counts.matched == metrics["boxes_matched"] > 0
 
 
+def test_what_fails_in_one_image_is_missed_there(config, monkeypatch):
+    samples, plain = read_validation(config), evaluation.find_polygons
+    calls = []
+
+    def find(shrink_map, size, **options):
+        calls.append(size)
+        if len(calls) == 2:
+            raise MemoryError
+        return plain(shrink_map, size, **options)
+
+    monkeypatch.setattr(evaluation, "find_polygons", find)
+    monkeypatch.setattr(evaluation, "THREADS", 1)
+    metrics, outcomes = evaluation.evaluate(darkness, None, samples, config)
+    assert metrics["unreadable"] == 1 and metrics["images"] == 7
+    [reason] = [outcome.reason for outcome in outcomes if outcome.reason]
+    assert reason.endswith("not enough memory for this image") and ".png: " in reason
+
+
+def test_a_thin_image_is_seen_smaller_and_counted(config, tmp_path):
+    cv2.imwrite(str(tmp_path / "line.png"), np.full((2, 9000, 3), 200, np.uint8))
+    sample = Sample(str(tmp_path / "line.png"), (), (), "val.txt", 9)
+    with config.unlocked():
+        thin = config.copy_and_resolve_references()
+    thin.eval.limit_side = 736
+    metrics, [outcome] = evaluation.evaluate(darkness, None, [sample], thin)
+    assert metrics["reduced"] == 1 and metrics["unreadable"] == 0 and outcome.reduced
+    assert np.prod(outcome.network_size) <= resize.ENLARGED_PIXELS
+
+
 def test_a_sweep_sees_every_map_by_its_place(config):
     class Seen(dict):
         def add(self, index, sample, item):
@@ -63,9 +94,10 @@ def test_a_sweep_sees_every_map_by_its_place(config):
 
 def test_a_summary_by_hand():
     counts = len(Counts._fields)
-    rows = np.zeros((3, counts + 3), np.float32)
+    rows = np.zeros((3, counts + 4), np.float32)
     names = list(Counts._fields)
     rows[0, names.index("matched")] = 2
+    rows[1, -4] = 1
     rows[:, -3] = 0.5, 0.75, 1.0
     rows[:, -2] = 0.25, 0.5, 1.0
     rows[:, -1] = 1, 1, 0  # the last one could not be read
@@ -75,4 +107,6 @@ def test_a_summary_by_hand():
     assert metrics["images_per_s"] == 2.0 and metrics["boxes_matched"] == 2
     nothing = evaluation.summary(rows[2:], 1.0)
     assert nothing["map_max"] == nothing["map_mean"] == 0.0
-    assert "3 images, 2.0 images/s" in evaluation.explain(metrics)
+    assert metrics["reduced"] == 1 and nothing["reduced"] == 0
+    assert "3 images (1 of them too thin or large" in evaluation.explain(metrics)
+    assert "1 images, 1.0 images/s" in evaluation.explain(nothing)
