@@ -3,6 +3,7 @@
 import glob
 import os
 import pathlib
+import unicodedata
 import warnings
 
 from PIL import Image
@@ -95,13 +96,18 @@ class Labels:
     def __init__(self, source):
         """Reads a label file in PaddleOCR's form. Raises UserError: it is missing or garbled."""
         samples = read_labels(source, "")
-        self._samples = {pathlib.Path(sample.image_path).parts: sample for sample in samples}
+        self._samples = {_parts(sample.image_path): sample for sample in samples}
         self._depths = sorted({len(parts) for parts in self._samples}, reverse=True)
 
     def find(self, path):
         """The `Sample` of an image, the one with the longest path if there are several, or None."""
-        parts = pathlib.Path(os.path.abspath(path)).parts
+        parts = _parts(os.path.abspath(path))
         for depth in self._depths:
             if parts[-depth:] in self._samples:
                 return self._samples[parts[-depth:]]
         return None
+
+
+def _parts(path):
+    """Parts of a path with composed letters: file systems and other tools compose otherwise."""
+    return pathlib.Path(unicodedata.normalize("NFC", path)).parts

@@ -11,14 +11,15 @@ import shapely
 from tqdm import tqdm
 
 from ppocr_jax.data.augment import Job, View, augment, shared_stream
-from ppocr_jax.data.labels import Problem, scan_labels, split_sources
+from ppocr_jax.data.labels import Problem, require_text, scan_labels, split_sources
 from ppocr_jax.data.polygons import signed_area
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.splits import prepare_root
-from ppocr_jax.data.targets import draw_shrink_map
+from ppocr_jax.data.targets import draw_shrink_map, require_drawable
 from ppocr_jax.errors import UserError
 
 PROBES = 200  # training images whose augmentation is tried
+SHOWN = 20  # points of a polygon that are written out
 
 
 def check(config, progress=False):
@@ -39,15 +40,17 @@ def check(config, progress=False):
     for split in ("train", "val"):
         samples = []
         for source in split_sources(config.data[split]):
-            part, found = scan_labels(source, config.data.root)
+            part, found, notes = scan_labels(source, config.data.root)
             samples += part
             problems += found
+            summary += notes
         facts = _look_at_images(samples, progress)
         for sample, (reason, size, _) in zip(samples, facts, strict=True):
             if reason:
                 problems.append(Problem(sample.source, sample.line, reason))
-            problems += _look_at_polygons(sample, size)
+            problems += _look_at_polygons(sample, size, config.data.targets.shrink_ratio)
         problems += _find_duplicates(split, samples, facts, seen)
+        problems += _find_no_words(split, samples, config.data[split])
         summary.append(_describe(split, samples))
         if split == "train":
             good = [s for s, (reason, _, _) in zip(samples, facts, strict=True) if not reason]
@@ -71,9 +74,14 @@ def _look_at_images(samples, progress):
         return list(bar)
 
 
-def _look_at_polygons(sample, size):
+def _look_at_polygons(sample, size, shrink_ratio):
     """Problems of a sample's polygons."""
     found = []
+    if size is not None:
+        try:
+            require_drawable(sample.polygons, sample.ignore, *size, shrink_ratio)
+        except UserError as error:
+            found.append(Problem(sample.source, sample.line, str(error)))
     for index, polygon in enumerate(sample.polygons, 1):
         reason = ""
         if abs(signed_area(polygon)) < 1:
@@ -84,6 +92,7 @@ def _look_at_polygons(sample, size):
             reason = f"lies outside the image of {size[1]}x{size[0]} pixels"
         if reason:
             where = np.round(polygon, 1).tolist()
+            where = where if len(where) <= SHOWN else f"{len(where)} points from {where[0]} on"
             found.append(Problem(sample.source, sample.line, f"polygon {index} {reason}: {where}"))
     return found
 
@@ -113,6 +122,16 @@ def _find_duplicates(split, samples, facts, seen):
         else:
             seen[digest] = split, sample
     return found
+
+
+def _find_no_words(split, samples, sources):
+    """Training data without a word to learn, which `train` refuses."""
+    if split == "train" and samples:
+        try:
+            require_text(samples)
+        except UserError as error:
+            return [Problem(str(sources), 0, str(error))]
+    return []
 
 
 def _describe(split, samples):

@@ -2,14 +2,21 @@
 
 import dataclasses
 import json
+import os
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 
-from ppocr_jax.errors import UserError
+from ppocr_jax.data import icdar
+from ppocr_jax.data.label_polygons import as_polygon, require_few
+from ppocr_jax.data.marks import WordCounts, is_mark
+from ppocr_jax.data.picture_paths import PicturePaths
+from ppocr_jax.errors import UserError, shown
 
-IGNORED_TEXTS = ("*", "###")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif")
+
+MOST_BYTES = 1 << 30  # of a label file: it is read at once, and ICDAR 2015's has 0.5 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,24 +40,41 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What is wrong with a line of a label file."""
+    """What is wrong with a line of a label file; `harmless` where it can be read all the same."""
 
     source: str
     line: int
     reason: str
+    harmless: bool = False
 
     def __str__(self):
         where = f"{self.source} line {self.line}" if self.line else self.source
-        return f"{where}: {self.reason}"
+        return shown(f"{where}: {self.reason}")
 
 
-def read_sources(sources, root):
+class Reading(NamedTuple):
+    """What a source gives.
+
+    Attributes:
+        samples: list of `Sample`: what can be used.
+        problems: list of `Problem`: what cannot.
+        notes: lines on how it was read: the form of a folder, paths that were found under another
+            name, marks that are not written as usual.
+    """
+
+    samples: list[Sample]
+    problems: list[Problem]
+    notes: list[str]
+
+
+def read_sources(sources, root, say=None):
     """Samples of each of several sources.
 
     Args:
         sources: label files or folders of `gt_*.txt`, separated by commas, or a tuple of them;
             relative to `root` or absolute.
         root: folder of the images.
+        say: called with every line on how they were read.
 
     Returns:
         A list of samples per source.
@@ -58,7 +82,7 @@ def read_sources(sources, root):
     Raises:
         UserError: a source is missing, empty or garbled; it names file and line.
     """
-    return [read_labels(source, root) for source in split_sources(sources)]
+    return [read_labels(source, root, say) for source in split_sources(sources)]
 
 
 def split_sources(sources):
@@ -70,43 +94,41 @@ def split_sources(sources):
     return list(sources)
 
 
-def read_labels(source, root):
+def read_labels(source, root, say=None):
     """Samples of a label file, or of a folder of `gt_*.txt`. See `read_sources`."""
-    samples, problems = scan_labels(source, root)
-    wrong = [problem for problem in problems if "byte order mark" not in problem.reason]
+    samples, problems, notes = scan_labels(source, root)
+    wrong = [problem for problem in problems if not problem.harmless]
     if wrong:
         more = f" (and {len(wrong) - 1} more such lines; run check_data)" if len(wrong) > 1 else ""
         raise UserError(f"{wrong[0]}{more}")
+    for note in notes if say else ():
+        say(note)
     return samples
 
 
 def scan_labels(source, root):
-    """`(samples, problems)` of a source: what can be used and what cannot, with its reason."""
+    """The `Reading` of a source: what can be used and what cannot, with its reason."""
     path = find_source(source, root)
-    if path.is_dir():
-        return _scan_folder(path, pathlib.Path(root))
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    if not data.strip():
-        raise UserError(f"{path}: the label file is empty")
-    problems = []
-    if data.startswith(b"\xef\xbb\xbf"):
-        problems.append(Problem(str(path), 1, "begins with a byte order mark; save it without"))
-        data = data[3:]
-    samples = []
-    for number, line in enumerate(data.split(b"\n"), 1):
-        line = line.rstrip(b"\r")
-        if not line.strip():
-            continue
-        try:
-            samples.append(_parse_line(line, root, str(path), number))
-        except ValueError as error:
-            problems.append(Problem(str(path), number, str(error)))
-    if not samples and not problems:
-        raise UserError(f"{path}: holds no labelled image")
-    return samples, problems
+    pictures, words = PicturePaths(root), WordCounts()
+    scan = _scan_folder if path.is_dir() else _scan_file
+    samples, problems, notes = scan(path, pathlib.Path(root), pictures, words)
+    notes = [*notes, *pictures.notes(len(samples)), *words.notes()]
+    return Reading(samples, problems, [shown(f"{source}: {note}") for note in notes])
+
+
+def require_text(samples):
+    """Refuses training data without a single word to learn from.
+
+    Raises:
+        UserError: every word is ignored, or there is none.
+    """
+    if not any(not ignored for sample in samples for ignored in sample.ignore):
+        sources = ", ".join(sorted({sample.source for sample in samples})[:3])
+        words = sum(len(sample.ignore) for sample in samples)
+        raise UserError(
+            f"{sources}: {words} words and all are ignored: their text is `*` or `###`, which "
+            "means 'do not care'; write any other text for words to learn"
+        )
 
 
 def find_source(source, root):
@@ -117,7 +139,55 @@ def find_source(source, root):
     raise UserError(f"label file {source} is missing, in {root or 'the current folder'} too")
 
 
-def _parse_line(line, root, source, number):
+def _read(path):
+    """The bytes of a label file, without a byte order mark: `(bytes, whether there was one)`."""
+    if not path.is_file():
+        raise UserError(f"{path}: not a file")
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise UserError(f"{path}: more than {MOST_BYTES >> 20} MiB; split the label file")
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path}: is UTF-16; save it as UTF-8")
+    return data.removeprefix(b"\xef\xbb\xbf"), data.startswith(b"\xef\xbb\xbf")
+
+
+# --- PaddleOCR's label files --------------------------------------------------------------------
+
+
+def _scan_file(path, root, pictures, words):
+    """The `Reading` of a label file, one line per picture."""
+    data, marked = _read(path)
+    if not data.strip():
+        raise UserError(f"{path}: the label file is empty")
+    samples, problems = [], []
+    if marked:
+        reason = "begins with a byte order mark; save it without"
+        problems.append(Problem(str(path), 1, reason, harmless=True))
+    for number, line in enumerate(data.splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            name, entries = _parse_line(line)
+            polygons = [_parse_entry(entry, index) for index, entry in enumerate(entries, 1)]
+            require_few(polygons)
+        except ValueError as error:
+            problems.append(Problem(str(path), number, str(error)))
+            continue
+        ignore = [is_mark(entry["transcription"]) for entry in entries]
+        for entry, ignored in zip(entries, ignore, strict=True):
+            words.add(entry["transcription"], ignored, entry.get("difficult") is True)
+        image = pictures.find(name)
+        samples.append(Sample(image, tuple(polygons), tuple(ignore), str(path), number))
+    if not samples and not problems:
+        raise UserError(f"{path}: holds no labelled image")
+    return Reading(samples, problems, [])
+
+
+def _parse_line(line):
+    """`(path of the picture, list of labels)`. Raises ValueError with a reason."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
@@ -125,95 +195,105 @@ def _parse_line(line, root, source, number):
     name, tab, labels = text.partition("\t")
     if not tab:
         raise ValueError("has no tab between image path and labels")
+    if not name.strip():
+        raise ValueError("has no image path before the tab")
+    if "\0" in name:
+        raise ValueError("the image path holds a NUL, which no path can")
     try:
         entries = json.loads(labels)
+    except RecursionError:
+        raise ValueError("the labels are nested too deeply") from None
     except ValueError as error:
         raise ValueError(f"the labels are no JSON ({error})") from None
     if not isinstance(entries, list):
         raise ValueError("the labels are no JSON list")
-    polygons, ignore = [], []
-    for index, entry in enumerate(entries, 1):
-        polygon, text = _parse_entry(entry, index)
-        polygons.append(polygon)
-        ignore.append(text in IGNORED_TEXTS)
-    path = str(pathlib.Path(root) / name.strip())
-    return Sample(path, tuple(polygons), tuple(ignore), source, number)
+    return name, entries
 
 
 def _parse_entry(entry, index):
-    """`(polygon, text)` of one element of a JSON list."""
+    """The polygon of one element of a JSON list, whose text becomes one in place."""
     if not isinstance(entry, dict) or "points" not in entry or "transcription" not in entry:
         raise ValueError(f"label {index} lacks points or transcription")
     try:
-        polygon = np.array(entry["points"], np.float32)
-    except (TypeError, ValueError):
-        raise ValueError(f"label {index}: the points are not pairs of numbers") from None
-    if polygon.ndim != 2 or polygon.shape[1] != 2 or len(polygon) < 3:
-        raise ValueError(f"label {index}: {len(polygon)} points; at least 3 pairs are needed")
-    if not np.isfinite(polygon).all():
-        raise ValueError(f"label {index}: a point is not finite")
-    return polygon, str(entry["transcription"])
+        polygon = as_polygon(entry["points"])
+    except ValueError as error:
+        raise ValueError(f"label {index}: {error}") from None
+    if isinstance(entry["transcription"], (dict, list)):
+        raise ValueError(f"label {index}: the transcription is no text")
+    entry["transcription"] = str(entry["transcription"])
+    return polygon
 
 
-def _scan_folder(folder, root):
-    """Samples of a folder of `gt_<name>.txt`, each line `x1,y1,...,xn,yn,text`."""
+# --- folders of gt_*.txt ------------------------------------------------------------------------
+
+
+def _scan_folder(folder, root, pictures, words):
+    """The `Reading` of a folder of `gt_<name>.txt`, in one of the forms of `icdar`."""
     files = sorted(folder.glob("gt_*.txt"))
     if not files:
         raise UserError(f"{folder}: holds no gt_*.txt")
-    samples, problems = [], []
-    for path in files:
-        polygons, ignore, here = [], [], []
-        text = path.read_text(encoding="utf-8-sig", errors="replace")
-        for number, line in enumerate(text.splitlines(), 1):
-            if not line.strip():
-                continue
+    samples, problems, fit = [], [], 0
+    texts = {path: _read_lines(path) for path in files}
+    numbered = [(path, n, line) for path, lines in texts.items() for n, line in lines]
+    form = icdar.settle([line for _, _, line in numbered])
+    if numbered and form is None:
+        path, number, line = numbered[0]
+        reason = (
+            f"the folder has none of the forms that are known: {icdar.KNOWN}; this is `{line[:60]}`"
+        )
+        return Reading([], [Problem(str(path), number, reason)], [])
+    for path, lines in texts.items():
+        polygons, ignore = [], []
+        for number, line in lines:
             try:
-                polygon, text = _parse_icdar(line)
-                polygons.append(polygon)
-                ignore.append(text in IGNORED_TEXTS)
+                word = form.read(line)
+                polygons.append(as_polygon(word.points))
             except ValueError as error:
-                here.append(Problem(str(path), number, str(error)))
-        image = _image_of(path.stem.removeprefix("gt_"), folder, root)
+                problems.append(Problem(str(path), number, str(error)))
+                continue
+            ignore.append(word.ignore)
+            words.add(word.written, word.ignore)
+            fit += 1
+        try:
+            require_few(polygons)
+        except ValueError as error:
+            problems.append(Problem(str(path), 0, str(error)))
+            continue
+        image = _image_of(path.stem.removeprefix("gt_"), folder, root, pictures)
         if image is None:
-            here.append(Problem(str(path), 0, f"no image of this name in {root} or {folder}"))
+            reason = f"no image of this name in {root} or {folder}"
+            problems.append(Problem(str(path), 0, reason))
         else:
-            samples.append(Sample(str(image), tuple(polygons), tuple(ignore), str(path), 0))
-        problems += here
-    return samples, problems
+            samples.append(Sample(image, tuple(polygons), tuple(ignore), str(path), 0))
+    return Reading(samples, problems, _folder_notes(folder, files, form, fit, len(numbered)))
 
 
-def _image_of(stem, folder, root):
+def _folder_notes(folder, files, form, fit, total):
+    """Lines on the form of a folder, and on what was left aside."""
+    notes = [f"gt_*.txt with {form.name} on {fit} of {total} lines"] if form else []
+    taken = {path.name for path in files}
+    others = sum(n not in taken and n.lower().endswith(".txt") for n in os.listdir(folder))
+    if others:
+        notes.append(f"{others} other .txt files are not read: their names are not gt_<image>.txt")
+    return notes
+
+
+def _read_lines(path):
+    """`(number, text)` of the lines that are not blank."""
+    data, _ = _read(path)
+    # A text in another encoding is still a text: only the numbers and the mark matter.
+    lines = [line.decode("utf-8", "replace") for line in data.splitlines()]
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _image_of(stem, folder, root, pictures):
+    names = [stem + form for suffix in IMAGE_SUFFIXES for form in (suffix, suffix.upper())]
     for place in (root, folder):
-        for suffix in IMAGE_SUFFIXES:
-            for name in (stem + suffix, stem + suffix.upper()):
-                if (place / name).is_file():
-                    return place / name
+        for name in names:
+            if (place / name).is_file():
+                return str(place / name)
+    if not stem.isascii():
+        found = [pictures.other_form(place / name) for place in (root, folder) for name in names]
+        for path in filter(None, found):
+            return str(path)
     return None
-
-
-def _parse_icdar(line):
-    """`(polygon, text)`: as many leading numbers as make whole points, then the text.
-
-    A text may be a number or hold commas, so a line that could be read in two ways is read as a
-    quad: four points come first, and further leading numbers only count when text follows them.
-    """
-    fields = line.split(",")
-    numbers = 0
-    while numbers < len(fields) and _is_number(fields[numbers]):
-        numbers += 1
-    points = numbers // 2
-    if numbers == len(fields):  # the text is a number too
-        points = (numbers - 1) // 2
-    if 4 <= points and numbers <= 10:
-        points = 4
-    if points < 3:
-        raise ValueError(f"{numbers} leading numbers; at least 3 points and a text are needed")
-    polygon = np.array([float(field) for field in fields[: 2 * points]], np.float32)
-    return polygon.reshape(-1, 2), ",".join(fields[2 * points :]).strip()
-
-
-def _is_number(field):
-    try:
-        return bool(np.isfinite(float(field)))
-    except ValueError:
-        return False

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from ppocr_jax.data import scene_parts as parts
-from ppocr_jax.data.labels import IGNORED_TEXTS
+from ppocr_jax.data.marks import IGNORED_TEXTS
 from ppocr_jax.files import write_json, write_text
 
 VERSION = 4  # of the drawing: a folder drawn by another one is drawn anew

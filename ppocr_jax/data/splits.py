@@ -32,13 +32,15 @@ def prepare_root(config):
         raise UserError(f"config.data.root={data.root}: there is no such folder")
 
 
-def read_validation(config):
+def read_validation(config, say=None):
     """The labelled images of `config.data.val`, a list of samples.
+
+    `say` is called with every line on how the label files were read.
 
     Raises:
         UserError: a label file or an image is missing, or there is none.
     """
-    samples = [s for part in read_sources(config.data.val, config.data.root) for s in part]
+    samples = [s for part in read_sources(config.data.val, config.data.root, say) for s in part]
     if not samples:
         raise UserError(f"{config.data.val}: holds no image to evaluate")
     missing = [sample for sample in samples if not os.path.isfile(sample.image_path)]

@@ -5,11 +5,18 @@ they are offset, and distances to an edge are to its nearer end where the pixel 
 under less than a right angle; both are what published weights were trained on.
 """
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
 from ppocr_jax.data.polygons import offset_distance, offset_polygon, signed_area
+from ppocr_jax.errors import UserError
 
+# Pixels times edges that the borders of a picture may take, in whole maps; a map of 960x960 takes
+# 0.03 s of a slow core. Words that share a picture take one or two, dense slanted lines fifty.
+MOST_BORDER_WORK = 200
 NEXT_RATIO = 0.4  # step from one shrink ratio to the next when a polygon does not stay whole
 
 
@@ -53,59 +60,103 @@ def draw_threshold_map(polygons, ignore, height, width, shrink_ratio=0.4, thresh
     The mask is 1 inside each polygon grown by D; the map falls from `thresh_max` on an edge to
     `thresh_min` at distance D on both sides. Ignored polygons draw nothing, nor do those without
     area or outside the image.
+
+    Raises:
+        UserError: so many long outlines lie over one another that it would take minutes.
     """
     canvas = np.zeros((height, width), np.float32)
     mask = np.zeros((height, width), np.uint8)
-    for polygon, ignored in zip(polygons, ignore, strict=True):
-        if not ignored:
-            _draw_border(polygon, canvas, mask, shrink_ratio)
+    for border in _borders(polygons, ignore, height, width, shrink_ratio):
+        cv2.fillPoly(mask, [border.grown], 1)
+        if border.place:
+            window = canvas[border.place]
+            np.fmax(window, 1.0 - _border_distance(border), out=window)
     canvas *= np.float32(thresh_max - thresh_min)
     canvas += np.float32(thresh_min)
     return canvas, mask
 
 
-def _draw_border(polygon, canvas, mask, shrink_ratio):
-    distance = offset_distance(polygon, shrink_ratio)
-    grown = offset_polygon(polygon, distance) if distance > 0 else []
-    if not grown:
-        return
-    cv2.fillPoly(mask, [grown[0]], 1)
-    height, width = canvas.shape
-    (xmin, ymin), (xmax, ymax) = grown[0].min(0), grown[0].max(0)
+class _Border(NamedTuple):
+    """The strip around a polygon's edges.
+
+    Attributes:
+        grown: int32 `[P, 2]`, the polygon grown by `distance`.
+        place: rows and columns of the map that the grown polygon's box covers, as slices; None
+            where it lies outside.
+        points: of the polygon, relative to the grown one's corner, in its own precision.
+        ys, xs: rows and columns of `place`, relative to that corner, float64.
+        near: per edge, from a point to the next: rows and columns of `place` around it, as slices.
+    """
+
+    grown: np.ndarray
+    distance: float
+    place: tuple[slice, slice] | None = None
+    points: np.ndarray | None = None
+    ys: np.ndarray | None = None
+    xs: np.ndarray | None = None
+    near: Sequence[tuple[slice, slice]] = ()
+
+
+def require_drawable(polygons, ignore, height, width, shrink_ratio=0.4):
+    """Raises the UserError of `draw_threshold_map` without drawing anything."""
+    for _ in _borders(polygons, ignore, height, width, shrink_ratio):
+        pass
+
+
+def _borders(polygons, ignore, height, width, shrink_ratio):
+    """`_Border`s of the polygons that have one, while all together are not too much work."""
+    work = 0
+    for polygon, ignored in zip(polygons, ignore, strict=True):
+        distance = 0.0 if ignored else offset_distance(polygon, shrink_ratio)
+        grown = offset_polygon(polygon, distance) if distance > 0 else []
+        if not grown:
+            continue
+        border = _place_border(polygon, grown[0], distance, height, width)
+        work += sum((y.stop - y.start) * (x.stop - x.start) for y, x in border.near)
+        if work > MOST_BORDER_WORK * height * width:
+            raise UserError(
+                "polygons with so many long edges over one another would take minutes to draw: "
+                "simplify them"
+            )
+        yield border
+
+
+def _place_border(polygon, grown, distance, height, width):
+    (xmin, ymin), (xmax, ymax) = grown.min(0), grown.max(0)
     left, right = max(xmin, 0), min(xmax, width - 1)
     top, bottom = max(ymin, 0), min(ymax, height - 1)
     if left > right or top > bottom:
-        return
-    # Coordinates relative to the grown polygon's corner, in the polygon's own precision.
+        return _Border(grown, distance)
     points = polygon - np.array([xmin, ymin], polygon.dtype)
     xs = np.arange(left - xmin, right - xmin + 1, dtype=np.float64)
     ys = np.arange(top - ymin, bottom - ymin + 1, dtype=np.float64)
-    window = canvas[top : bottom + 1, left : right + 1]
-    np.fmax(window, 1.0 - _border_distance(points, xs, ys, distance), out=window)
+    near = [  # further away than D along an axis: at least 1, and no NaN
+        tuple(_around(line, start[axis], end[axis], distance) for line, axis in ((ys, 1), (xs, 0)))
+        for start, end in zip(points, np.roll(points, -1, 0), strict=True)
+    ]
+    place = slice(top, bottom + 1), slice(left, right + 1)
+    return _Border(grown, distance, place, points, ys, xs, near)
 
 
-def _border_distance(points, xs, ys, limit):
-    """Distance to the nearest edge in units of `limit`, at most 1: float32 `[len(ys), len(xs)]`.
+def _border_distance(border):
+    """Distance to the nearest edge in units of D, at most 1: float32, of the border's place.
 
     Published labels come from the law of cosines: on the line of an edge rounding can push the
     cosine above 1, and such a pixel gets no value (NaN) rather than distance 0. The same steps
     in the same order are taken here, so that the same pixels are left out.
     """
-    squares = [
-        np.square(xs - point[0])[None, :] + np.square(ys - point[1])[:, None] for point in points
-    ]
-    nearest = np.ones((len(ys), len(xs)), np.float32)
+    points = border.points
+    across = [np.square(border.xs - point[0])[None, :] for point in points]
+    down = [np.square(border.ys - point[1])[:, None] for point in points]
+    nearest = np.ones((len(border.ys), len(border.xs)), np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
-        for index, point in enumerate(points):
-            other = (index + 1) % len(points)
-            near = tuple(  # further away than the limit along an axis: at least 1, and no NaN
-                _around(line, point[axis], points[other][axis], limit)
-                for line, axis in ((ys, 1), (xs, 0))
+        for start, near in enumerate(border.near):
+            end, (rows, columns) = (start + 1) % len(points), near
+            to_start, to_end = (
+                across[point][:, columns] + down[point][rows] for point in (start, end)
             )
-            to_edge = _edge_distance(
-                point, points[other], squares[index][near], squares[other][near]
-            )
-            to_edge = np.clip(to_edge / limit, 0, 1).astype(np.float32)
+            to_edge = _edge_distance(points[start], points[end], to_start, to_end)
+            to_edge = np.clip(to_edge / border.distance, 0, 1).astype(np.float32)
             np.minimum(nearest[near], to_edge, out=nearest[near])
     return nearest
 

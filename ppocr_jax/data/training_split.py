@@ -1,6 +1,6 @@
 """The training split of a config: what is read, what is refused, and the lengths that follow."""
 
-from ppocr_jax.data.labels import read_sources
+from ppocr_jax.data.labels import read_sources, require_text
 from ppocr_jax.data.order import samples_per_epoch, steps_per_epoch
 from ppocr_jax.data.pipeline import Batches, make_batches
 from ppocr_jax.errors import UserError
@@ -11,6 +11,7 @@ class Training:
 
     Attributes:
         samples: all of them; a batch's `record` counts in this list.
+        notes: lines on how the label files were read.
         epoch_steps: updates of an epoch.
         total_steps: updates of the run: `config.steps`, or what the epochs need.
     """
@@ -18,7 +19,8 @@ class Training:
     def __init__(self, config):
         """Raises UserError: missing labels, no word to learn, a batch larger than an epoch."""
         self._config = config
-        self._sources = read_sources(config.data.train, config.data.root)
+        self.notes = []
+        self._sources = read_sources(config.data.train, config.data.root, self.notes.append)
         self.samples = [sample for part in self._sources for sample in part]
         require_text(self.samples)
         per_epoch = samples_per_epoch([len(part) for part in self._sources], config.data.ratios)
@@ -35,18 +37,3 @@ class Training:
         if start == self.total_steps:
             return Batches(iter(()))
         return make_batches(self._sources, self._config, start, self.total_steps - start, shard)
-
-
-def require_text(samples):
-    """Refuses training data without a single word to learn from.
-
-    Raises:
-        UserError: every word is ignored, or there is none.
-    """
-    if not any(not ignored for sample in samples for ignored in sample.ignore):
-        sources = ", ".join(sorted({sample.source for sample in samples})[:3])
-        words = sum(len(sample.ignore) for sample in samples)
-        raise UserError(
-            f"{sources}: {words} words and all are ignored: their text is `*` or `###`, which "
-            "means 'do not care'; write any other text for words to learn"
-        )

@@ -115,7 +115,8 @@ def read_splits(config):
         prepare_root(config)  # where processes share it, the others find it done
     devices.wait_for_all("root")
     prepare_root(config)
-    return Training(config), read_validation(config)
+    training = Training(config)
+    return training, read_validation(config, training.notes.append)
 
 
 def open_workdir(config, workdir):

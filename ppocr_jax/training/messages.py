@@ -31,6 +31,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
         f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone",
         f"{training.total_steps} steps, {training.epoch_steps} per epoch; {evaluations} "
         f"evaluations to come{', one of them now' * first}",
+        *training.notes,
         *notes,
     ]
     for line in lines:
