@@ -203,8 +203,10 @@ def _parse_line(line):
         entries = json.loads(labels)
     except RecursionError:
         raise ValueError("the labels are nested too deeply") from None
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         raise ValueError(f"the labels are no JSON ({error})") from None
+    except ValueError:
+        raise ValueError("the labels hold a number of thousands of digits") from None
     if not isinstance(entries, list):
         raise ValueError("the labels are no JSON list")
     return name, entries

@@ -112,7 +112,8 @@ def _borders(polygons, ignore, height, width, shrink_ratio):
         if not grown:
             continue
         border = _place_border(polygon, grown[0], distance, height, width)
-        work += sum((y.stop - y.start) * (x.stop - x.start) for y, x in border.near)
+        place = [border.place] if border.place else []
+        work += sum((y.stop - y.start) * (x.stop - x.start) for y, x in [*place, *border.near])
         if work > MOST_BORDER_WORK * height * width:
             raise UserError(
                 "polygons with so many long edges over one another would take minutes to draw: "

@@ -56,18 +56,14 @@ class Overlaps:
         self._totals = len(truth), len(found)
         self._truth, truth = _usable(truth)
         self._found, found = _usable(found)
+        tags = np.array([bool(ignore[index]) for index in self._truth], bool)
         self._ignored = {index for index in self._truth if ignore[index]}
-        self._dropped = set()  # found in an ignored region
-        self._partners = []  # (label, found) with an IoU above the limit, in the order of the lists
-        true_areas, areas = shapely.area(truth), shapely.area(found)
-        for row, column, common in _intersections(truth, found):
-            label, other = self._truth[row], self._found[column]
-            union = true_areas[row] + areas[column] - common
-            if label not in self._ignored:
-                if union > 0 and common / union > MIN_IOU:
-                    self._partners.append((label, other))
-            elif areas[column] > 0 and common / areas[column] > MIN_IGNORED:
-                self._dropped.add(other)
+        # (label, found) with an IoU above the limit, in the order of the lists
+        self._partners = [
+            (self._truth[row], self._found[column])
+            for row, column in _partners(truth, np.nonzero(~tags)[0], found)
+        ]
+        self._dropped = {self._found[column] for column in _inside(truth[tags], found)}
 
     def counts(self, keep=None):
         """`Counts`, when of the found polygons only those count for which `keep` is true."""
@@ -115,14 +111,41 @@ def _usable(polygons):
     return [index for index, fine in zip(indices, good, strict=True) if fine], shapes[good]
 
 
-def _intersections(truth, found):
-    """`(row, column, common area)` of pairs whose bounding boxes meet, in the lists' order."""
-    a, b = shapely.bounds(truth)[:, None], shapely.bounds(found)[None]
-    apart = (a[..., 2] < b[..., 0]) | (b[..., 2] < a[..., 0])
-    apart |= (a[..., 3] < b[..., 1]) | (b[..., 3] < a[..., 1])
-    rows, columns = np.nonzero(~apart)
-    areas = shapely.area(shapely.intersection(truth[rows], found[columns]))
-    return zip(rows.tolist(), columns.tolist(), areas.tolist(), strict=True)
+def _meeting(truth, found):
+    """`(rows, columns)` of pairs that have a point in common, in the order of the lists."""
+    rows, columns = shapely.STRtree(found).query(truth, predicate="intersects")
+    order = np.lexsort((columns, rows))
+    return rows[order], columns[order]
+
+
+def _partners(truth, rows, found):
+    """`(row, column)` of pairs with an IoU above the limit, of these rows of the labels."""
+    numbers, columns = _meeting(truth[rows], found)
+    rows = rows[numbers]
+    true_areas, areas = shapely.area(truth)[rows], shapely.area(found)[columns]
+    # An IoU is at most the smaller area by the larger: thousands of labels over one another are
+    # not cut with everything that was found.
+    alike = np.minimum(true_areas, areas) > 0.99 * MIN_IOU * np.maximum(true_areas, areas)
+    rows, columns, true_areas, areas = (a[alike] for a in (rows, columns, true_areas, areas))
+    common = shapely.area(shapely.intersection(truth[rows], found[columns]))
+    union = true_areas + areas - common
+    with np.errstate(divide="ignore", invalid="ignore"):
+        above = (union > 0) & (common / union > MIN_IOU)
+    return zip(rows[above].tolist(), columns[above].tolist(), strict=True)
+
+
+def _inside(regions, found):
+    """Columns of what lies in one region by more than the limit; each is cut until it does."""
+    rows, columns = _meeting(regions, found)
+    areas, dropped = shapely.area(found), np.zeros(len(found), bool)
+    starts = np.searchsorted(rows, np.arange(len(regions) + 1))
+    for region, start, end in zip(regions, starts, starts[1:], strict=False):
+        left = columns[start:end]
+        left = left[~dropped[left] & (areas[left] > 0)]
+        if len(left):
+            common = shapely.area(shapely.intersection(region, found[left]))
+            dropped[left] = common / areas[left] > MIN_IGNORED
+    return np.nonzero(dropped)[0].tolist()
 
 
 def summarise(counts):
