@@ -1,12 +1,15 @@
 """Every kind of mistake in labels and images is found, with its file and line."""
 
 import json
+import re
 import shutil
 
 import pytest
 from tiny import draw_data, load_config, write_config
 
 from ppocr_jax.data import augment, inspection
+from ppocr_jax.data.training_split import Training
+from ppocr_jax.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +90,47 @@ def fade(view, rng, job):
     """A step of polygons and nothing else that draws a number."""
     rng.random()
     return view
+
+
+def test_what_train_refuses_is_a_problem(clean, tmp_path):
+    shutil.copytree(clean / "data", tmp_path / "data")
+    train = tmp_path / "data" / "train.txt"
+    train.write_text(re.sub(r'"w\d"', '"###"', train.read_text()))
+    problems, summary = check(tmp_path)
+    (problem,) = problems
+    assert "30 words and all are ignored" in problem
+    with pytest.raises(UserError, match="30 words and all are ignored"):
+        Training(load_config(write_config(tmp_path, tmp_path / "data")))
+
+
+def test_how_labels_are_read_is_said(clean, tmp_path):
+    shutil.copytree(clean / "data", tmp_path / "data")
+    data = tmp_path / "data"
+    (data / "gt").mkdir()
+    (data / "gt" / "gt_train_0.txt").write_text("9,9,50,9,50,30,9,30,Latin,####\n" * 2
+                                                + "9,9,50,9,50,30,9,30,Latin,A\n")  # fmt: skip
+    path = write_config(tmp_path, data)
+    problems, summary = check(tmp_path, "data.train=gt")
+    assert (
+        problems == []
+        and summary[2] == "train: 1 images, 1 words, 2 ignored, 0 images without text"
+    )
+    assert summary[0] == "gt: gt_*.txt with 4 points, language, text on 3 of 3 lines"
+    assert summary[1].startswith("gt: 2 words are ignored: their text is the mark in another form")
+    training = Training(load_config(path, "data.train=gt", "batch_size=1"))
+    assert training.notes == summary[:2]
+
+
+def test_polygons_that_take_minutes_to_draw(clean, tmp_path):
+    shutil.copytree(clean / "data", tmp_path / "data")
+    train = tmp_path / "data" / "train.txt"
+    square = [[2, 2], [93, 2], [93, 93], [2, 93]]
+    lines = train.read_text().splitlines()
+    lines[4] = line("train_4.png", *[square] * 300).strip()
+    train.write_text("\n".join(lines))
+    problems, _ = check(tmp_path)
+    (problem,) = problems
+    assert "train.txt line 5: " in problem and "would take minutes to draw" in problem
 
 
 @pytest.mark.parametrize("place", [0, 3])

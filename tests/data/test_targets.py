@@ -1,11 +1,20 @@
 """Target maps: the recorded ones bit for bit, and what mathematics says of them."""
 
+import tracemalloc
+
 import cv2
 import numpy as np
 import pytest
 
 from ppocr_jax.data.polygons import offset_distance, signed_area
-from ppocr_jax.data.targets import draw_shrink_map, draw_targets, draw_threshold_map, shrink_polygon
+from ppocr_jax.data.targets import (
+    draw_shrink_map,
+    draw_targets,
+    draw_threshold_map,
+    require_drawable,
+    shrink_polygon,
+)
+from ppocr_jax.errors import UserError
 
 WORD = np.array([[20, 20], [80, 24], [79, 44], [19, 40]], np.float32)
 
@@ -103,3 +112,40 @@ def test_a_dumbbell_keeps_one_piece_or_all():
 def test_signed_area():
     assert signed_area(WORD) == -signed_area(WORD[::-1])
     assert abs(signed_area(WORD)) == pytest.approx(cv2.contourArea(WORD))
+
+
+def outline(points, side):
+    """A circle of so many points in a square of that side."""
+    angles = np.arange(points) * 2 * np.pi / points
+    circle = np.stack([np.cos(angles), np.sin(angles)], 1)
+    return (side / 2 + 0.45 * side * circle).astype(np.float32)
+
+
+def test_long_outlines_take_no_memory_per_point():
+    circle = outline(400, 256)
+    tracemalloc.start()
+    threshold_map, mask = draw_threshold_map([circle], [False], 256, 256)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 * 256 * 256 * 8  # a few maps, where one per point had 400
+    distance = np.hypot(*(np.indices((256, 256)) - 128)) - 0.45 * 256
+    inner = np.abs(distance) / offset_distance(circle, 0.4)
+    near = np.abs(np.clip(0.7 - 0.4 * inner, 0.3, 0.7) - threshold_map)
+    assert near[distance < 0].max() < 0.02 and mask[128, 128] == 1
+
+
+@pytest.mark.parametrize(
+    "polygons",
+    [
+        [np.random.default_rng(0).uniform(0, 256, (1000, 2)).astype(np.float32)],
+        [np.array([[1, 1], [250, 1], [250, 250], [1, 250]], np.float32)] * 300,
+        [np.array([[-9, -9], [900, -9], [900, 900], [-9, 900]], np.float32) * 1000] * 300,
+    ],
+)
+def test_what_would_take_minutes_is_refused(polygons):
+    ignore = [False] * len(polygons)
+    for draw in (draw_targets, require_drawable):
+        with pytest.raises(UserError, match="minutes to draw"):
+            draw(polygons, ignore, 256, 256)
+    require_drawable(polygons, [True] * len(polygons), 256, 256)  # nothing to learn, nothing drawn
+    require_drawable([outline(1000, 256)], [False], 256, 256)

@@ -142,3 +142,23 @@ def test_sums_are_over_the_whole_split():
     assert totals["precision"] == 0.25 and totals["recall"] == 0.25
     assert totals["hmean"] == pytest.approx(0.25)
     assert totals["boxes_found"] == 4 and totals["boxes_ignored"] == 1
+
+
+def test_labels_over_one_another_are_not_all_cut(monkeypatch):
+    """Neither thousands of large labels nor of ignored ones cost a cut per found polygon each."""
+    pairs = []
+
+    def counted(first, second, cut=shapely.intersection):
+        common = cut(first, second)
+        pairs.append(np.size(common))
+        return common
+
+    monkeypatch.setattr(shapely, "intersection", counted)
+    found = [box(30 * x, 20 * y) for x in range(9) for y in range(9)]
+    large = [box(-x, 0, 400, 400) for x in range(500)]
+    counts = match_image(large, [False] * 500, found)
+    assert counts == Counts(labelled=500, found=81, matched=0, ignored=0, found_ignored=0)
+    assert sum(pairs) == 0
+    counts = match_image(large, [True] * 500, found)
+    assert counts == Counts(labelled=0, found=0, matched=0, ignored=500, found_ignored=81)
+    assert sum(pairs) == 81

@@ -1,0 +1,26 @@
+"""What a run says at its start."""
+
+from types import SimpleNamespace
+
+from tiny import draw_data, load_config, write_config
+
+from ppocr_jax.training.loop import read_splits
+from ppocr_jax.training.messages import announce
+from ppocr_jax.training.start import Start
+
+
+def test_how_the_labels_were_read_is_said(tmp_path):
+    data, lines = draw_data(tmp_path / "data", train=4, val=2), []
+    (data / "gt").mkdir()
+    (data / "gt" / "gt_val_0.txt").write_text("9,9,50,9,50,30,9,30,Latin,A\n")
+    text = (data / "train.txt").read_text()
+    (data / "train.txt").write_text(text.replace('"w0"', '" ### "'))
+    config = load_config(write_config(tmp_path, data), "data.val=gt")
+    training, validation = read_splits(config)
+    log = SimpleNamespace(say=lines.append, record=lambda *_: None)
+    setup = SimpleNamespace(config=config, mesh=SimpleNamespace(size=1))
+    begun = Start(SimpleNamespace(opt_state={}), SimpleNamespace(step=0), [])
+    announce(log, setup, training, validation, begun, ["a note"], 1, False)
+    assert "4 training and 1 validation images" in lines[0] and lines[-1] == "a note"
+    assert lines[-3].startswith("train.txt: 4 words are ignored: their text is the mark in")
+    assert lines[-2] == "gt: gt_*.txt with 4 points, language, text on 1 of 1 lines"
