@@ -137,7 +137,7 @@ def test_long_outlines_take_no_memory_per_point():
 @pytest.mark.parametrize(
     "polygons",
     [
-        [np.random.default_rng(0).uniform(0, 256, (1000, 2)).astype(np.float32)],
+        [*np.random.default_rng(0).uniform(0, 256, (3, 900, 2)).astype(np.float32)],
         [np.array([[1, 1], [250, 1], [250, 250], [1, 250]], np.float32)] * 300,
         [np.array([[-9, -9], [900, -9], [900, 900], [-9, 900]], np.float32) * 1000] * 300,
     ],
