@@ -15,6 +15,7 @@ from absl import flags
 
 from ppocr_jax.data import STREAMS
 from ppocr_jax.data.augment import Job, View, augment, generator
+from ppocr_jax.data.labels import Problem
 from ppocr_jax.data.order import BatchIndex, EpochOrder
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.targets import draw_targets
@@ -64,7 +65,10 @@ class MakeExample(grain.transforms.Map):
         image, side = read_image(sample.image_path), self.job.side
         view = View(image, image.shape[:2], sample.polygons, sample.ignore)
         view = augment(view, self.job, stream)
-        targets = draw_targets(view.polygons, view.ignore, side, side, **self.targets)
+        try:
+            targets = draw_targets(view.polygons, view.ignore, side, side, **self.targets)
+        except UserError as error:
+            raise UserError(str(Problem(sample.source, sample.line, str(error)))) from None
         return {"image": view.image, **targets}
 
 

@@ -8,6 +8,8 @@ import pytest
 from tiny import draw_data, load_config, write_config
 
 from ppocr_jax.data import augment, inspection
+from ppocr_jax.data.augment import generator
+from ppocr_jax.data.pipeline import MakeExample
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.errors import UserError
 
@@ -131,6 +133,11 @@ def test_polygons_that_take_minutes_to_draw(clean, tmp_path):
     problems, _ = check(tmp_path)
     (problem,) = problems
     assert "train.txt line 5: " in problem and "would take minutes to draw" in problem
+    config = load_config(write_config(tmp_path, data))
+    training = Training(config)
+    example = MakeExample(training.samples, config)
+    with pytest.raises(UserError, match="train.txt line 5: .* minutes to draw"):
+        example.example(training.samples[4], example.make_stream((0, 0, 4, 0), generator((0,))))
 
 
 @pytest.mark.parametrize("place", [0, 3])
