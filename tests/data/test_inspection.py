@@ -133,7 +133,7 @@ def test_polygons_that_take_minutes_to_draw(clean, tmp_path):
     problems, _ = check(tmp_path)
     (problem,) = problems
     assert "train.txt line 5: " in problem and "would take minutes to draw" in problem
-    config = load_config(write_config(tmp_path, data))
+    config = load_config(write_config(tmp_path, tmp_path / "data"))
     training = Training(config)
     example = MakeExample(training.samples, config)
     with pytest.raises(UserError, match="train.txt line 5: .* minutes to draw"):
