@@ -10,8 +10,8 @@ A line alone can be read in several ways: `...,36,000,000` is a text or further 
 * Different counts in one folder (as in Total-Text) are believed where at least `SURE` lines
   and more than `FEW` of all are outlines of another count than four with whole points before a
   text that is no number; or where `####` stands between points and text. A quad whose text
-  begins with numbers gives a point far away from it or edges that cross. Where there are such
-  lines but too few of them, they are refused: quotes around a text settle it.
+  begins with numbers gives a point far away from it or edges that cross, mostly. Where there are
+  such lines but too few of them, they are refused: quotes around a text settle it.
 * Boxes of two corners are believed with quotes around the text alone, as ICDAR 2013 has them:
   without them, four numbers may as well be x, y, width, height.
 * A language stands before the text where most lines have a known one there, or where it is one
@@ -36,7 +36,7 @@ KNOWN = (
 )
 SURE = 3  # lines of another count than four points that prove it
 MANY = 7  # points that no text of numbers after four points looks like
-FEW = 0.02  # share of the lines that may be exceptions: in ICDAR 2015 one text of 4,468 is
+FEW = 0.02  # share of lines that proves nothing: broken ones, texts that look like points
 VOCABULARY = 20  # lines per word of a column that is taken for languages
 
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -213,9 +213,9 @@ def _points(lines):
     """The form of a folder whose lines begin with the points themselves."""
     points = _count_points(lines)
     fitting = [line for line in lines if _misfit(line, points) is None]
-    if lines and not _most(line.count >= 6 for line in lines):
+    if not _most(line.count >= 6 for line in lines):
         return None
-    if not fitting and not points.doubted:
+    if not fitting and all(line.count < 8 for line in lines):
         return None
     column = _column([_rest(line, points) for line in fitting]) if points.text else ""
     name = f"{points.number} points" if points.number else "different numbers of points"
@@ -242,17 +242,17 @@ def _points(lines):
 def _count_points(lines):
     """`Points` of all lines, by the rules at the top."""
     bare = [line for line in lines if line.ends and line.count % 2 == 0]
-    text = not _most(line.ends and line.count % 2 == 0 and _is_outline(line) for line in lines)
+    text = 2 * sum(line.count == 8 or _is_outline(line) for line in bare) <= len(lines)
     candidates = [line for line in lines if not line.ends] if text else bare
     others = [line for line in candidates if _is_other(line)]
     quads, few = sum(line.count in (8, 9) for line in lines), FEW * len(lines)
     counts = collections.Counter(line.count // 2 for line in others)
-    if len(others) <= few:
+    if not others:
         return Points(4, text, False)
     (number, same), *_ = counts.most_common(1)
     if quads <= few and len(others) - same <= few and (same >= SURE or number >= MANY):
         return Points(number, text, False)
-    if len(others) >= SURE:
+    if len(others) >= SURE and len(others) > few:
         return Points(None, text, False)
     return Points(4, text, True)
 
@@ -286,7 +286,8 @@ def _misfit(line, points):
     # A number as text needs the outline as a proof of where it begins.
     if points.number is None and not (_is_outline if line.count % 2 else _is_near)(line):
         return f"{line.count} numbers are no outline; put a text that begins with one in quotes"
-    if points.doubted and line.ends != points.text and _is_other(line):
+    many = number == 4 and line.count >= 2 * MANY and _is_outline(line)
+    if many or points.doubted and line.ends != points.text and _is_other(line):
         return (
             f"{line.count} numbers may be {line.count // 2} points, or 4 and a text that begins "
             "with numbers: put the text in quotes"

@@ -61,9 +61,13 @@ def test_eight_numbers_are_a_quad_without_text(tmp_path):
     np.testing.assert_array_equal(sample.polygons[0][3], [28, 66])
 
 
-@pytest.mark.parametrize("text", ["36,000,000", "1,2,3,4", "1998", "36,000", "1,2,3,4,5,6,7", ""])
+@pytest.mark.parametrize("text", ["36,000,000", "1,2,3,4", "1998", "36,000", "1,2,3,4,5", ""])
 def test_texts_of_numbers_are_no_points(tmp_path, text):
     assert accepted(tmp_path, *PLAIN, f"{OTHER},{text}")[0] == [4, 4, 4]
+
+
+def test_a_quad_that_crosses_itself_is_one(tmp_path):
+    assert accepted(tmp_path, "0,0,90,60,90,0,0,60") == ([4], [False], "4 points")
 
 
 def test_texts_of_numbers_alone_in_their_folder(tmp_path):
@@ -137,7 +141,11 @@ def test_other_numbers_of_points_need_proof(tmp_path):
     assert accepted(tmp_path, *(f"{curve(6, x)},word" for x in (0, 9, 90)))[2] == "6 points, text"
     lines, reason = refused(tmp_path, *PLAIN, bent[0])  # six points, or a text `x5,y5,x6,y6,word`
     assert lines == [3] and "6 points, or 4" in reason
-    assert accepted(tmp_path, *PLAIN * 50, f"{QUAD},12,5,cm")[0] == [4] * 101  # one in a hundred
+    assert refused(tmp_path, *PLAIN * 50, bent[0])[0] == [101]
+    assert refused(tmp_path, *PLAIN * 50, f"{curve(14)},1998")[0] == [101]
+    assert refused(tmp_path, *PLAIN * 90, *[bent[0]] * 3)[0] == [181, 182, 183]
+    lines, reason = refused(tmp_path, f"{curve(14)},1998")
+    assert lines == [1] and "14 points, or 4" in reason
 
 
 @pytest.mark.parametrize(
