@@ -9,6 +9,7 @@ from ppocr_jax.losses.pairs import weighted_pairs
 from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS
 from ppocr_jax.optim import OPTIMISERS
 
+MOST_SIDE = 8192  # pixels of a picture or a crop; one such map alone takes 256 MiB
 PUBLISHED_BATCH = 64  # 8 devices x 8 samples: what the published rates are meant for
 
 NAMES = {  # key: the names that it may have; those of functions are tables in the rooms
@@ -26,6 +27,11 @@ NAMES = {  # key: the names that it may have; those of functions are tables in t
     "postprocess.box_type": ("quad", "poly"),
 }
 AT_LEAST = {
+    "seed": 0,
+    "data.draw.seed": 0,
+    "data.draw.train": 0,
+    "data.draw.val": 0,
+    "data.draw.side": 64,
     "batch_size": 1,
     "epochs": 1,
     "steps": 0,
@@ -33,13 +39,43 @@ AT_LEAST = {
     "warmup_epochs": 0,
     "accumulate": 1,
     "data.workers": 0,
+    "data.prefetch_mb": 0,
+    "data.augment.crop_tries": 1,
     "eval.every_steps": 0,
     "eval.every_epochs": 0,
     "eval.batch_size": 1,
     "eval.limit_side": 32,
+    "eval.pictures": 0,
+    "mesh.devices": 0,
+    "postprocess.max_candidates": 1,
     "save.every_steps": 0,
     "log.every_steps": 1,
 }
+# A config may come from somebody else, with weights, or be damaged. What it asks for beyond these
+# is no training of a text detector, and would fill memory, disk or days before anybody noticed.
+AT_MOST = {
+    "seed": 2**32 - 1,  # what every generator of random numbers takes
+    "data.draw.seed": 2**32 - 1,
+    "steps": 2**31 - 2,  # a state counts them in 32 bits
+    "epochs": 10**6,
+    "batch_size": 2**16,
+    "accumulate": 2**16,
+    "crop": MOST_SIDE,
+    "data.workers": 512,  # each is a process of 260 MB
+    "data.prefetch_mb": 2**20,
+    "data.draw.train": 10**6,
+    "data.draw.val": 10**6,
+    "data.draw.side": MOST_SIDE,
+    "data.augment.crop_tries": 10**4,
+    "eval.batch_size": 2**10,
+    "eval.limit_side": MOST_SIDE,
+    "eval.shared_shapes": MOST_SIDE,
+    "eval.pictures": 1000,
+    "mesh.devices": 2**16,
+    "postprocess.max_candidates": 10**5,
+    "postprocess.unclip_ratio": 100,
+}
+MOST_ROLES = 16  # networks of one run; each is held in memory
 MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
     "dtype": " (float16 overflows here)",
     "steps": " (0: by epochs)",
@@ -48,7 +84,6 @@ MEANING = {  # said beside a limit or a list of names, where a number alone woul
     "save.every_steps": " (0: never, but at the end)",
     "eval.limit_side": " pixels",
 }
-MOST_SHARED = 8192  # pixels; a larger multiple only fills memory with padding
 
 # Keys that change nothing of what is learned: a resumed run may set them anew.
 FREE_ON_RESUME = (
@@ -76,17 +111,20 @@ def check(config):
 
     for key, least in AT_LEAST.items():
         need(key, values[key] >= least, f"at least {least}{MEANING.get(key, '')}")
+    for key, most in AT_MOST.items():
+        need(key, values[key] <= most, f"at most {most}")
     for key, names in NAMES.items():
         need(key, values[key] in names, one_of(names) + MEANING.get(key, ""))
     need("crop", config.crop >= 32 and config.crop % 32 == 0, "a multiple of 32")
     shared = config.eval.shared_shapes
-    good = 0 <= shared <= MOST_SHARED and shared % 32 == 0
-    need("eval.shared_shapes", good, f"0 or a multiple of 32 up to {MOST_SHARED}")
+    need("eval.shared_shapes", shared >= 0 and shared % 32 == 0, "0 or a multiple of 32")
     _check_roles(config, need)
 
 
 def _check_roles(config, need):
     roles = tuple(config.roles)
+    if len(roles) > MOST_ROLES:
+        raise UserError(f"config.roles holds {len(roles)} networks: should be {MOST_ROLES} at most")
     for role in roles:
         for part, table in (("backbone", BACKBONES), ("neck", NECKS), ("head", HEADS)):
             need(f"roles.{role}.{part}.name", config.roles[role][part].name in table, one_of(table))

@@ -40,7 +40,7 @@ def main(argv):
     if roles[0] not in config.roles:
         raise UserError(f"--role {roles[0]}: the config has {', '.join(config.roles)}, and all")
     _check_options(args, config)
-    prepare_root(config)
+    prepare_root(config, draws=args.config is not None)
     samples = read_validation(config, lambda note: print(note, file=sys.stderr))
     scored, written = [], []
     for role in roles:

@@ -21,10 +21,12 @@ import numpy as np
 
 from ppocr_jax.data import scene_parts as parts
 from ppocr_jax.data.marks import IGNORED_TEXTS
-from ppocr_jax.files import write_json, write_text
+from ppocr_jax.errors import UserError
+from ppocr_jax.files import read_json, sync, write_json, write_text
 
 VERSION = 4  # of the drawing: a folder drawn by another one is drawn anew
 SPLITS = {"train": 0, "val": 1}
+RECORD = "scenes.json"  # in a folder of scenes: what they were drawn from, and that they were
 MIN_HEIGHT, MAX_HEIGHT = 18, 36  # pixels of a word's ink, log-uniform
 MIN_CONTRAST = 90.0  # grey levels between a word and what lies under it
 
@@ -184,27 +186,75 @@ def _blend(window, alpha, colour):
 def write_scenes(folder, *, train_images, val_images, side, seed, train_labels, val_labels):
     """Draws both splits into a folder, as JPEG files with label files in PaddleOCR's form.
 
-    Nothing is done when the folder holds these very scenes already; its `scenes.json`, written
-    last, says what it holds.
+    Nothing is done when the folder holds these very scenes already. Its `scenes.json` says what it
+    holds; it is there before the first picture, and says until the last one that they are
+    unfinished: a folder is marked as ours whatever ends the drawing.
+
+    Raises:
+        UserError: the folder holds what this program has not drawn, or a label file's name is no
+            plain one.
     """
     folder = pathlib.Path(folder)
     counts = {"train": train_images, "val": val_images}
     manifest = {"version": VERSION, "seed": seed, "side": side, **counts,
                 "labels": [train_labels, val_labels]}  # fmt: skip
-    record = folder / "scenes.json"
-    if record.exists() and json.loads(record.read_text()) == manifest:
+    drawn = read_record(folder)
+    if drawn == manifest:
         return
-    record.unlink(missing_ok=True)
+    names = {split: name for split, name in zip(counts, manifest["labels"], strict=True)
+             if counts[split]}  # fmt: skip
+    _require_own(folder, drawn, list(names.values()))
     (folder / "images").mkdir(parents=True, exist_ok=True)
+    write_json(folder / RECORD, {**manifest, "unfinished": True})
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for split, name in (("train", train_labels), ("val", val_labels)):
+        for split, name in names.items():
             jobs = [
                 pool.submit(_write_scene, folder, seed, split, index, side)
                 for index in range(counts[split])
             ]
             lines = [job.result() for job in jobs]
             write_text(folder / name, "".join(lines))
-    write_json(record, manifest)
+    sync(folder / "images")
+    write_json(folder / RECORD, manifest)
+
+
+def read_record(folder):
+    """What a folder's `scenes.json` says of the scenes in it; None where there is none."""
+    path = pathlib.Path(folder) / RECORD
+    return read_json(path) if path.exists() else None
+
+
+def _require_own(folder, drawn, names):
+    """Refuses to draw where a file that this program has not made might be replaced.
+
+    Args:
+        folder: to draw into.
+        drawn: its record, or None.
+        names: of the label files.
+
+    Raises:
+        UserError: says what is in the way.
+    """
+    for name in names:
+        if not _is_plain(name) or names.count(name) > 1:
+            raise UserError(
+                f"the labels of drawn scenes go to a file of their own in config.data.root: {name} "
+                "is no such name; take config.data.train=train.txt and config.data.val=val.txt"
+            )
+    advice = "scenes are drawn into a new or an empty folder: name one with --config.data.root"
+    if drawn is None and folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"{folder}: holds files and no {RECORD}; {advice}")
+    kept = drawn.get("labels") if drawn else None
+    ours = kept if isinstance(kept, list) else []
+    others = [name for name in names if os.path.lexists(folder / name) and name not in ours]
+    others += ["images"] * (folder / "images").is_symlink()
+    if others:
+        raise UserError(f"{folder / others[0]}: was not drawn by this program; {advice}")
+
+
+def _is_plain(name):
+    """Whether a name is one of a file in the folder itself, and not one that drawing needs."""
+    return not set(name) & set("/\\,\0") and name not in ("", ".", "..", "images", RECORD)
 
 
 def _write_scene(folder, seed, split, index, side):

@@ -2,23 +2,30 @@
 
 import os
 
-from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.scenes import write_scenes
+from ppocr_jax.data.labels import read_sources, split_sources
+from ppocr_jax.data.scenes import read_record, write_scenes
 from ppocr_jax.errors import UserError
 
 
-def prepare_root(config):
+def prepare_root(config, draws=True):
     """Sees to the folder of the images: drawn when the config asks for it, else given.
 
     A folder that already holds the same scenes is left as it is.
 
+    Args:
+        config: a whole config.
+        draws: whether it may make the program draw. One that came with weights may not: then its
+            scenes are used where they are.
+
     Raises:
-        UserError: the folder is not named or not there.
+        UserError: the folder is not named or not there, or does not hold the scenes.
     """
     data = config.data
     if not data.root:
         raise UserError("config.data.root is empty: give the folder of the images")
-    if data.draw.train or data.draw.val:
+    if (data.draw.train or data.draw.val) and not draws:
+        _require_scenes(data)
+    elif data.draw.train or data.draw.val:
         write_scenes(
             data.root,
             train_images=data.draw.train,
@@ -30,6 +37,28 @@ def prepare_root(config):
         )
     if not os.path.isdir(data.root):
         raise UserError(f"config.data.root={data.root}: there is no such folder")
+
+
+def _require_scenes(data):
+    """Refuses a folder without the validation scenes that a config asks for.
+
+    Other images may lie there, by a root and labels that the user has named: a folder without a
+    record of scenes is taken as it is, if only it holds the labels.
+    """
+    drawn = read_record(data.root)
+    wanted = {"val": data.draw.val, "side": data.draw.side, "seed": data.draw.seed}
+    if drawn is None:
+        labels = split_sources(data.val)
+        there = all(os.path.exists(os.path.join(data.root, name)) for name in labels)
+    else:
+        there = "unfinished" not in drawn and wanted.items() <= drawn.items()
+    if not there:
+        raise UserError(
+            f"{data.root}: does not hold the {data.draw.val} scenes (side {data.draw.side}, seed "
+            f"{data.draw.seed}) of the config that came with the weights, and such a config draws "
+            "nothing: draw them with the run's own config file, python -m ppocr_jax.check_data "
+            "--config FILE, or name other images with --config.data.root and --config.data.val"
+        )
 
 
 def read_validation(config, say=None):

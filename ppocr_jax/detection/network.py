@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 
 from ppocr_jax import devices
-from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.weights import sources
 
 
@@ -52,7 +52,7 @@ def open_network(config, weights, role):
 def load_network(config, weights, role):
     """The detector of a role and its variables from `weights`, with the report of the load."""
     model = build_detector(config.roles[role], config.dtype)
-    template = jax.eval_shape(lambda: init_variables(model, jax.random.key(0)))
+    template = shapes_of(model)
     variables, report = sources.load_role(weights, role, template, trainable=False)
     fresh = init_variables(model, jax.random.key(config.seed)) if report.initial else None
     return model, sources.fill_initial(variables, fresh), report

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from ppocr_jax.models.initial import kaiming_uniform
 from ppocr_jax.models.layers import Conv
-from ppocr_jax.models.pyramid import fuse, top_down
+from ppocr_jax.models.pyramid import fuse, require_channels, top_down
 
 
 class DBFPN(nn.Module):
@@ -15,6 +15,10 @@ class DBFPN(nn.Module):
 
     channels: int = 256
     dtype: Any = jnp.float32
+
+    def __post_init__(self):
+        require_channels(self.channels)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, features, train=False):

@@ -46,8 +46,9 @@ class DBHead(nn.Module):
     dtype: Any = jnp.float32
 
     def __post_init__(self):
-        if len(self.kernels) != 3 or tuple(self.kernels[1:]) != (2, 2):
-            raise ValueError(f"kernels={self.kernels}: should be an odd size and twice 2")
+        odd = self.kernels[:1] and self.kernels[0] % 2 and 1 <= self.kernels[0] <= 31
+        if len(self.kernels) != 3 or tuple(self.kernels[1:]) != (2, 2) or not odd:
+            raise ValueError(f"kernels={self.kernels}: should be an odd size up to 31 and twice 2")
         super().__post_init__()
 
     @nn.compact

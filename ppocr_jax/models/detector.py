@@ -1,6 +1,8 @@
 """The whole network: image -> maps. `build_detector` makes it from a role's part of the config."""
 
+import dataclasses
 import functools
+import math
 from typing import Any
 
 import flax.linen as nn
@@ -11,6 +13,8 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS, graph
 from ppocr_jax.models import area as areas
 from ppocr_jax.models.pixels import normalise
+
+MOST_PARAMETERS = 200_000_000  # of one network; the published teacher has a sixth of them
 
 
 class Detector(nn.Module):
@@ -63,7 +67,7 @@ def build_detector(network, dtype="float32", remat=False):
         remat: whether the backward pass makes the backbone's inner maps anew, to save memory.
 
     Raises:
-        UserError: an unknown name, argument or dtype.
+        UserError: an unknown name, argument or dtype, or a value that no such part takes.
     """
     if dtype not in DTYPES:
         reason = "; float16 overflows in this detector" if dtype == "float16" else ""
@@ -75,6 +79,7 @@ def build_detector(network, dtype="float32", remat=False):
         name = arguments.pop("name")
         if name not in known:
             raise UserError(f"{kind}.name={name}: known are {known}")
+        _check_kinds(f"{kind} {name}", known[name], arguments)
         try:
             return known[name](**arguments, dtype=dtype)
         except (TypeError, ValueError) as error:
@@ -82,6 +87,40 @@ def build_detector(network, dtype="float32", remat=False):
 
     backbone = part("backbone", BACKBONES, **({"remat": True} if remat else {}))
     return Detector(backbone, part("neck", NECKS), part("head", HEADS), dtype)
+
+
+def _check_kinds(what, part, arguments):
+    """Refuses arguments of another kind than the defaults of a part's attributes."""
+    likes = {field.name: field.default for field in dataclasses.fields(part)}
+    for key, value in arguments.items():
+        like = likes.get(key, dataclasses.MISSING)
+        if key in ("parent", "name", "dtype") or not _is_like(value, like):
+            raise UserError(f"{what}: {key}={value!r} is not what it takes")
+
+
+def _is_like(value, like):
+    """Whether a value is of a default's kind; a whole number will do for a float."""
+    if isinstance(like, tuple):
+        return isinstance(value, (tuple, list)) and all(_is_like(v, like[0]) for v in value)
+    if isinstance(like, float):
+        return type(value) in (int, float) and abs(value) < 1e30
+    return not isinstance(like, (bool, int, str)) or type(value) is type(like)
+
+
+def shapes_of(detector):
+    """Shapes and types of the variables of a detector; nothing is computed.
+
+    Raises:
+        UserError: a network of a size that nobody trains to detect text.
+    """
+    shapes = jax.eval_shape(lambda: init_variables(detector, jax.random.key(0)))
+    count = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes["params"]))
+    if count > MOST_PARAMETERS:
+        raise UserError(
+            f"config.roles: a network of {count} parameters is more than the {MOST_PARAMETERS} "
+            "that one may have"
+        )
+    return shapes
 
 
 def init_variables(detector, key):

@@ -9,7 +9,7 @@ from ppocr_jax.models.initial import kaiming_uniform
 from ppocr_jax.models.layers import BatchNorm, Conv
 from ppocr_jax.models.operations import identity, relu
 from ppocr_jax.models.paddle_names import PaddleNames
-from ppocr_jax.models.pyramid import fuse, top_down
+from ppocr_jax.models.pyramid import fuse, require_channels, top_down
 
 
 class SeparableBlock(nn.Module):
@@ -56,6 +56,7 @@ class LKPAN(nn.Module):
     def __post_init__(self):
         if self.mode not in ("large", "lite"):
             raise ValueError(f"mode should be large or lite, got {self.mode!r}")
+        require_channels(self.channels)
         super().__post_init__()
 
     @nn.compact

@@ -89,6 +89,15 @@ class MobileNetV3(nn.Module):
 
     paddle = PaddleNames(lists=r"stage\d+")
 
+    def __post_init__(self):
+        if not 0.05 <= self.scale <= 8:
+            raise ValueError(f"scale={self.scale}: should be 0.05 to 8")
+        halving = [number for number in self.blocks if number in (3, 6, 12)]
+        good = all(0 <= number < len(MOBILENET_V3_LARGE) for number in self.blocks)
+        if not good or halving != [3, 6, 12] or len(self.blocks) > 64:
+            raise ValueError(f"blocks={self.blocks}: should be rows 0 to 14 with 3, 6 and 12 once")
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x, train=False):
         stem = round_channels(STEM * self.scale)

@@ -3,6 +3,12 @@
 from ppocr_jax.models.operations import concat, upsample
 
 
+def require_channels(channels):
+    """Refuses a width that cannot be parted among the levels, or that only fills memory."""
+    if not 16 <= channels <= 2048:
+        raise ValueError(f"channels={channels}: should be 16 to 2048")
+
+
 def top_down(laterals):
     """Adds each coarser map, doubled, to the next finer one: [P2, P3, P4, P5] in and out."""
     merged = [laterals[-1]]

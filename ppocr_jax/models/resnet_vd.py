@@ -57,6 +57,13 @@ class ResNetVD(nn.Module):
         inside=r"bb_\d+_\d+|conv1_\d+", renamed={"conv": "_conv", "bn": "_batch_norm"}
     )
 
+    def __post_init__(self):
+        if len(self.depths) != 4 or not all(1 <= depth <= 64 for depth in self.depths):
+            raise ValueError(f"depths={self.depths}: should be four numbers of 1 to 64")
+        if not 2 <= self.width <= 512:
+            raise ValueError(f"width={self.width}: should be 2 to 512")
+        super().__post_init__()
+
     @nn.compact
     def __call__(self, x, train=False):
         for index, features in enumerate((self.width // 2, self.width // 2, self.width), 1):

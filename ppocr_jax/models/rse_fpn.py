@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ppocr_jax.models.initial import kaiming_uniform
 from ppocr_jax.models.layers import Conv, SqueezeExcite
 from ppocr_jax.models.paddle_names import PaddleNames
-from ppocr_jax.models.pyramid import fuse, top_down
+from ppocr_jax.models.pyramid import fuse, require_channels, top_down
 
 
 class RSELayer(nn.Module):
@@ -40,6 +40,10 @@ class RSEFPN(nn.Module):
     dtype: Any = jnp.float32
 
     paddle = PaddleNames(lists="ins_conv|inp_conv")
+
+    def __post_init__(self):
+        require_channels(self.channels)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, features, train=False):

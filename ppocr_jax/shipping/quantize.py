@@ -9,7 +9,7 @@ from onnxruntime import quantization
 
 from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.resize import plan_size, read_image, resize_image
-from ppocr_jax.data.splits import prepare_root, read_validation
+from ppocr_jax.data.splits import read_validation
 from ppocr_jax.errors import UserError
 from ppocr_jax.onnx_files.session import make_onnx_predict, make_values, open_session
 from ppocr_jax.scoring import evaluation
@@ -108,7 +108,6 @@ def cost(config, before, after):
         config: a whole config with its data.
         before, after: paths of both files.
     """
-    prepare_root(config)
     samples = read_validation(config)
     scores = [
         evaluation.evaluate(make_onnx_predict(open_session(path), path), None, samples, config)[0]
