@@ -12,6 +12,7 @@ import sys
 from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.data.inspection import check
+from ppocr_jax.errors import shown
 
 
 def main(argv):
@@ -19,7 +20,7 @@ def main(argv):
     configs.check(config)
     problems, summary = check(config, progress=sys.stderr.isatty())
     for line in [*problems, *summary]:
-        print(line)
+        print(shown(str(line)))
     print(f"{len(problems)} problems" if problems else "nothing is wrong")
     return 1 if problems else 0
 

@@ -1,7 +1,10 @@
 """What the commands share: options, `--config` with overrides, one-line errors."""
 
 import argparse
+import contextlib
 import difflib
+import os
+import re
 import sys
 
 import absl.logging
@@ -9,33 +12,116 @@ from absl import flags
 from ml_collections import config_flags
 
 from ppocr_jax.config_files import open_config
-from ppocr_jax.errors import UserError, explain, shown
+from ppocr_jax.errors import Escaping, UserError, explain, tell
 from ppocr_jax.forms import keys
+from ppocr_jax.runtime import interrupts
+
+PIPE_CLOSED = 141  # what a shell says of a command that SIGPIPE ended
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+PATH_KEYS = ("data.root", "data.train", "data.val", "init_from.")
 
 
 def run(command, argv=None):
-    """Runs `command(argv) -> exit status`; a UserError
-    or OSError becomes one line on stderr and status 2."""
+    """Runs `command(argv) -> exit status` and exits with it.
+
+    A UserError or OSError becomes one line on stderr and status 2, Ctrl-C one line and 130. Where
+    nobody reads the output any more, as after `| head`, there is no line.
+    """
     absl.logging.set_verbosity(absl.logging.FATAL)  # what Orbax logs is said in one line here
+    interrupts.end_in_order()
     try:
-        sys.exit(command(sys.argv[1:] if argv is None else argv))
+        with _escaping():
+            status = command(sys.argv[1:] if argv is None else argv)
+        sys.exit(status)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        _fail(str(error))
+    except BrokenPipeError:
+        _drop_output()
+        sys.exit(PIPE_CLOSED)
     except OSError as error:  # a full disk, a folder without rights
         place = f"{error.filename}: " if error.filename else ""
-        print(f"error: {shown(f'{place}{explain(error)}')}", file=sys.stderr)
-        sys.exit(2)
+        _fail(f"{place}{explain(error)}")
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        interrupts.finish()
+
+
+@contextlib.contextmanager
+def _escaping():
+    """Prints through `Escaping`, and has all printed before it is too late for a line on that."""
+    with contextlib.ExitStack() as replaced:
+        if sys.stderr is not None:
+            replaced.enter_context(contextlib.redirect_stderr(Escaping(sys.stderr)))
+        if sys.stdout is not None:
+            replaced.enter_context(contextlib.redirect_stdout(Escaping(sys.stdout)))
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+
+
+def _fail(message):
+    """Ends with one line and status 2."""
+    with contextlib.suppress(OSError):  # nobody may be left to read it
+        tell(f"error: {message}")
+    _drop_output()
+    sys.exit(2)
+
+
+def _drop_output():
+    """Lets what a stream could not write be forgotten, rather than fail again at the end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that takes paths as a shell would have given them, and says mistakes in one line."""
+
+    def error(self, message):
+        raise UserError(f"{message}; --help lists the options")
+
+    def parse_known_args(self, args=None, namespace=None):
+        args, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(args).items():
+            option = "--" + name.replace("_", "-")
+            if isinstance(value, str):
+                setattr(args, name, local(value, option))
+            elif isinstance(value, (list, tuple)):
+                setattr(args, name, [local(v, option) if isinstance(v, str) else v for v in value])
+        return args, rest
 
 
 def parser(doc):
     """An argument parser whose help is a module's docstring, with its example as it stands."""
-    return argparse.ArgumentParser(
+    return Parser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
+
+
+def local(value, name):
+    """A path of this machine, or several separated by commas, with `~` for the home folder.
+
+    No shell expands a `~` after `=`, or after a comma.
+
+    Args:
+        value: of an option or a key.
+        name: of that option or key, for the message.
+
+    Raises:
+        UserError: an address of something elsewhere.
+    """
+    parts = value.split(",")
+    if any(ADDRESS.match(part.strip()) for part in parts):
+        raise UserError(
+            f"{name}={value}: paths are files and folders of this machine: download or copy it, or "
+            "mount the bucket, and give that path"
+        )
+    return ",".join(os.path.expanduser(part) for part in parts)
 
 
 def parse(arguments, argv, needs_config=True, saved=None):
@@ -73,8 +159,27 @@ def parse(arguments, argv, needs_config=True, saved=None):
         return args, None
     config, lines = open_config(str(source), found=not args.config)
     for line in lines:
-        print(line, file=sys.stderr)
-    return args, override(config, rest)
+        tell(line)
+    config = override(config, rest)
+    _localise(config, args.config is not None)
+    return args, config
+
+
+def _localise(config, named):
+    """Makes the paths of a config those of this machine, see `local`.
+
+    Args:
+        config: locked.
+        named: whether the user has named it; what another one has in `init_from` is not followed.
+    """
+    for key in keys(config):
+        if not key.startswith(PATH_KEYS if named else PATH_KEYS[:-1]):
+            continue
+        *parents, last = key.split(".")
+        section = config
+        for parent in parents:
+            section = section[parent]
+        section[last] = local(section[last], f"config.{key}")
 
 
 def override(config, overrides):

@@ -41,6 +41,8 @@ AT_LEAST = {
     "data.workers": 0,
     "data.prefetch_mb": 0,
     "data.augment.crop_tries": 1,
+    "data.targets.shrink_ratio": 0,
+    "data.targets.min_text_size": 0,
     "eval.every_steps": 0,
     "eval.every_epochs": 0,
     "eval.batch_size": 1,
@@ -67,6 +69,8 @@ AT_MOST = {
     "data.draw.val": 10**6,
     "data.draw.side": MOST_SIDE,
     "data.augment.crop_tries": 10**4,
+    "data.targets.shrink_ratio": 1,
+    "data.targets.min_text_size": MOST_SIDE,
     "eval.batch_size": 2**10,
     "eval.limit_side": MOST_SIDE,
     "eval.shared_shapes": MOST_SIDE,
@@ -116,6 +120,8 @@ def check(config):
     for key, names in NAMES.items():
         need(key, values[key] in names, one_of(names) + MEANING.get(key, ""))
     need("crop", config.crop >= 32 and config.crop % 32 == 0, "a multiple of 32")
+    scales = config.data.augment.scale
+    need("data.augment.scale", all(0 < scale <= 100 for scale in scales), "above 0, at most 100")
     shared = config.eval.shared_shapes
     need("eval.shared_shapes", shared >= 0 and shared % 32 == 0, "0 or a multiple of 32")
     _check_roles(config, need)

@@ -10,10 +10,11 @@ import types
 import ml_collections
 
 from ppocr_jax import forms
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, first_line
 from ppocr_jax.weights import saved_config
 
 SAVED = (".json", ".onnx")
+YAML = (".yml", ".yaml")
 
 
 def open_config(source, found=False):
@@ -41,14 +42,20 @@ def open_config(source, found=False):
         lines = [*differences, *_named(source, lines)]
         return ml_collections.ConfigDict(forms.with_tuples(tree)), lines
     given, _, argument = source.partition(":")
+    if given.endswith(YAML):
+        _require(given)
+        raise UserError(
+            f"--config {given}: YAML is PaddleOCR's form: python -m ppocr_jax.convert_config "
+            f"{given} --output configs/mine.py turns it into a config file"
+        )
     path = find(given)
     try:
         config = _run(path, *([argument] if argument else []))
         lines = forms.complete(config, given)
     except UserError:
         raise
-    except Exception as error:
-        raise UserError(f"--config {given}: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # a file may do anything
+        raise UserError(f"--config {given}: {first_line(error)}") from None
     taken = [] if path == pathlib.Path(given) else ["not there, taking the one of the program"]
     return config, _named(given, [*taken, *lines])
 

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import sys
 
 ADVICE = {  # for what a system refuses; nothing is advised where its own words say it all
     errno.ENOSPC: "free some disk space and run the same command again",
@@ -27,14 +28,36 @@ class UserError(Exception):
         super().__init__(shown(str(message).strip()))
 
 
-def shown(text: str) -> str:
+def shown(text: str, kept: str = "\u3000") -> str:
     """A text with every character that does not print as its escape: a line break as `\\n`.
 
-    Blanks and letters of all scripts stay as they are, so a name can be copied from a message.
+    Blanks and letters of all scripts stay as they are, so a name can be copied from a message;
+    so do those in `kept`.
     """
     if text.isprintable():
         return text
-    return "".join(c if c.isprintable() or c == "\u3000" else _escape(c) for c in text)
+    return "".join(c if c.isprintable() or c in kept else _escape(c) for c in text)
+
+
+def tell(line: str) -> None:
+    """Prints one line for people on stderr, whatever the names in it hold."""
+    print(shown(line), file=sys.stderr)
+
+
+class Escaping:
+    """A text stream that shows what would do something to a terminal as escapes.
+
+    Ends of lines and what a progress bar returns by pass; those in a name are for `tell`.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(shown(text, "\n\r\t\u3000"))
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
 
 
 def _escape(character: str) -> str:

@@ -23,7 +23,7 @@ from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.detection.network import open_network
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, tell
 from ppocr_jax.files import write_text
 from ppocr_jax.runtime import process
 from ppocr_jax.scoring.evaluation import evaluate, explain
@@ -98,7 +98,7 @@ def score(config, args, role, samples, alone=True):
         `(metrics, swept)`: with `role` and `weights`; see `sweep.Sweep.result`, None for none.
     """
     network = open_network(config, args.weights, role)
-    print(f"{role} from {args.weights}: {network.report}", file=sys.stderr)
+    tell(f"{role} from {args.weights}: {network.report}")
     sweep = Sweep(config.postprocess, args.grid) if args.sweep or args.report else None
     metrics, outcomes = evaluate(
         network.predict,
@@ -112,7 +112,7 @@ def score(config, args, role, samples, alone=True):
     metrics = {**metrics, "role": role, "weights": str(args.weights)}
     for outcome in outcomes:
         if outcome.reason:
-            print(f"warning: {outcome.reason}; its words count as missed", file=sys.stderr)
+            tell(f"warning: {outcome.reason}; its words count as missed")
     print(explain(metrics), file=sys.stderr)
     swept = sweep.result() if sweep else None
     if swept:
@@ -124,7 +124,7 @@ def score(config, args, role, samples, alone=True):
         worst = 12 if args.worst is None else args.worst
         path = epath.Path(args.report) / name
         write_report(path, metrics, outcomes, config, swept, network.report, worst)
-        print(f"report: {path}", file=sys.stderr)
+        tell(f"report: {path}")
     return metrics, swept
 
 

@@ -17,7 +17,7 @@ from etils import epath
 from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, shown
 from ppocr_jax.onnx_files.writer import OPSETS
 from ppocr_jax.runtime import process
 from ppocr_jax.shipping import deployment
@@ -103,7 +103,7 @@ def main(argv):
         prepare_root(config, draws=args.config is not None)
     role = args.role or config.best.role
     record, lines = export(config, args.weights, role, args.output, form, args.images)
-    print("\n".join([*lines, *usage(record, args.output)]))
+    print("\n".join(map(shown, [*lines, *usage(record, args.output)])))
     return 0
 
 

@@ -15,7 +15,7 @@ weights.
 """
 
 from ppocr_jax import cli
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, shown
 from ppocr_jax.runtime import process
 from ppocr_jax.shipping.extraction import describe, extract
 
@@ -29,11 +29,11 @@ def main(argv):
     args, _ = cli.parse(arguments, argv, needs_config=False)
     process.prepare()
     if args.list:
-        print("\n".join(describe(args.weights)))
+        print("\n".join(map(shown, describe(args.weights))))
         return 0
     if not args.output:
         raise UserError("--output is missing: a folder or a .pdparams file")
-    print(extract(args.weights, args.role, args.output))
+    print(shown(extract(args.weights, args.role, args.output)))
     return 0
 
 

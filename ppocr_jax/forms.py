@@ -201,7 +201,9 @@ class _Match:
             return [
                 self._convert(item, kind, key) for item, kind in zip(value, kinds, strict=False)
             ]
-        if type(like) is float and type(value) is int and abs(value) < 2**63:
+        if type(value) is int and abs(value) >= 2**63:  # no array takes it
+            self._refuse(key, value, KINDS.get(type(like), "of another kind"))
+        if type(like) is float and type(value) is int:
             return float(value)
         if type(value) is not type(like) or (type(value) is float and not math.isfinite(value)):
             self._refuse(key, value, KINDS.get(type(like), "of another kind"))

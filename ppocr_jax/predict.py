@@ -27,7 +27,7 @@ from ppocr_jax.data import RESIZE_RULES
 from ppocr_jax.data.images import Labels, find_images
 from ppocr_jax.detection import tiles
 from ppocr_jax.detection.network import open_network
-from ppocr_jax.errors import UserError, shown
+from ppocr_jax.errors import UserError, shown, tell
 from ppocr_jax.pages.predictions import MANY_SIZES, SHARED, choose_shapes, predict_images
 from ppocr_jax.pages.results import ResultFiles, Tally
 from ppocr_jax.runtime import process
@@ -48,7 +48,7 @@ def main(argv):
     pictures = None if args.no_pictures else output / "pictures"
     (pictures or output).mkdir(parents=True, exist_ok=True)
     network = open_network(config, args.weights, role)
-    print(f"{role} from {args.weights}: {network.report}", file=sys.stderr)
+    tell(f"{role} from {args.weights}: {network.report}")
     if not tiling:
         config.eval.batch_size = min(config.eval.batch_size, len(paths))
     compiles = isinstance(network.predict, jax.stages.Wrapped)
@@ -132,7 +132,7 @@ def read_labels_of(source, paths):
     if without == len(paths):
         raise UserError(f"--labels {source}: the paths in it end as none of the images do")
     if without:
-        print(f"{source}: no labels for {without} of {len(paths)} images", file=sys.stderr)
+        tell(f"{source}: no labels for {without} of {len(paths)} images")
     return labels
 
 

@@ -62,7 +62,7 @@ def test_a_network_that_nobody_has_is_refused(tiny_config):
 
 def test_a_multiple_that_only_fills_memory_is_refused(tiny_config):
     tiny_config.eval.shared_shapes = 32_000_000
-    with pytest.raises(UserError, match="multiple of 32 up to 8192"):
+    with pytest.raises(UserError, match="shared_shapes=32000000: should be at most 8192"):
         config.check(tiny_config)
 
 

@@ -12,6 +12,7 @@ from ppocr_jax import __version__
 from ppocr_jax import config as configs
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.errors import UserError
+from ppocr_jax.errors import shown
 from ppocr_jax.files import write_text
 from ppocr_jax.pages import plots
 from ppocr_jax.scoring import breakdown
@@ -55,6 +56,7 @@ def write_report(path, metrics, outcomes, config, swept, loaded="", worst=12):
         loader=loader,
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: shown(value, "\n\u3000") if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -8,4 +8,5 @@ import pooch
 
 def cache_folder():
     """The folder of what is kept between runs: downloaded weights, compiled programs."""
-    return pathlib.Path(os.environ.get("PPOCR_JAX_CACHE") or pooch.os_cache("ppocr_jax"))
+    named = os.environ.get("PPOCR_JAX_CACHE")
+    return pathlib.Path(named or pooch.os_cache("ppocr_jax")).expanduser()

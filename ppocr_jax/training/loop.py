@@ -71,7 +71,6 @@ def train(config, workdir):
         meter = Meter(
             progress.window, Clock(), functools.partial(describe, training, begun, workdir)
         )
-        stop = opened.enter_context(StopOnSignal())
         batches = opened.enter_context(training.batches(progress.step, own_share()))
         step_fn = None
         for batch in meter.clock.waiting(batches):
@@ -80,6 +79,7 @@ def train(config, workdir):
             arrays = devices.put_batch(batch, setup.mesh)
             if step_fn is None:
                 step_fn = compile_step(setup, state, arrays, log)
+                stop = opened.enter_context(StopOnSignal())  # until here there is nothing to save
                 meter.restart()
             state, metrics = step_fn(state, arrays)
             progress.step += 1

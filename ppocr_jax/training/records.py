@@ -12,7 +12,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, shown
 from ppocr_jax.files import is_at, naming, write_bytes
 
 FLUSH_S = 30  # the longest that a record waits for TensorBoard to see it
@@ -52,7 +52,7 @@ class RunLog:
     def say(self, line):
         """One line for people, beside the progress bar where there is one."""
         if self.leads:
-            tqdm.write(line, file=sys.stderr)
+            tqdm.write(shown(line), file=sys.stderr)
             sys.stderr.flush()
 
     def advance(self):
