@@ -113,7 +113,7 @@ def local(value, name):
         name: of that option or key, for the message.
 
     Raises:
-        UserError: an address of something elsewhere.
+        UserError: an address of something elsewhere, or a name that libraries in C++ fail at.
     """
     parts = value.split(",")
     if any(ADDRESS.match(part.strip()) for part in parts):
@@ -121,6 +121,8 @@ def local(value, name):
             f"{name}={value}: paths are files and folders of this machine: download or copy it, or "
             "mount the bucket, and give that path"
         )
+    if not value.isprintable() and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
+        raise UserError(f"{name}={value}: broken UTF-8, or a NUL; rename the file or folder")
     return ",".join(os.path.expanduser(part) for part in parts)
 
 

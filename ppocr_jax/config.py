@@ -31,7 +31,7 @@ AT_LEAST = {
     "data.draw.seed": 0,
     "data.draw.train": 0,
     "data.draw.val": 0,
-    "data.draw.side": 64,
+    "data.draw.side": 96,
     "batch_size": 1,
     "epochs": 1,
     "steps": 0,

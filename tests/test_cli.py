@@ -1,5 +1,7 @@
 """Options and configs: overrides, the nearest name, one line for a mistake."""
 
+import os
+import subprocess
 import sys
 
 import pytest
@@ -121,6 +123,87 @@ def test_run_prints_one_line(capsys):
     with pytest.raises(SystemExit) as caught:
         cli.run(lambda argv: 7, [])
     assert caught.value.code == 7
+
+
+@pytest.mark.parametrize(
+    ("argv", "key", "value"),
+    [
+        (["--weights=~/w"], "--weights", "HOME/w"),
+        (["--weights", "~"], "--weights", "HOME"),
+        (["--config.data.root=~/d"], "data.root", "HOME/d"),
+        (["--config.data.train=a.txt,~/b.txt"], "data.train", "a.txt,HOME/b.txt"),
+        (["--config.init_from.student=~/s"], "init_from.student", "HOME/s"),
+        (["--config.data.root=a~b"], "data.root", "a~b"),
+        (["--config.data.root=./~/x"], "data.root", "./~/x"),
+    ],
+)
+def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path, argv, key, value):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    args, c = parse("--config", MOBILE, *argv)
+    found = {"--weights": args.weights, **config.flatten(config.plain(c))}
+    assert found[key] == value.replace("HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("argv", "name"),
+    [
+        (["--weights=gs://bucket/run"], "--weights"),
+        (["--weights", "https://host/x.pdparams"], "--weights"),
+        (["--config", "s3://bucket/x.py"], "--config"),
+        (["--config", MOBILE, "--config.data.root=gs://bucket"], "config.data.root"),
+        (["--config", MOBILE, "--config.data.val=a.txt,s3://b/c"], "config.data.val"),
+        (["--config", MOBILE, "--config.init_from.all=gs://b/c"], "config.init_from.all"),
+    ],
+)
+def test_addresses_are_refused(argv, name):
+    with pytest.raises(UserError, match=f"{name}=.*files and folders of this machine"):
+        parse(*argv, needs_config=False)
+
+
+def test_what_is_not_followed_is_not_refused(tmp_path):
+    _, c = parse("--config", MOBILE)
+    c.init_from.student = "gs://bucket/run"
+    config.save(c, tmp_path / "config.json")
+    _, again = parse(saved=lambda args: tmp_path / "config.json")
+    assert again.init_from.student == "gs://bucket/run"
+    with pytest.raises(UserError, match="files and folders of this machine"):
+        parse("--config", str(tmp_path / "config.json"))
+
+
+def test_names_that_are_no_text_are_refused():
+    with pytest.raises(UserError, match=r"--weights=a\\udcff: broken UTF-8"):
+        parse("--weights", "a\udcff", needs_config=False)
+
+
+def test_mistakes_in_options_are_one_line():
+    arguments = cli.parser("example")
+    arguments.add_argument("--size", type=int, required=True)
+    for argv in ([], ["--size", "x\ny"]):
+        with pytest.raises(UserError, match="--size.*; --help lists the options$"):
+            cli.parse(arguments, argv, needs_config=False)
+        arguments = cli.parser("example")
+        arguments.add_argument("--size", type=int, required=True)
+
+
+COMMAND = "from ppocr_jax import cli; cli.run(lambda argv: print('x' * 100_000) or 3)"
+
+
+def closed_pipe():
+    """A pipe that nobody reads."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    return writing
+
+
+@pytest.mark.parametrize(
+    ("out", "status", "said"),
+    [(closed_pipe, 141, ""), (lambda: os.open("/dev/full", os.O_WRONLY), 2, "error: No space"),
+     (lambda: os.open(os.devnull, os.O_WRONLY), 3, "")],
+)  # fmt: skip
+def test_output_that_nobody_takes(out, status, said):
+    process = subprocess.run([sys.executable, "-c", COMMAND], stdout=out(), stderr=subprocess.PIPE)
+    assert process.returncode == status
+    assert process.stderr.decode().startswith(said) and process.stderr.count(b"\n") == bool(said)
 
 
 def test_version():

@@ -66,6 +66,35 @@ def test_a_multiple_that_only_fills_memory_is_refused(tiny_config):
         config.check(tiny_config)
 
 
+@pytest.mark.parametrize("key", sorted(config.AT_MOST))
+def test_what_only_fills_memory_or_days_is_refused(tiny_config, key):
+    *parents, last = key.split(".")
+    section = tiny_config
+    for parent in parents:
+        section = section[parent]
+    most = config.AT_MOST[key]
+    section[last] = type(section[last])(most // 32 * 32 if last in ("crop",) else most)
+    config.check(tiny_config)
+    section[last] = type(section[last])(most + 1)
+    with pytest.raises(UserError, match=f"config.{key}=.*: should be at most {most}"):
+        config.check(tiny_config)
+
+
+def test_a_crowd_of_networks_is_refused(tiny_config):
+    with tiny_config.unlocked():
+        for index in range(config.MOST_ROLES):
+            tiny_config.roles[f"more{index}"] = tiny_config.roles.student
+    with pytest.raises(UserError, match="config.roles holds 17 networks: should be 16 at most"):
+        config.check(tiny_config)
+
+
+@pytest.mark.parametrize("scale", [(0.0, 1.0), (1e30, 2e30), (-1.0, 1.0)])
+def test_scales_that_no_picture_has_are_refused(tiny_config, scale):
+    tiny_config.data.augment.scale = scale
+    with pytest.raises(UserError, match="config.data.augment.scale.*above 0, at most 100"):
+        config.check(tiny_config)
+
+
 def test_names_of_the_yaml_reader_are_in_the_tables():
     assert set(paddle_losses.MAIN.values()) <= set(MAIN_LOSSES)
     assert set(paddle_settings.OPTIMISERS.values()) <= set(OPTIMISERS)

@@ -64,6 +64,19 @@ def test_each_file_has_its_own_siblings_and_leaves_nothing_behind(tmp_path):
     assert {name for name in sys.modules if name.startswith("configs")} == modules
 
 
+def test_a_file_in_the_root_folder(tmp_path):
+    with config_files._importable(pathlib.Path("/")):
+        assert sys.modules["configs"].__path__[0] == "/"
+
+
+@pytest.mark.parametrize("suffix", ["yml", "yaml"])
+def test_a_yaml_is_to_be_converted(tmp_path, suffix):
+    path = tmp_path / f"det.{suffix}"
+    path.write_text("Global: {}")
+    with pytest.raises(UserError, match=f"ppocr_jax.convert_config {path} --output configs/mine"):
+        config_files.open_config(str(path))
+
+
 def test_a_sibling_by_the_name_of_the_folder(tmp_path):
     folder = tmp_path / "recipes_of_mine"
     folder.mkdir()
@@ -98,6 +111,8 @@ def test_references_inside_a_config_stay(tmp_path):
         ("return None", "gives no config, but None"),
         ("import configs.gone", "configs.gone"),
         ("return {'roles': 5}", "config.roles=5"),
+        ("import sys; sys.exit(0)", "SystemExit: 0"),
+        ("raise ValueError('one' + chr(10) + 'two')", "ValueError: one$"),
     ],
 )
 def test_a_file_that_gives_no_config(tmp_path, body, message):

@@ -1,11 +1,51 @@
-"""What the system refuses, and the advice that fits it."""
+"""What a mistake of the user looks like on the terminal, and the advice that fits it."""
 
 import errno
+import io
 import os
 
 import pytest
 
-from ppocr_jax.errors import ADVICE, explain, system_number
+from ppocr_jax.errors import (
+    ADVICE,
+    Escaping,
+    UserError,
+    explain,
+    first_line,
+    shown,
+    system_number,
+    tell,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("two  blanks, häßlich, 文字\u3000文字", "two  blanks, häßlich, 文字\u3000文字"),
+        ("a\nb\tc", "a\\nb\\tc"),
+        ("\x1b[2Jgone", "\\x1b[2Jgone"),
+        ("left\u202eright", "left\\u202eright"),
+        ("bytes\udcff", "bytes\\udcff"),
+    ],
+)
+def test_what_would_move_a_terminal_is_shown_as_an_escape(text, seen):
+    assert shown(text) == seen == str(UserError(f" {text} "))
+
+
+def test_streams_show_the_same_but_keep_lines():
+    stream = io.StringIO()
+    print("a\x1b[31m\tb\udcff\r\nc\u3000d", file=Escaping(stream))
+    assert stream.getvalue() == "a\\x1b[31m\tb\\udcff\r\nc\u3000d\n"
+
+
+def test_a_line_is_one_line(capsys):
+    tell("of a file\nerror: no")
+    assert capsys.readouterr().err == "of a file\\nerror: no\n"
+
+
+def test_an_exception_of_a_library_is_one_line():
+    assert first_line(ValueError("first\nsecond")) == "ValueError: first"
+    assert first_line(KeyError()) == "KeyError: "
 
 
 @pytest.mark.parametrize("number", ADVICE)

@@ -47,6 +47,8 @@ def test_the_sum_follows_the_mutual_term(tree):
         ("postprocess", [], "config.postprocess=.*: should be a mapping"),
         ("learning_rate", "x", "should be a number"),
         ("batch_size", 2.5, "should be a whole number"),
+        ("batch_size", 10**400, "should be a whole number"),
+        ("learning_rate", 10**400, "should be a number"),
         ("remat", 1, "should be true or false"),
         ("trainable", 5, "should be a list"),
         ("form", 99, "update it"),

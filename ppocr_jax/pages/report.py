@@ -11,8 +11,7 @@ import numpy as np
 from ppocr_jax import __version__
 from ppocr_jax import config as configs
 from ppocr_jax.data.resize import read_image
-from ppocr_jax.errors import UserError
-from ppocr_jax.errors import shown
+from ppocr_jax.errors import UserError, shown
 from ppocr_jax.files import write_text
 from ppocr_jax.pages import plots
 from ppocr_jax.scoring import breakdown

@@ -40,7 +40,7 @@ def choose_images(config, places):
     try:
         images = _read_validation(config)
     except UserError:
-        side = max(32, config.eval.limit_side // 32 * 32)
+        side = min(max(96, config.eval.limit_side // 32 * 32), 2048)
         scenes = [draw_scene(config.seed, "val", i, side)[0] for i in range(COUNT)]
         return [(f"scene {i}", image) for i, image in enumerate(scenes)], f"{COUNT} drawn scenes"
     return images, f"the {len(images)} validation images with most words"

@@ -1,14 +1,17 @@
 """Drawn scenes: reproducible, not trivial, and nothing of one split in the other."""
 
 import json
+import os
 
 import cv2
 import numpy as np
 import pytest
 
 from ppocr_jax.data import scene_parts as parts
+from ppocr_jax.data import scenes
 from ppocr_jax.data.labels import read_labels
 from ppocr_jax.data.scenes import describe, draw_scene, write_scenes
+from ppocr_jax.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +87,75 @@ def test_written_scenes_are_read_back_and_kept(tmp_path):
     write_scenes(tmp_path, **{**arguments, "seed": 6})
     assert json.loads((tmp_path / "scenes.json").read_text())["seed"] == 6
     assert before != {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.jpg")}
+
+
+FEW = dict(train_images=1, val_images=1, side=96, seed=5, train_labels="a.txt", val_labels="b.txt")
+
+
+def contents(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../b.txt", "/tmp/b.txt", "sub/b.txt", "sub\\b.txt", "..", "", "b.txt,c.txt", "a.txt",
+     "scenes.json", "images"],
+)  # fmt: skip
+def test_labels_carry_no_path(tmp_path, name):
+    folder = tmp_path / "scenes"
+    with pytest.raises(UserError, match="is no such name; take config.data.train=train.txt"):
+        write_scenes(folder, **{**FEW, "val_labels": name})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_of_others_is_replaced(tmp_path):
+    (tmp_path / "b.txt").write_text("mine")
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match="holds files and no scenes.json.*--config.data.root"):
+        write_scenes(tmp_path, **FEW)
+    assert contents(tmp_path) == before and not (tmp_path / "images").exists()
+
+
+def test_nothing_of_others_is_replaced_in_a_folder_of_scenes(tmp_path):
+    folder = tmp_path / "scenes"
+    write_scenes(folder, **FEW)
+    (folder / "mine.txt").write_text("mine")
+    (folder / "link.txt").symlink_to(tmp_path / "nowhere")
+    before = contents(folder)
+    for name in ("mine.txt", "link.txt"):
+        with pytest.raises(UserError, match=f"{name}: was not drawn by this program"):
+            write_scenes(folder, **{**FEW, "val_labels": name})
+    assert contents(folder) == before
+    (folder / "images").rename(tmp_path / "elsewhere")
+    (folder / "images").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UserError, match="images: was not drawn"):
+        write_scenes(folder, **{**FEW, "seed": 6})
+
+
+def test_a_split_that_is_not_drawn_keeps_its_labels(tmp_path):
+    (tmp_path / "scenes").mkdir()
+    real = tmp_path / "train.txt"
+    real.write_text("mine")
+    write_scenes(tmp_path / "scenes", **{**FEW, "train_images": 0, "train_labels": str(real)})
+    assert real.read_text() == "mine" and read_labels("b.txt", tmp_path / "scenes")
+
+
+def test_drawing_that_was_cut_short_goes_on(tmp_path, monkeypatch):
+    def cut(folder, *_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scenes, "_write_scene", cut)
+        with pytest.raises(KeyboardInterrupt):
+            write_scenes(tmp_path, **FEW)
+    assert os.listdir(tmp_path / "images") == []
+    assert scenes.read_record(tmp_path)["unfinished"]
+    write_scenes(tmp_path, **FEW)
+    assert "unfinished" not in scenes.read_record(tmp_path)
+    assert len(read_labels("b.txt", tmp_path)) == 1
+
+
+def test_a_damaged_record_is_one_line(tmp_path):
+    (tmp_path / "scenes.json").write_text("{")
+    with pytest.raises(UserError, match="scenes.json: not readable as JSON"):
+        write_scenes(tmp_path, **FEW)
