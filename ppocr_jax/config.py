@@ -135,11 +135,17 @@ def _check_roles(config, need):
         for part, table in (("backbone", BACKBONES), ("neck", NECKS), ("head", HEADS)):
             need(f"roles.{role}.{part}.name", config.roles[role][part].name in table, one_of(table))
     named = list(config.trainable) + list(config.loss.labels) + [config.best.role]
-    for pair in weighted_pairs(config.loss.mutual) + weighted_pairs(config.loss.teacher):
+    pairs = weighted_pairs(config.loss.mutual) + weighted_pairs(config.loss.teacher)
+    for pair in pairs:
         named += pair[:2]
     unknown = [role for role in named if role not in roles]
     if unknown:
         raise UserError(f"config: role {unknown[0]} is not among roles {', '.join(roles)}")
+    alone = [pair[0] for pair in pairs if pair[0] == pair[1]]
+    if alone:
+        raise UserError(f"config.loss: a pair is two roles, not twice {alone[0]}")
+    if not pairs and not config.loss.labels:
+        raise UserError("config.loss: labels, mutual and teacher are empty: nothing is learned")
     need("trainable", len(config.trainable) > 0, f"one or more of {', '.join(roles)}")
 
 

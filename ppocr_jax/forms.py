@@ -9,11 +9,13 @@ and lines say both.
 import difflib
 import json
 import math
+import re
 
 from ppocr_jax import defaults
 from ppocr_jax.errors import UserError
 
 FORM = 2  # of saved configs; those that do not say have form 1, which may lack keys
+NAME = r"[\w-]{1,64}"  # of a network
 PAIR = ("", "", 1.0)  # two roles and a weight, which may be missing
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -162,12 +164,20 @@ class _Match:
     def _check_networks(self, roles):
         for role, network in roles.items():
             key = f"roles.{role}"
+            if not re.fullmatch(NAME, role) or role == "all":  # files are named after it
+                raise UserError(
+                    f"{self.name}: config.{key}: the name of a network is letters, digits, _ and "
+                    "-, 64 at most, and not all"
+                )
             if not isinstance(network, dict):
                 self._refuse(key, network, "a network: backbone, neck and head")
             for part in ("backbone", "neck", "head"):
                 named = network.get(part)
                 if not isinstance(named, dict) or not isinstance(named.get("name"), str):
                     self._refuse(f"{key}.{part}", named, "a mapping with a name")
+                strange = [argument for argument in named if not argument.isidentifier()]
+                if strange:
+                    self._refuse(f"{key}.{part}", strange[0], "an argument")
 
     def _walk(self, tree, like, path):
         whole = {}
@@ -181,7 +191,9 @@ class _Match:
             else:
                 whole[key] = self._convert(tree[key], default, path + key)
         for key in tree:
-            if key not in like and path == "init_from.":  # one per role, or the name of a file
+            if (
+                key not in like and path == "init_from." and re.fullmatch(NAME, key)
+            ):  # one per role, or the name of a file
                 whole[key] = self._convert(tree[key], "", path + key)
             elif key not in like:
                 self.unknown[path + key] = tree[key]

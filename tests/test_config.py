@@ -88,6 +88,21 @@ def test_a_crowd_of_networks_is_refused(tiny_config):
         config.check(tiny_config)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("labels", (), "labels, mutual and teacher are empty"),
+        ("mutual", (("student", "student"),), "a pair is two roles, not twice student"),
+        ("teacher", (("student", "student", 2.0),), "a pair is two roles, not twice student"),
+    ],
+)
+def test_terms_that_teach_nothing_are_refused(tiny_config, key, value, message):
+    with tiny_config.unlocked():
+        tiny_config.loss[key] = value
+    with pytest.raises(UserError, match=f"config.loss: {message}"):
+        config.check(tiny_config)
+
+
 @pytest.mark.parametrize("scale", [(0.0, 1.0), (1e30, 2e30), (-1.0, 1.0)])
 def test_scales_that_no_picture_has_are_refused(tiny_config, scale):
     tiny_config.data.augment.scale = scale

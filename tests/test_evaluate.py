@@ -49,6 +49,40 @@ def test_an_image_without_labels_is_evaluated_and_a_lost_one_counts(network, opt
     assert "boxes found" in evaluation.explain(metrics)
 
 
+def test_a_config_that_came_with_weights_makes_nothing(network, tmp_path, capsys, monkeypatch):
+    """It asks for scenes over a file of the user, for a download, and for a report elsewhere."""
+    from ppocr_jax import export, extract, predict
+    from ppocr_jax.shipping.extraction import write_folder
+    from ppocr_jax.weights import fetch
+
+    def downloads(name):
+        raise AssertionError(f"{name} would be downloaded")
+
+    monkeypatch.setattr(fetch, "fetch", downloads)
+    home, out = tmp_path / "home", tmp_path / "out"
+    draw_data(home / "data")
+    (home / "mine").write_text("mine")
+    config = json.loads(load_config(write_config(tmp_path, home / "data")).to_json())
+    config["data"]["draw"]["val"], config["data"]["val"] = 1, "../drawn"
+    config["init_from"]["student"] = "MobileNetV3_large_x0_5_pretrained"
+    meta = {"role": "student", "roles": ["student"], "config": config}
+    write_folder(tmp_path / "student", network[1], meta)
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    weights = ["--weights", str(tmp_path / "student")]
+    with pytest.raises(UserError, match="does not hold the 1 scenes.*such a config draws nothing"):
+        evaluate.main([*weights, "--report", str(out / "report")])
+    with pytest.raises(UserError, match="such a config draws nothing"):
+        export.main([*weights, "--output", str(out / "x.onnx"), "--quantize"])
+    images = ["--images", str(home / "data" / "val_0.png")]
+    assert predict.main([*weights, *images, "--output", str(out / "found")]) == 0
+    assert extract.main([*weights, "--output", str(out / "student")]) == 0
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+    named = tmp_path / "student" / "config.json"
+    with pytest.raises(UserError, match=r"\.\./drawn is no such name"):
+        evaluate.main(["--config", str(named), *weights])
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
 def test_command_in_process(network, options, tmp_path, capsys):
     from ppocr_jax.shipping.extraction import write_folder
 

@@ -95,6 +95,19 @@ def test_values_inside_a_section_are_named(tree, key, value, message):
         forms.upgrade(tree, "x.json")
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", "all", "a b", "x" * 65, "a\nb", "a.b"])
+def test_names_of_networks_could_name_files(tree, name):
+    tree["roles"][name] = tree["roles"]["student"]
+    with pytest.raises(UserError, match="x.json: config.roles.*the name of a network is letters"):
+        forms.upgrade(tree, "x.json")
+
+
+def test_arguments_of_networks_are_names(tree):
+    tree["roles"]["student"]["neck"]["a.b"] = 1
+    with pytest.raises(UserError, match='student.neck="a.b": should be an argument'):
+        forms.upgrade(tree, "x.json")
+
+
 def test_a_whole_number_will_do_for_a_float(tree):
     tree["learning_rate"], tree["data"]["ratios"] = 1, [1]
     upgraded, lines = forms.upgrade(tree)
