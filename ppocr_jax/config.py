@@ -60,6 +60,7 @@ AT_MOST = {
     "data.draw.seed": 2**32 - 1,
     "steps": 2**31 - 2,  # a state counts them in 32 bits
     "epochs": 10**6,
+    "warmup_epochs": 10**6,
     "batch_size": 2**16,
     "accumulate": 2**16,
     "crop": MOST_SIDE,

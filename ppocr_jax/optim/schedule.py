@@ -3,6 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 
+from ppocr_jax.errors import UserError
+
+MOST_STEPS = 2**31 - 1  # a state counts them in 32 bits
+
 
 def warmup_cosine(base, total_steps, warmup_steps):
     """Linear from 0 to `base`, then a half cosine whose period is the whole run.
@@ -31,6 +35,16 @@ def warmup_cosine(base, total_steps, warmup_steps):
 
 
 def make_schedule(config, steps, steps_per_epoch):
-    """`warmup_cosine` with a config's numbers; the warm-up is rounded half to even."""
+    """`warmup_cosine` with a config's numbers; the warm-up is rounded half to even.
+
+    Raises:
+        UserError: more updates than a state can count.
+    """
     warmup = round(config.warmup_epochs * steps_per_epoch)
+    for key, updates in (("epochs", steps), ("warmup_epochs", warmup)):
+        if updates >= MOST_STEPS:
+            raise UserError(
+                f"config.{key}={config[key]}: with {steps_per_epoch} updates an epoch these are "
+                f"{updates}, more than the {MOST_STEPS} that can be counted"
+            )
     return warmup_cosine(config.learning_rate, steps, warmup)

@@ -4,7 +4,9 @@ import jax
 import jax.numpy as jnp
 import ml_collections
 import numpy as np
+import pytest
 
+from ppocr_jax.errors import UserError
 from ppocr_jax.optim.schedule import make_schedule, warmup_cosine
 
 
@@ -30,3 +32,11 @@ def test_schedule_by_hand():
 def test_warmup_is_rounded_half_to_even():
     config = ml_collections.ConfigDict({"learning_rate": 1.0, "warmup_epochs": 0.5})
     assert make_schedule(config, 100, 5)(1) == 0.5  # 2.5 steps become 2
+
+
+@pytest.mark.parametrize("key", ["epochs", "warmup_epochs"])
+def test_more_updates_than_can_be_counted_are_refused(key):
+    config = ml_collections.ConfigDict({"learning_rate": 1.0, "warmup_epochs": 0.0, "epochs": 1})
+    config[key] = type(config[key])(10**6)
+    with pytest.raises(UserError, match=f"config.{key}=1000000.*10000 updates an epoch"):
+        make_schedule(config, config.epochs * 10**4, 10**4)
