@@ -72,9 +72,9 @@ AT_MOST = {
     "data.augment.crop_tries": 10**4,
     "data.targets.shrink_ratio": 1,
     "data.targets.min_text_size": MOST_SIDE,
-    "eval.batch_size": 2**10,
+    "eval.batch_size": 2**8,
     "eval.limit_side": MOST_SIDE,
-    "eval.shared_shapes": MOST_SIDE,
+    "eval.shared_shapes": 2**10,  # a larger multiple only fills memory with padding
     "eval.pictures": 1000,
     "mesh.devices": 2**16,
     "postprocess.max_candidates": 10**5,

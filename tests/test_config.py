@@ -32,7 +32,9 @@ def test_what_changes_a_run_is_refused_and_the_rest_shown(tiny_config):
     saved = config.record(tiny_config)
     assert config.compare_for_resume(tiny_config, saved) == []
     saved["eval"]["pictures"] = 3
-    assert config.compare_for_resume(tiny_config, saved) == ["config.eval.pictures: 3 -> 8"]
+    assert config.compare_for_resume(tiny_config, saved) == [
+        "changed since the run began: config.eval.pictures: 3 -> 8"
+    ]
     del saved["loss"]["mutual_act"]  # is filled as the run had it, so another one is a change
     tiny_config.loss.mutual_act = "softmax"
     with pytest.raises(UserError, match="config.loss.mutual_act: none -> softmax"):
@@ -62,7 +64,7 @@ def test_a_network_that_nobody_has_is_refused(tiny_config):
 
 def test_a_multiple_that_only_fills_memory_is_refused(tiny_config):
     tiny_config.eval.shared_shapes = 32_000_000
-    with pytest.raises(UserError, match="shared_shapes=32000000: should be at most 8192"):
+    with pytest.raises(UserError, match="shared_shapes=32000000: should be at most 1024"):
         config.check(tiny_config)
 
 
