@@ -172,8 +172,12 @@ class Checkpoints:
         self._manager.wait_until_finished()
         self._require_place()
         if self._place and self._saving is not None and jax.process_index() == 0:
-            sync(self.folder / str(self._saving))  # Orbax has written to it since `_sync`
-            sync_names(self.folder)
+            step = self.folder / str(self._saving)
+            for path in step.iterdir():  # Orbax has written marks there since `_sync`
+                if path.is_file():
+                    sync(path)
+            for folder in (step, self.folder):
+                sync_names(folder)
         steps, best = sorted(self._manager.all_steps()), self._manager.best_step()
         for step in steps[:-2]:
             if prune and step != best:
