@@ -8,6 +8,7 @@ evaluated, `metrics`. Orbax commits a step by a rename, so a killed run leaves w
 import contextlib
 import os
 import shutil
+from concurrent import futures
 
 import jax
 import orbax.checkpoint as ocp
@@ -49,14 +50,15 @@ class Checkpoints:
             create=True,
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._sync),
         )
-        self._manager = self._saving = self._place = None
-        self._lost = []
+        self._manager = self._saving = self._place = self._thread = None
+        self._lost, self._following = [], None
         self._opened = contextlib.ExitStack()
 
     def __enter__(self):
         if jax.process_index() == 0:
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self._opened.enter_context(hold_folder(self.folder.parent))
+        self._thread = self._opened.enter_context(futures.ThreadPoolExecutor(1))
         try:
             self._open()
         except BaseException:
@@ -76,7 +78,7 @@ class Checkpoints:
     def __exit__(self, _, raised, __):
         with self._opened:
             try:
-                self._settle(prune=raised is None)  # which processes do together
+                self._settle()
                 self._manager.close()
             except Exception as error:
                 if not isinstance(raised, (UserError, OSError)):  # already the reason to end
@@ -107,6 +109,8 @@ class Checkpoints:
                 self._manager.delete(step)
             if not self._manager.save(step, args=items, metrics=metrics, force=True):
                 raise OSError("Orbax did not take the step")
+            if jax.process_index() == 0:
+                self._following = self._thread.submit(self._follow, step, self._old_steps())
         except Exception as error:
             raise self._failure(step, error) from error
 
@@ -164,20 +168,31 @@ class Checkpoints:
             for unfinished in self.folder.glob(f"{self._saving}.*"):
                 sync(unfinished)
 
-    def _settle(self, prune=True):
-        """Waits for the last save, and lets go of older steps only once its name is on the disk.
-
-        The newest two steps stay, and the best one: of equals, the newest.
-        """
+    def _settle(self):
+        """Returns when the last save, and what follows it, is done."""
         self._manager.wait_until_finished()
         self._require_place()
-        if self._place and self._saving is not None and jax.process_index() == 0:
-            sync(self.folder / str(self._saving))  # Orbax has written to it since `_sync`
-            sync_names(self.folder)
+        if self._following is not None:
+            self._following.result()
+
+    def _old_steps(self):
+        """Steps to let go of: the newest two stay, and the best one; of equals, the newest."""
         steps, best = sorted(self._manager.all_steps()), self._manager.best_step()
-        for step in steps[:-2]:
-            if prune and step != best:
-                self._manager.delete(step)
+        return [step for step in steps[:-2] if step != best]
+
+    def _follow(self, step, old):
+        """Puts a step's name on the disk; older ones go only then. In a thread of its own."""
+        self._manager.wait_until_finished()
+        folder = self.folder / str(step)
+        if self._place:
+            for path in folder.iterdir():  # Orbax has written marks there since `_sync`
+                if path.is_file():
+                    sync(path)
+            sync_names(folder)
+            sync_names(self.folder)
+        for path in (self.folder / str(other) for other in old):
+            if path.exists():
+                path.rmtree()
 
     def _failure(self, step, error):
         """UserError for a save that failed; what it left is removed."""
