@@ -22,6 +22,8 @@ GONE_S = 16.0  # without a beat; all have to have ended within 30
 LINGER_S = 5.0  # that the first process waits for the others to read why it ends
 UNWIND_S = 8.0  # for a failing process to close what it has open
 SPACE = "ppocr_jax"
+# With these a broken collective begins what it says, whatever class of exception comes of it.
+STATUSES = ("UNKNOWN", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED")
 DONE, LEFT = "done", "left because of another"
 
 
@@ -132,13 +134,19 @@ class Company:
 
     def leave(self, reason):
         """Ends this process because of another, with one line; returns where it ends already."""
-        if self._failed or not self._leaving.acquire(blocking=False):
+        if not self._leaving.acquire(blocking=False):
             return
         print(f"\nerror: {shown(reason)}; {self._advice()}", file=sys.stderr, flush=True)
-        with contextlib.suppress(Exception):
-            self._tell("ended", self.index, LEFT)
-            self._linger()
+        # In a thread of its own: it may wait for a store that is gone.
+        telling = threading.Thread(target=self._say_ended, args=(LEFT,), daemon=True)
+        telling.start()
+        telling.join(LINGER_S)
         os._exit(2)
+
+    def _say_ended(self, text):
+        with contextlib.suppress(Exception):
+            self._tell("ended", self.index, text)
+            self._linger()
 
     def _advice(self):
         try:
@@ -163,14 +171,12 @@ class Company:
             return
         if _from_devices(error):
             time.sleep(GONE_S + 2 * BEAT_S)
+        if not self._leaving.acquire(blocking=False):
+            time.sleep(2 * LINGER_S)  # another's end is being told, and ends this process
         self._failed = True
-        if not self._leaving.acquire(blocking=False):  # another's end is being told
-            time.sleep(LINGER_S + UNWIND_S)
         line, status = _ending(error)
         self._expire(line, status)
-        with contextlib.suppress(Exception):
-            self._tell("ended", self.index, line)
-            self._linger()
+        self._say_ended(line)
 
     def _expire(self, line, status):
         """Ends the process, in time or at its exit, before JAX waits for the others."""
@@ -207,10 +213,11 @@ def _ending(error):
 
 
 def _from_devices(error):
-    """Whether an exception, or one that it came from, is of JAX and not of memory alone."""
+    """Whether an exception, or one that it came from, is of the devices and not of memory alone."""
     while error is not None:
-        if isinstance(error, jax.errors.JaxRuntimeError):
-            return "RESOURCE_EXHAUSTED" not in str(error)
+        status = str(error).partition(":")[0]
+        if isinstance(error, jax.errors.JaxRuntimeError) or status in STATUSES:
+            return status != "RESOURCE_EXHAUSTED"
         error = error.__cause__ or error.__context__
     return False
 
