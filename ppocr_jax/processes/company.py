@@ -116,7 +116,8 @@ class Company:
                 self._beats[index] = beat, now
             elif now - at > GONE_S:
                 reason = f"nothing was heard of it for {GONE_S:.0f} s"
-                self._tell("ended", index, reason)
+                with contextlib.suppress(Exception):
+                    self._tell("ended", index, reason)
                 self.leave(f"process {index} is gone: {reason}")
 
     def _tell(self, kind, index, text):
@@ -136,7 +137,8 @@ class Company:
         """Ends this process because of another, with one line; returns where it ends already."""
         if not self._leaving.acquire(blocking=False):
             return
-        print(f"\nerror: {shown(reason)}; {self._advice()}", file=sys.stderr, flush=True)
+        bar = "\n" * sys.stderr.isatty()  # which a progress bar may have left open
+        print(f"{bar}error: {shown(reason)}; {self._advice()}", file=sys.stderr, flush=True)
         # In a thread of its own: it may wait for a store that is gone.
         telling = threading.Thread(target=self._say_ended, args=(LEFT,), daemon=True)
         telling.start()
