@@ -108,7 +108,8 @@ def train(config, workdir):
                 raise Stopped(signal)
 
         checkpoints.wait()
-        judge.draw(workdir / "predictions.png")
+        if leads:  # one file, of which all would make a temporary one of the same name
+            judge.draw(workdir / "predictions.png")
         hmean, best = progress.best["hmean"], progress.best["step"]
         log.say(f"done: {progress.step} steps, best hmean {hmean:.4f} at step {best}, in {workdir}")
     return state, progress.metrics
