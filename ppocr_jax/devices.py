@@ -1,63 +1,17 @@
 """Processes and devices of a run: a one-axis mesh, what is replicated over it, what is split."""
 
-import importlib.util
-import os
-
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from ppocr_jax.errors import UserError
-
-COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # what launchers call the number of processes
-
-
-def join_processes(address=None, count=None, index=None):
-    """Makes this process one of several. To be called before anything else asks for devices.
-
-    Slurm, Open MPI and TPU pods are recognised; elsewhere all three arguments are needed.
-
-    Args:
-        address: `host:port` of the first process.
-        count: number of processes.
-        index: of this one, from 0.
-
-    Raises:
-        UserError: some of the three but not all, or the others do not answer.
-    """
-    given = [value is not None for value in (address, count, index)]
-    if any(given) and not all(given):
-        raise UserError("--coordinator_address, --num_processes and --process_id belong together")
-    launched = any(int(os.environ.get(name) or 1) > 1 for name in COUNTS)
-    try:
-        if all(given):
-            jax.distributed.initialize(address, count, index)
-        elif launched:
-            jax.distributed.initialize()
-        elif importlib.util.find_spec("libtpu"):
-            _join_pod()
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"cannot join the other processes of this run: {reason}") from None
-    if jax.process_count() > 1 and jax.default_backend() == "cpu":
-        # Programs that come out of the cache do not keep the order of their collectives there.
-        jax.config.update("jax_enable_compilation_cache", False)
-
-
-def _join_pod():
-    """Joins the hosts of a TPU pod; a machine that is none stays alone."""
-    try:
-        jax.distributed.initialize()
-    except ValueError as error:
-        if "coordinator_address" not in str(error):
-            raise
+from ppocr_jax.processes import company
 
 
 def wait_for_all(name):
     """Returns when every process has come to the place of this name."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+    company.exchange(name)
 
 
 def gather(rows):

@@ -11,7 +11,8 @@ The workdir gets `checkpoints/` (best and latest), `config.json`, `metrics.jsonl
 `events/` and, at the end, `predictions.png`.
 """
 
-from ppocr_jax import cli, devices
+from ppocr_jax import cli
+from ppocr_jax.processes.joining import joined
 from ppocr_jax.runtime import process
 from ppocr_jax.training.loop import train
 from ppocr_jax.training.signals import Stopped
@@ -25,11 +26,11 @@ def main(argv):
     arguments.add_argument("--process_id", type=int, help="which one this is, from 0")
     args, config = cli.parse(arguments, argv)
     process.prepare()
-    devices.join_processes(args.coordinator_address, args.num_processes, args.process_id)
-    try:
-        train(config, args.workdir)
-    except Stopped as stopped:
-        return 128 + stopped.number
+    with joined(args.coordinator_address, args.num_processes, args.process_id):
+        try:
+            train(config, args.workdir)
+        except Stopped as stopped:
+            return 128 + stopped.number
     return 0
 
 

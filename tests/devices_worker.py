@@ -32,6 +32,7 @@ from ppocr_jax import devices  # noqa: E402
 from ppocr_jax.losses.recipes import make_loss  # noqa: E402
 from ppocr_jax.models.detector import build_detector, init_variables  # noqa: E402
 from ppocr_jax.optim import make_optimizer  # noqa: E402
+from ppocr_jax.processes.joining import joined  # noqa: E402
 from ppocr_jax.runtime import process  # noqa: E402
 from ppocr_jax.training.state import init_roles, make_state  # noqa: E402
 from ppocr_jax.training.step import make_train_step  # noqa: E402
@@ -116,8 +117,13 @@ class Run:
 
 def main():
     process.keep_freed_memory()
-    if args.port:
-        devices.join_processes(f"127.0.0.1:{args.port}", 2, args.index)
+    others = (f"127.0.0.1:{args.port}", 2, args.index) if args.port else ()
+    with joined(*others):
+        print(json.dumps(results()))
+
+
+def results():
+    """What the runs gave, by their names."""
     results = {}
     for name, options in json.loads(args.runs).items():
         turned = options.pop("turned", False)
@@ -125,7 +131,7 @@ def main():
         results[name] = run()
         if turned:
             results[f"{name}, turned"] = run(-1)
-    print(json.dumps(results))
+    return results
 
 
 if __name__ == "__main__":

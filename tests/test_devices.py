@@ -203,11 +203,6 @@ def test_two_processes_save_and_one_resumes(cml):
             np.testing.assert_allclose(ours[name], theirs[name], rtol=1e-3, err_msg=name)
 
 
-def test_processes_need_all_three_flags(monkeypatch):
-    with pytest.raises(UserError, match="belong together"):
-        devices.join_processes("127.0.0.1:1", None, 0)
-
-
 def test_a_batch_is_shared_evenly_or_refused():
     config = ml_collections.ConfigDict({"batch_size": 6, "accumulate": 4, "mesh": {"devices": 0}})
     mesh = devices.make_mesh(config)

@@ -11,8 +11,9 @@ from experiments.benchmarks.measure import per_item
 from experiments.benchmarks.steps import OurStep
 from ppocr_jax.data.augment import Job, View, augment
 from ppocr_jax.data.drawing import draw_view
+from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.pipeline import MakeExample, make_batches
+from ppocr_jax.data.pipeline import make_batches
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.scenes import write_scenes
 from ppocr_jax.data.splits import read_validation

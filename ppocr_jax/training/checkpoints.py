@@ -18,6 +18,7 @@ from ppocr_jax import devices
 from ppocr_jax.errors import UserError, explain
 from ppocr_jax.files import discard, sync, sync_names, write_json
 from ppocr_jax.locks import hold_folder
+from ppocr_jax.training import agreement
 from ppocr_jax.weights import meta as metas
 from ppocr_jax.weights.checks import checksums, require_finite, require_saved
 from ppocr_jax.weights.damage import (
@@ -99,6 +100,7 @@ class Checkpoints:
         tree = state_tree(state)
         self._require_finite(tree)
         meta = seal({**meta, "checksums": checksums(tree)})
+        agreement.require_same_state("save at step", step, meta["checksums"])
         metrics = None if hmean is None else {"hmean": float(hmean) if hmean == hmean else -1.0}
         items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
         self.wait()

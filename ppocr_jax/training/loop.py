@@ -11,7 +11,8 @@ from ppocr_jax import config as configs
 from ppocr_jax import devices
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.data.training_split import Training
-from ppocr_jax.training import start
+from ppocr_jax.processes import company
+from ppocr_jax.training import agreement, start
 from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.judge import Judge
@@ -39,13 +40,17 @@ def train(config, workdir):
         Stopped: SIGTERM or SIGINT came; the state is saved.
     """
     configs.check(config)
+    agreement.require_same_run(config)
     training, validation = read_splits(config)
+    agreement.require_same_labels(config, training, validation)
     workdir, changes = open_workdir(config, workdir)
     setup = start.set_up(config, training.total_steps, training.epoch_steps)
     due = Cadence.of(config, training.total_steps, training.epoch_steps)
     leads, notes = jax.process_index() == 0, []
     with contextlib.ExitStack() as opened:
         checkpoints = opened.enter_context(Checkpoints(workdir, notes.append))
+        # Before the states are closed, which waits for the other processes.
+        opened.enter_context(company.telling(apart_from=Stopped))
 
         # The first state: the newest of the workdir, else one from weights or fresh values.
         begun = start.restore(checkpoints, setup, training.total_steps, changes)
@@ -103,7 +108,8 @@ def train(config, workdir):
                 raise Stopped(signal)
 
         checkpoints.wait()
-        judge.draw(workdir / "predictions.png")
+        if leads:  # one file, of which all would make a temporary one of the same name
+            judge.draw(workdir / "predictions.png")
         hmean, best = progress.best["hmean"], progress.best["step"]
         log.say(f"done: {progress.step} steps, best hmean {hmean:.4f} at step {best}, in {workdir}")
     return state, progress.metrics
@@ -130,11 +136,19 @@ def open_workdir(config, workdir):
     """
     workdir = epath.Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    devices.wait_for_all("workdir")
+    agreement.require_same_folder(workdir)
+    company.set_advice(lambda: how_to_go_on(workdir))
     if not list_steps(workdir):
         return workdir, []
     saved, lines = saved_config.read_compared(workdir / saved_config.NAME)
     return workdir, [*lines, *configs.compare_for_resume(config, saved)]
+
+
+def how_to_go_on(workdir):
+    """What a process says that ends because of another."""
+    kept = list_steps(workdir)
+    where = f"continues at step {kept[-1]} there" if kept else "begins anew: nothing was saved yet"
+    return f"the same command in all processes {where}"
 
 
 def compile_step(setup, state, arrays, log):

@@ -12,9 +12,12 @@ from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import make_schedule
+from ppocr_jax.training import agreement
+from ppocr_jax.training.checkpoints import state_tree
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.state import TrainState, init_roles, make_state
 from ppocr_jax.training.step import make_train_step
+from ppocr_jax.weights.checks import checksums
 from ppocr_jax.weights.sources import fill_initial, load_role
 
 
@@ -103,6 +106,7 @@ def begin(setup) -> Start:
             initial[role] = fresh
             notes.append(f"warning: {role} starts from fresh values in {', '.join(fresh)}")
     state = make_state(variables, setup.tx, config.trainable)
+    agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
     return Start(devices.replicate(state, setup.mesh), Progress(), notes, reports, initial)
 
 
@@ -123,6 +127,7 @@ def restore(checkpoints, setup, total_steps, changes) -> Start | None:
         return None
     state, meta = restored
     progress = Progress.from_meta(meta)
+    agreement.require_same_state("restored at step", progress.step, meta.get("checksums", {}))
     note = f"continuing from step {progress.step} of {total_steps}"
     if progress.best["step"] >= 0:
         best = progress.best

@@ -6,8 +6,8 @@ from tiny import draw_data, load_config, write_config
 
 from ppocr_jax.data import STREAMS, augment
 from ppocr_jax.data.augment import Entry, Job, View
+from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.pipeline import MakeExample
 from ppocr_jax.errors import UserError
 
 MAPS = ("threshold_map", "threshold_mask", "shrink_map", "shrink_mask")

@@ -1,7 +1,5 @@
 """Batches are a function of the config and their number, and nothing else."""
 
-import multiprocessing
-import pickle
 import shutil
 
 import cv2
@@ -9,8 +7,9 @@ import numpy as np
 import pytest
 from tiny import draw_data, load_config, write_config
 
+from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.pipeline import MakeExample, batches_waiting, make_batches
+from ppocr_jax.data.pipeline import batches_waiting, make_batches
 from ppocr_jax.errors import UserError
 
 
@@ -85,20 +84,6 @@ def test_opencv_has_its_threads_back_when_batches_are_closed(folder, opencv_thre
     cv2.setNumThreads(1)
     batches.close()
     assert cv2.getNumThreads() == 1  # closing again changes nothing
-
-
-def threads_with(make):
-    """In a worker process, which gets `make` as Grain's do."""
-    return cv2.getNumThreads()
-
-
-def test_workers_leave_opencv_one_thread(folder, opencv_threads):
-    config = load_config(write_config(folder, folder / "data"))
-    make = MakeExample(read_sources(config.data.train, config.data.root)[0], config)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        assert pool.apply(threads_with, (make,)) == 1
-    pickle.loads(pickle.dumps(make))
-    assert cv2.getNumThreads() == opencv_threads  # this process is not a worker
 
 
 def test_processes_share_every_batch(make):

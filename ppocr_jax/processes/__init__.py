@@ -1,0 +1,1 @@
+"""Several processes of one run: they join, hear of each other, and end together."""
