@@ -41,7 +41,7 @@ def main(argv):
         raise UserError(f"--role {roles[0]}: the config has {', '.join(config.roles)}, and all")
     _check_options(args, config)
     prepare_root(config, draws=args.config is not None)
-    samples = read_validation(config, lambda note: print(note, file=sys.stderr))
+    samples = read_validation(config, tell)
     scored, written = [], []
     for role in roles:
         metrics, swept = score(config, args, role, samples, alone=len(roles) == 1)
