@@ -130,11 +130,18 @@ def _checkpoint(workdir, which):
     else:
         names = ", ".join(["best", "latest", *map(str, steps)])
         raise UserError(f"{workdir} holds {names}; there is no {which}")
+    if not metas.step_folder(workdir, step).is_dir():  # a run lets go of older states
+        return _checkpoint(workdir, which)
     with _naming_others(workdir, step):
         meta = metas.read_meta(workdir, step)
         if not (meta.get("roles") and "config" in meta):
             raise Damaged(f"meta of {metas.step_folder(workdir, step)} names no roles or no config")
     return Source("checkpoint", workdir, step, meta)
+
+
+def is_gone(source):
+    """Whether a state that was found is not there any more, since its run has gone on."""
+    return source.kind == "checkpoint" and not metas.step_folder(source.path, source.step).is_dir()
 
 
 def _best_step(workdir, steps):
@@ -234,8 +241,15 @@ def _read_own(source, role):
     saved = source.meta.get("checksums", {})
     if source.kind == "checkpoint":
         folder = metas.step_folder(source.path, source.step)
-        with _naming_others(source.path, source.step):
-            return states.read_role(folder / "state", role, saved)
+        try:
+            with _naming_others(source.path, source.step):
+                return states.read_role(folder / "state", role, saved)
+        except UserError:
+            if not is_gone(source):
+                raise
+            raise UserError(
+                f"{source}: its run has gone on and let go of that state: run the command again"
+            ) from None
     variables = states.read_role(source.path / "state", None, saved)
     hash = source.meta.get("hash")  # all that older versions kept
     if hash is not None and hash != array_hash(to_names(variables)):
@@ -260,6 +274,16 @@ def load_role(path, role, template, trainable):
         UserError: a part is incomplete, or one that is needed is missing.
     """
     source = open_source(path)
+    try:
+        return _load(source, role, template, trainable)
+    except UserError:
+        if not is_gone(source):
+            raise
+    return _load(open_source(path), role, template, trainable)  # a run has saved a newer one
+
+
+def _load(source, role, template, trainable):
+    """See `load_role`."""
     if source.is_own:
         variables, report = from_state(read_variables(source, role), template, str(source))
         report = dataclasses.replace(report, unverified=source.unverified)

@@ -209,3 +209,21 @@ def test_a_config_that_was_edited_is_named_key_by_key(workdir):
         assert copy == tree and len(lines) == bool(line)
         if line:
             assert re.search(line, lines[0]), lines
+
+
+def test_a_state_that_its_run_lets_go_of_is_read_anew(workdir, monkeypatch):
+    """The run prunes step 1 and saves step 3 between the two looks that a reader takes."""
+    read_role, lost = sources.states.read_role, []
+
+    def prune_first(folder, *args):
+        if not lost:
+            lost.append(shutil.rmtree(workdir / "checkpoints" / "1"))
+            with Checkpoints(workdir) as checkpoints:
+                checkpoints.save(make_state(3), make_meta(3, 0.9), 0.9)
+        return read_role(folder, *args)
+
+    monkeypatch.setattr(sources.states, "read_role", prune_first)
+    source = sources.open_source(workdir)
+    with pytest.raises(UserError, match="has gone on and let go of that state: run the command ag"):
+        sources.read_variables(source, ROLE)
+    assert sources.is_gone(source) and sources.open_source(workdir).step == 3
