@@ -72,11 +72,12 @@ def read_validation(config, say=None):
     samples = [s for part in read_sources(config.data.val, config.data.root, say) for s in part]
     if not samples:
         raise UserError(f"{config.data.val}: holds no image to evaluate")
-    missing = [sample for sample in samples if not os.path.isfile(sample.image_path)]
+    missing = [sample for sample in samples if not os.path.exists(sample.image_path)]
     if missing:
-        sample = missing[0]
+        sample, others = missing[0], len(missing) - 1
+        more = f", and {others} more images" if others else ""
         raise UserError(
-            f"{sample.source} line {sample.line}: {sample.image_path} is missing, and "
-            f"{len(missing) - 1} more images; check config.data.root"
+            f"{sample.source} line {sample.line}: {sample.image_path} is missing{more}; check "
+            "config.data.root"
         )
     return samples
