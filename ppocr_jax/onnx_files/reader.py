@@ -8,12 +8,13 @@ the trainable parameters are gone, and the file is refused.
 
 import flax.traverse_util
 import onnx
-from google.protobuf.message import DecodeError
+import numpy as np
 from onnx import helper, numpy_helper
 
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, first_line
 from ppocr_jax.kernels.batch_norm import EPSILON
 from ppocr_jax.models.graph import Layer, in_order
+from ppocr_jax.onnx_files.door import load_onnx
 from ppocr_jax.onnx_files.layout import NORM, place_leaf
 
 SCALES = (0.35, 0.5, 0.75, 1.0, 1.25)  # of MobileNetV3, as PaddleOCR offers them
@@ -45,7 +46,19 @@ def read_onnx(path, describe, network=None):
     Raises:
         UserError: no ONNX file, folded batch norm, or another network than a detector's.
     """
-    graph = _Reader(load_onnx(path))
+    model = load_onnx(path)
+    try:
+        onnx.checker.check_model(model)
+        return _take(path, _Reader(model), describe, network)
+    except UserError:
+        raise
+    except Exception as error:  # a graph may lack or mix up anything
+        reason = first_line(error).removeprefix("ValidationError: ")
+        raise UserError(f"{path}: its graph is damaged, or not a detector's ({reason})") from None
+
+
+def _take(path, graph, describe, network):
+    """The variables of `read_onnx` out of a `_Reader`."""
     layers = in_order(graph.output)
     if not any(layer.op == "norm" for layer in layers):
         raise UserError(
@@ -59,19 +72,6 @@ def read_onnx(path, describe, network=None):
         for leaf, array in graph.arrays[found].items()
     )
     return flax.traverse_util.unflatten_dict(flat)
-
-
-def load_onnx(path):
-    """The `onnx.ModelProto` of a file. Raises UserError when there is none."""
-    try:
-        model = onnx.load(str(path), format="protobuf")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except DecodeError:
-        raise UserError(f"{path}: not an ONNX file, or a damaged one") from None
-    if not model.graph.node:
-        raise UserError(f"{path}: an ONNX file without a graph")
-    return model
 
 
 class _Reader:
@@ -165,6 +165,13 @@ class _Reader:
         return self._with_weights(Layer(layer.op, layer.inputs, layer.name, options), arrays)
 
     def _with_weights(self, layer, arrays):
+        """Keeps the arrays of a layer: a kernel of four axes first, or vectors of one length."""
+        axes = 1 if layer.op == "norm" else 4
+        first, *others = arrays.values()
+        length = first.shape[1 if layer.op == "deconv" else 0] if first.ndim == axes else None
+        vectors = all(array.shape == (length,) for array in others)
+        if not vectors or any(array.dtype != np.float32 for array in arrays.values()):
+            raise ValueError(f"{layer.name or layer.op}: no float32 weights of a {layer.op}")
         self.arrays[layer] = arrays
         return layer
 

@@ -4,48 +4,118 @@ A file that `export` wrote says in its metadata how it wants to be used; one fro
 taken for what PaddleOCR publishes: normalised input, any size.
 """
 
-import json
+import functools
+import threading
 
 import numpy as np
 import onnxruntime
 
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, shown
 from ppocr_jax.models.pixels import normalise
-from ppocr_jax.onnx_files import PRODUCER
+from ppocr_jax.onnx_files import door
+
+MOST_MEMORY = 4 << 30  # bytes for all maps of a pass; the widest detector takes 3 GiB at 12 MP
+SECONDS, SECONDS_PER_MP = 15.0, 60.0  # for a pass; the widest detector takes a tenth on one core
+DETECTOR = "is this a text detector?"
+
+
+class Session(onnxruntime.InferenceSession):
+    """An onnxruntime session on the CPU, of bounded memory.
+
+    Attributes:
+        metadata: what `export` wrote into the file, `{key: value}`; {} for one from elsewhere.
+        sealed: whether the file holds a checksum of itself, which has been compared.
+    """
+
+    def __init__(self, path):
+        model = door.load_onnx(path)
+        self.metadata = door.metadata_of(model, path)
+        self.sealed = any(prop.key == door.SEAL for prop in model.metadata_props)
+        _bound_memory()
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # what fails is said here
+        options.add_session_config_entry("session.use_env_allocators", "1")
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        super().__init__(
+            # What was looked at is what runs, and bytes have no folder to find other files in.
+            model.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,
+        )
+
+
+@functools.cache
+def _bound_memory():
+    """Sessions of this process share an arena that refuses to grow beyond MOST_MEMORY."""
+    place = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    arena = onnxruntime.OrtArenaCfg({"max_mem": MOST_MEMORY})
+    onnxruntime.create_and_register_allocator(place, arena)
 
 
 def open_session(path):
-    """An onnxruntime session on the CPU.
+    """A `Session` of a text detector.
 
     Raises:
-        UserError: no such file, no ONNX file, or not one image input and one map.
+        UserError: no such file, no ONNX file, one that `door` refuses, or not one image input and
+            one map.
     """
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
     try:
-        session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        session = Session(path)
+    except UserError:
+        raise
     except Exception as error:  # onnxruntime's exceptions have no class in common
-        reason = str(error).strip().splitlines()[0].split("failed:")[-1].strip()
-        raise UserError(f"{path}: onnxruntime cannot load it: {reason}") from None
-    inputs = session.get_inputs()
-    if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[1] != 3:
-        raise UserError(f"{path}: takes no image [N, 3, H, W]; is this a text detector?")
+        raise UserError(f"{path}: onnxruntime cannot load it: {_reason(error)}") from None
+    _check_input(path, session.get_inputs())
+    _check_output(path, session.get_outputs())
     return session
 
 
-def metadata_of(session):
-    """What `export` wrote into the file, `{key: value}`; {} for a file from elsewhere."""
-    meta = session.get_modelmeta()
-    if meta.producer_name != PRODUCER:
-        return {}
-    return {key: json.loads(text) for key, text in meta.custom_metadata_map.items()}
+def _check_input(path, inputs):
+    if len(inputs) != 1:
+        names = ", ".join(value.name[:40] for value in inputs[:5]) or "none"
+        raise UserError(f"{path}: has {len(inputs)} inputs ({names}), not one image; {DETECTOR}")
+    shape = inputs[0].shape or []
+    if len(shape) != 4 or _fixed(shape[1]) not in (3, None):
+        raise UserError(f"{path}: takes {_show(shape)}, no image [N, 3, H, W]; {DETECTOR}")
+    if inputs[0].type != "tensor(float)":
+        raise UserError(f"{path}: takes {inputs[0].type}, not float32; convert it to float32")
+
+
+def _check_output(path, outputs):
+    """The first output has to be a map; what others there are is not looked at."""
+    if not outputs:
+        raise UserError(f"{path}: has no output; {DETECTOR}")
+    shape = outputs[0].shape or []  # empty: left open
+    kinds = {2: "a classifier, such as that of text directions", 3: "a text recogniser"}
+    if shape and (len(shape) != 4 or _fixed(shape[1]) not in (1, None)):
+        what = kinds.get(len(shape))
+        what = f"it looks like {what}, not a text detector" if what else DETECTOR
+        raise UserError(f"{path}: gives {_show(shape)}, not a map [N, 1, H, W]; {what}")
+    if outputs[0].type != "tensor(float)":
+        raise UserError(f"{path}: gives {outputs[0].type}, not float32; convert it to float32")
+
+
+def _fixed(side):
+    """A length that a file prescribes, or None: open ones have a name, or are not positive."""
+    return side if isinstance(side, int) and side > 0 else None
+
+
+def _show(shape):
+    return f"[{', '.join(str(_fixed(side) or '?') for side in shape)}]"
+
+
+def _reason(error):
+    """What onnxruntime says, without the places in its source."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].split("failed:")[-1].split("Status Message:")[-1].strip()[:300]
 
 
 def read_metadata(path):
-    """As `metadata_of`, of a file. Raises UserError when there is none."""
-    return metadata_of(open_session(path))
+    """What `export` wrote into a file. Raises UserError when there is none, see `door`."""
+    return door.metadata_of(door.load_onnx(path), path)
 
 
 def make_onnx_predict(session, name):
@@ -53,23 +123,24 @@ def make_onnx_predict(session, name):
 
     `variables` is not looked at: the file holds its own. `image` is uint8 `[B, H, W, 3]` BGR; the
     maps are float32 `[B, H, W]`, NumPy. With an `area` each image is run alone at its own size,
-    and its map is 0 outside. `name` is that of the file, for messages.
+    and its map is 0 outside. `name` is that of the file, for messages. What `predict` raises is a
+    UserError: a size that the file is not made for, or a file that gives no map.
     """
     [source] = session.get_inputs()
-    included = metadata_of(session).get("normalisation", {}).get("included", False)
-    batch, _, *sides = (side if isinstance(side, int) else None for side in source.shape)
+    included = session.metadata.get("normalisation", {}).get("included", False)
+    batch, _, *sides = map(_fixed, source.shape)
 
     def run(image):
         size = list(image.shape[1:3])
         if any(want not in (None, side) for want, side in zip(sides, size, strict=True)):
             raise UserError(
-                f"{name}: made for {sides[0]}x{sides[1]} pixels, and an image is "
+                f"{name}: made for {sides[0] or '?'}x{sides[1] or '?'} pixels, and an image is "
                 f"{size[0]}x{size[1]} after resizing"
             )
         values = make_values(image, included)
         step = batch or len(values)
         parts = [values[i : i + step] for i in range(0, len(values), step)]
-        return np.concatenate([session.run(None, {source.name: p})[0][:, 0] for p in parts])
+        return np.concatenate([_run(session, name, source.name, part) for part in parts])
 
     def predict(variables, image, area=None):
         del variables
@@ -85,6 +156,35 @@ def make_onnx_predict(session, name):
     return predict
 
 
+def _run(session, name, source, values):
+    """Maps `[B, H, W]` of one pass, checked: nothing is known of what a file does."""
+    batch, _, height, width = values.shape
+    image = f"{batch} x {height}x{width} pixels"
+    limit = SECONDS + SECONDS_PER_MP * batch * height * width / 1e6
+    options = onnxruntime.RunOptions()
+    timer = threading.Timer(limit, setattr, (options, "terminate", True))
+    timer.daemon = True
+    timer.start()
+    try:
+        maps = session.run([session.get_outputs()[0].name], {source: values}, options)[0]
+    except Exception as error:  # onnxruntime's exceptions have no class in common
+        reason = _reason(error)
+        if "bfc_arena" in str(error) or isinstance(error, MemoryError):
+            reason = f"it asks for more than the {MOST_MEMORY >> 30} GiB that a pass may take"
+        elif options.terminate:
+            reason = f"it takes more than {limit:.0f} s"
+        raise UserError(f"{name}: cannot be run on {image}: {reason}") from None
+    finally:
+        timer.cancel()
+    shape = getattr(maps, "shape", ())
+    if shape != (batch, 1, height, width) or maps.dtype != np.float32:
+        gives = f"gives {_show(shape)}" if shape else "gives no array"
+        raise UserError(f"{name}: {gives} for {image}, not a map [N, 1, H, W]; {DETECTOR}")
+    if not np.isfinite(maps).all():
+        raise UserError(f"{name}: its map of {image} holds values that are not finite: damaged?")
+    return maps[:, 0]
+
+
 def make_values(image, included):
     """What a file is fed: float32 `[B, 3, H, W]` of uint8 `[B, H, W, 3]` BGR, raw if `included`."""
     values = image.astype(np.float32) if included else normalise(image)
@@ -93,10 +193,12 @@ def make_values(image, included):
 
 def describe_session(session):
     """One line on a file: what tells it from another."""
-    meta = metadata_of(session)
+    meta, runtime = session.metadata, f"onnxruntime {onnxruntime.__version__}"
     if "weights" not in meta:
-        return f"onnxruntime {onnxruntime.__version__}, a file from elsewhere"
-    return (
-        f"onnxruntime {onnxruntime.__version__}, {meta['role']} exported from "
-        f"{meta['weights']['from']}, hash {meta['weights']['hash']}"
+        return f"{runtime}, a file from elsewhere"
+    weights = meta["weights"]
+    line = (
+        f"{runtime}, {meta.get('role')} exported from {weights.get('from')}, "
+        f"hash {weights.get('hash')}"
     )
+    return shown(line if session.sealed else f"{line}, no checksum inside (an older export)")

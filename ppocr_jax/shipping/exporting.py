@@ -12,6 +12,7 @@ from ppocr_jax.detection import network
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import replacing, settle, write_json
 from ppocr_jax.locks import hold_output
+from ppocr_jax.onnx_files import door
 from ppocr_jax.onnx_files.session import make_onnx_predict, open_session
 from ppocr_jax.onnx_files.writer import build_onnx
 from ppocr_jax.shipping import deployment, parity, quantize
@@ -133,7 +134,7 @@ def write(path, config, form, meta, arrays, loaded):
         fold=not form.keep_batch_norm,
         metadata=meta,
     )
-    path.write_bytes(onnx_model.SerializeToString())
+    path.write_bytes(door.seal(onnx_model))
 
 
 def lower(model, variables, shape=None):

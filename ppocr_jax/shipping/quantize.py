@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import pathlib
 
 import numpy as np
 import onnx
@@ -11,6 +12,7 @@ from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.resize import plan_size, read_image, resize_image
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.errors import UserError
+from ppocr_jax.onnx_files import door
 from ppocr_jax.onnx_files.session import make_onnx_predict, make_values, open_session
 from ppocr_jax.scoring import evaluation
 
@@ -85,7 +87,7 @@ def quantize(source, output, config, form):
     narrow = onnx.load(str(output))
     onnx.helper.set_model_props(narrow, {prop.key: prop.value for prop in wide.metadata_props})
     narrow.producer_name, narrow.producer_version = wide.producer_name, wide.producer_version
-    onnx.save(narrow, str(output))
+    pathlib.Path(output).write_bytes(door.seal(narrow))
     return len(paths)
 
 

@@ -90,7 +90,7 @@ def _find_copy(folder):
 
 
 def _metadata(path):
-    # Only ONNX files need onnxruntime, which takes as long to import as the rest of a command.
+    # Only ONNX files need it, which takes as long to import as the rest of a command.
     from ppocr_jax.onnx_files.session import read_metadata
 
     return read_metadata(path)
