@@ -13,7 +13,7 @@ from ppocr_jax.errors import UserError
 MOST_BYTES = 1 << 31  # no detector comes near, and no ONNX file can be larger
 TORCH = "a PyTorch file (.pth): convert it to .pdparams or ONNX first"
 BEGINNINGS = {  # of files -> what they are and what to do
-    b"version https://git-lfs": "a Git LFS pointer, not the file itself: fetch it by `git lfs pull`",
+    b"version https://git-lfs": "a Git LFS pointer, not the file: fetch it by `git lfs pull`",
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": TORCH,
     b"\x1f\x8b": "a gzip archive: unpack it and name the file in it",
     b"BZh": "a bzip2 archive: unpack it and name the file in it",
@@ -70,8 +70,8 @@ def what_it_is(data, path):
     if data[257:262] == b"ustar":
         return "a tar archive: unpack it and name the file in it"
     if data.startswith(b"PK\x03\x04"):
-        inside = b"/data.pkl" in data[:256] or b"/version" in data[-65536:]
-        return TORCH if inside else "a zip archive: unpack it and name the file in it"
+        is_torch = b"/data.pkl" in data[:256]
+        return TORCH if is_torch else "a zip archive: unpack it and name the file in it"
     if data[4:8] in (b"TFL3", b"ORTM"):
         return "a TFLite or ORT file: take the .onnx that it was made from"
     if data[8:9] == b"{" and 1 < int.from_bytes(data[:8], "little") < len(data):

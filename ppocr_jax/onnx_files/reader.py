@@ -7,8 +7,8 @@ the trainable parameters are gone, and the file is refused.
 """
 
 import flax.traverse_util
-import onnx
 import numpy as np
+import onnx
 from onnx import helper, numpy_helper
 
 from ppocr_jax.errors import UserError, first_line

@@ -5,6 +5,7 @@ taken for what PaddleOCR publishes: normalised input, any size.
 """
 
 import functools
+import re
 import threading
 
 import numpy as np
@@ -108,9 +109,11 @@ def _show(shape):
 
 
 def _reason(error):
-    """What onnxruntime says, without the places in its source."""
+    """What onnxruntime says, without its numbers and the places in its source."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0].split("failed:")[-1].split("Status Message:")[-1].strip()[:300]
+    said = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", lines[0])
+    said = re.sub(r"^/onnxruntime_src/\S+ .*\) ", "", said.rpartition("Status Message: ")[2])
+    return said.split("failed:")[-1].strip()[:200]
 
 
 def read_metadata(path):

@@ -8,7 +8,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 
 from ppocr_jax import __version__, forms
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, shown
 from ppocr_jax.files import replacing, write_json
 from ppocr_jax.locks import hold_output
 from ppocr_jax.weights import sources
@@ -124,4 +124,4 @@ def describe(weights):
             f"{role or 'network'}: {len(arrays)} tensors, {count} numbers, {size} bytes{hmean}"
         )
         lines += [f"  {name} {list(array.shape)}" for name, array in arrays.items()]
-    return lines
+    return [shown(line) for line in lines]  # names come from the file

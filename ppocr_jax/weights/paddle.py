@@ -18,6 +18,7 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.models import BACKBONES, HEADS, NECKS
 from ppocr_jax.models.paddle_names import Naming, place
 
+LONGEST = 200  # letters of a name; the longest of PaddleOCR's has 60
 PARTS = ("backbone", "neck", "head.binarize", "head.thresh")
 
 
@@ -40,15 +41,27 @@ def variables_by_name(arrays):
     """Our variables from arrays by PaddleOCR's names, of whatever network they are.
 
     Raises:
-        UserError: a name that no network of ours has.
+        UserError: a name that no network of ours has, or an array that is not of floats.
     """
     flat = {}
     for name, array in arrays.items():
-        if part_of(name) not in PARTS:
-            raise UserError(f"{name}: no part of a detector has such a name")
+        if part_of(name) not in PARTS or not name.isascii() or len(name) > LONGEST:
+            raise UserError(f"{name[:LONGEST]}: no part of a detector has such a name")
+        _require_floats(name, array)
         path = naming().path(name, is_kernel=array.ndim == 4)
         flat[path] = np.ascontiguousarray(_from_layout(path, array))
+    inner = {path[:end] for path in flat for end in range(1, len(path))}
+    for path in flat:
+        if path in inner:
+            raise UserError(
+                f"{'.'.join(path)}: a name of an array, and of a part that holds others"
+            )
     return flax.traverse_util.unflatten_dict(flat)
+
+
+def _require_floats(name, array):
+    if array.dtype.kind != "f":
+        raise UserError(f"{name}: holds {array.dtype}, and weights are floats")
 
 
 def _to_layout(path, value):
@@ -141,13 +154,14 @@ def from_paddle(arrays, template, source):
         `(variables, LoadReport)`. Leaves of a part that the file lacks are the template's.
 
     Raises:
-        UserError: a part is there but not whole: tensors missing or of another shape.
+        UserError: a part is there but not whole: tensors missing, of another shape, or no floats.
     """
     flat = flax.traverse_util.flatten_dict(template)
     names = {path: paddle_name(path[1:]) for path in flat}
     given = {}
     for path, name in names.items():
         if name in arrays:
+            _require_floats(f"{source}: {name}", arrays[name])
             value = np.ascontiguousarray(_from_layout(path, arrays[name]))
             given[path] = value.astype(flat[path].dtype, copy=False)
     whole, loaded, expected = _take_parts(flat, given, names, source)

@@ -5,14 +5,14 @@ its content is checked, and made arrays.
 """
 
 import math
-import os
 import pathlib
 import pickle
 
 import numpy as np
 
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, first_line
 from ppocr_jax.files import replacing
+from ppocr_jax.foreign import read_whole, what_it_is
 from ppocr_jax.weights.pickles import Array, Dtype, Items, Refused, describe, load
 
 NAME_TABLE = "StructuredToParameterName@@"
@@ -29,23 +29,28 @@ def read_pdparams(path):
         path: the file, or its name without `.pdparams`, as PaddleOCR writes it in commands.
 
     Returns:
-        `{name: array}`, C order, native byte order; float16 is widened to float32.
+        `{name: array}`, C order, native byte order; all floats are float32.
 
     Raises:
         UserError: no such file, no pickle, a pickle that holds or asks for anything but arrays
             and plain containers (it names what), or the file of an optimiser's state.
     """
     path = _find(path)
+    data = read_whole(path)
     try:
-        content = load(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except Refused as error:
-        raise UserError(f"{path}: refused as weights: {error}") from None
+        content = load(data)
+        if not isinstance(content, Items) or content.kind != "dict":
+            raise Refused(f"it holds {describe(content)}, not arrays by name")
     except Exception as error:  # whatever a damaged pickle runs into
-        reason = str(error) or type(error).__name__
-        raise UserError(f"{path}: no readable .pdparams file ({reason[:120]})") from None
-    return _to_arrays(content, path)
+        words = what_it_is(data, path)
+        if words:
+            raise UserError(f"{path}: not a .pdparams file but {words}") from None
+        if isinstance(error, Refused):
+            raise UserError(f"{path}: refused as weights: {error}") from None
+        raise UserError(
+            f"{path}: no readable .pdparams file ({first_line(error)[:120]}); copy it again"
+        ) from None
+    return _to_arrays(content.mapping(), len(data), path)
 
 
 def _find(path):
@@ -63,13 +68,10 @@ def _find(path):
     return path
 
 
-def _to_arrays(content, path):
-    if not isinstance(content, Items) or content.kind != "dict":
-        raise UserError(f"{path}: holds {describe(content)}, not arrays by name")
-    content = content.mapping()
+def _to_arrays(content, size, path):
     slices = content.pop(SLICE_TABLE, None)
     content.pop(NAME_TABLE, None)
-    left = MOST_GROWTH * os.path.getsize(path)  # bytes that arrays may take
+    left = MOST_GROWTH * size  # bytes that arrays may take
     arrays = {}
     for name, value in content.items():
         if isinstance(value, Items) and value.kind == "tuple" and len(value.values) == 2:
@@ -88,14 +90,14 @@ def _to_arrays(content, path):
 def make_array(pickled, limit):
     """The array that a pickle describes: C order, native byte order, a copy.
 
-    float16, and bfloat16, which Paddle stores as uint16, become float32.
+    All floats become float32, also bfloat16, which Paddle stores as uint16.
 
     Args:
         pickled: `pickles.Array`.
         limit: bytes that it may have.
 
     Raises:
-        Refused: its shape, type or content do not go together.
+        Refused: its shape, type or content do not go together, or float32 is too narrow for it.
     """
     state = pickled.state
     if not isinstance(state, list) or len(state) not in (4, 5):
@@ -115,7 +117,16 @@ def make_array(pickled, limit):
     array = np.array(array, dtype.newbyteorder("="), order="C")
     if array.dtype == np.uint16:
         return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(np.float32) if array.dtype == np.float16 else array
+    return _narrowed(array) if array.dtype.kind == "f" else array
+
+
+def _narrowed(array):
+    """Floats as float32, none of which may become infinite by it."""
+    with np.errstate(over="ignore"):
+        narrow = array.astype(np.float32)
+    if (np.isinf(narrow) & np.isfinite(array)).any():
+        raise Refused(f"an array of {array.dtype} with numbers beyond the range of float32")
+    return narrow
 
 
 def _make_shape(shape):
@@ -152,6 +163,8 @@ def _join(arrays, slices, path):
             entry = entry.mapping()
             parts = [arrays.pop(part) for part in entry["slices"].values if isinstance(part, str)]
             whole = np.concatenate(parts)
+            if len({part.dtype for part in parts}) > 1:
+                raise ValueError("of several types")
             shape = _make_shape(entry["OriginShape"])
             if math.prod(shape) != whole.size:
                 raise ValueError(f"{whole.size} numbers for {math.prod(shape)}")

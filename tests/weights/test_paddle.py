@@ -68,6 +68,32 @@ def test_a_part_that_the_file_lacks_is_named(template, arrays):
     paddle.require_parts(report, trainable=False)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.int8, np.bool_])
+def test_integers_are_no_weights(template, arrays, dtype):
+    name = "neck.inp_conv.1.in_conv.weight"
+    wrong = {**arrays, name: arrays[name].astype(dtype)}
+    with pytest.raises(UserError, match=f"a file: {name}: holds {np.dtype(dtype)}, and weights"):
+        paddle.from_paddle(wrong, template, "a file")
+    with pytest.raises(UserError, match=f"{name}: holds {np.dtype(dtype)}"):
+        paddle.variables_by_name(wrong)
+
+
+@pytest.mark.parametrize(
+    "name", ["backbone." + "a." * 4000 + "bias", "backbone.\u00b2.bias", "neck", "rec.bias", ""]
+)
+def test_names_that_no_detector_has(arrays, name):
+    with pytest.raises(UserError, match="no part of a detector has such a name") as caught:
+        paddle.variables_by_name({**arrays, name: np.zeros(3, np.float32)})
+    assert len(str(caught.value)) < 300
+
+
+def test_a_name_inside_another(arrays):
+    assert "backbone.conv.conv.weight" in arrays
+    more = {**arrays, "backbone.conv.conv.kernel.bias": np.zeros(3, np.float32)}
+    with pytest.raises(UserError, match="a name of an array, and of a part"):
+        paddle.variables_by_name(more)
+
+
 def test_part_of_a_part_is_an_error(template, arrays):
     some = dict(arrays)
     del some["neck.inp_conv.1.in_conv.weight"]

@@ -2,9 +2,11 @@
 
 import collections
 import functools
+import gzip
 import io
 import os
 import pickle
+import struct
 import subprocess
 import time
 
@@ -200,6 +202,15 @@ def test_bfloat16_is_what_paddle_stores_as_uint16(tmp_path):
     assert read["a"].dtype == np.float32 and read["a"].tolist() == values.tolist()
 
 
+def test_wider_floats_become_float32_or_are_refused(tmp_path):
+    wide = {"a": np.float64([1.5, np.inf]), "b": np.longdouble([2.5])}
+    read = read_pdparams(dump(tmp_path / "a.pdparams", wide))
+    assert {value.dtype for value in read.values()} == {np.dtype(np.float32)}
+    assert read["a"].tolist() == [1.5, np.inf] and read["b"].tolist() == [2.5]
+    with pytest.raises(UserError, match="'neck.x' is an array of float64 with numbers beyond"):
+        read_pdparams(dump(tmp_path / "a.pdparams", {"neck.x": np.float64([1e39])}))
+
+
 def test_an_array_cannot_claim_more_than_it_holds(tmp_path):
     data = pickle.dumps({"a": np.zeros(3, np.float32)}, protocol=2)
     claimed = data.replace(b"K\x03\x85", b"J\xff\xff\xff\x7f\x85")
@@ -213,8 +224,9 @@ def test_an_array_cannot_claim_more_than_it_holds(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "no readable"),
-        (b"not a pickle", "no readable"),
+        (b"", "empty"),
+        (b"not a pickle", "not a .pdparams file but a text file"),
+        (b"\x93\x94" * 20, "no readable"),
         (pickle.dumps({"a": np.zeros(9)}, 4)[:60], "no readable"),
         (pickle.dumps([1, 2], 4), "holds a list"),
         (pickle.dumps({1: np.zeros(2)}, 4), "1 is a"),
@@ -225,6 +237,68 @@ def test_damaged_files(tmp_path, content, message):
     path.write_bytes(content)
     with pytest.raises(UserError, match=message):
         read_pdparams(str(path))
+
+
+OTHERS = {
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n",
+    "a web page": b"\n<!DOCTYPE html>\n<html><body>404</body></html>",
+    "a PyTorch file": b"PK\x03\x04" + bytes(26) + b"archive/data.pkl" + bytes(99),
+    "a PyTorch file (.pth)": pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2),
+    "a zip archive": b"PK\x03\x04" + bytes(26) + b"student.pdparams" + bytes(99),
+    "a .safetensors file": struct.pack("<Q", 12) + b'{"a": "b"}  ' + bytes(64),
+    "(.pdiparams)": bytes(20) + struct.pack("<I", 8) + b"\x08\x05\x10\x10" + bytes(99),
+    "a gzip archive": gzip.compress(b"weights"),
+    "a tar archive": b"inference/".ljust(257, b"\0") + b"ustar\0" + bytes(300),
+    "an ONNX file; name it .onnx": b"\x08\x08\x12\x0bonnx.helper" + bytes(99),
+    "a text file (JSON)": b'{"weights": 1}',
+    "a picture": b"\xff\xd8\xff\xe0" + bytes(99),
+}
+
+
+@pytest.mark.parametrize("named", OTHERS)
+def test_other_files_are_said_to_be_what_they_are(tmp_path, named):
+    path = tmp_path / "a.pdparams"
+    path.write_bytes(OTHERS[named])
+    with pytest.raises(UserError) as caught:
+        read_pdparams(path)
+    assert str(caught.value).startswith(f"{path}: not a .pdparams file but ")
+    assert named in str(caught.value)
+
+
+def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.pdparams")
+    for path in (tmp_path / "a.pdparams", "/dev/zero"):
+        with pytest.raises(UserError, match="no plain file"):
+            read_pdparams(path)
+
+
+def damaged(data, rng):
+    """One of the damages that a file meets: bits, its end, a stretch that is there twice."""
+    data, place = bytearray(data), rng.integers(len(data))
+    match rng.integers(4):
+        case 0:
+            data[rng.integers(min(400, len(data)))] ^= 1 << rng.integers(8)
+        case 1:
+            data[-rng.integers(1, 400)] ^= 1 << rng.integers(8)
+        case 2:
+            del data[place:]
+        case _:
+            data[place:place] = data[place - 50 : place + 50]
+    return bytes(data)
+
+
+@pytest.mark.parametrize("protocol", [2, 4])
+def test_damage_at_random_is_one_line(tmp_path, protocol):
+    data = pickle.dumps({**arrays(), "StructuredToParameterName@@": {"a": "b"}}, protocol)
+    rng, path, refused = np.random.default_rng(protocol), tmp_path / "a.pdparams", 0
+    for _ in range(300):
+        path.write_bytes(damaged(data, rng))
+        try:
+            read_pdparams(path)
+        except UserError as error:
+            refused += 1
+            assert str(error).startswith(str(path)) and len(str(error)) < 500
+    assert refused > 100
 
 
 def test_wrong_places(tmp_path):
