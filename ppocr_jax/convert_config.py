@@ -7,7 +7,8 @@
 `-o` overrides values as in PaddleOCR. `--cards` is how many cards the file was meant for: batch
 sizes are per card there and of the whole update here. Every value of the file ends in one of three
 lists, which are printed: carried, without meaning here, not carried, each with its place or its
-reason. What is not carried also stands at the top of the written file.
+reason; a term of the loss that is lost as a whole is one line under "to be known". What is not
+carried also stands at the top of the written file.
 """
 
 import importlib
@@ -15,7 +16,7 @@ import pathlib
 
 from ppocr_jax import cli
 from ppocr_jax import config as configs
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, shown
 from ppocr_jax.files import write_text
 from ppocr_jax.paddle_config.conversion import MARK, convert, report, write
 
@@ -55,7 +56,7 @@ def main(argv):
     conversion, workdir = convert(args.yaml, args.opt, args.cards)
     text = write(conversion, workdir, args.output)
     save(text, args.output, conversion.config)
-    print("\n".join(report(conversion, args.cards)))
+    print("\n".join(map(shown, report(conversion, args.cards))))
     print(f"{args.yaml} -> {args.output}")
     return 0
 

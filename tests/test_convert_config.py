@@ -1,5 +1,6 @@
 """PaddleOCR's YAML becomes a config: the published files, every key, every mistake."""
 
+import re
 import subprocess
 import sys
 
@@ -230,6 +231,7 @@ NOT_CARRIED = [  # file, what it says, the leaf, part of the reason
     ("mobile", "PostProcess.box_type=circle", "PostProcess.box_type", "quad or poly"),
     ("mobile", "PostProcess.use_dilation=maybe", "PostProcess.use_dilation", "true or false"),
     ("mobile", "Loss.main_loss_type=Euclidean", "Loss.main_loss_type", "DiceLoss, BCELoss"),
+    ("mobile", "Loss.main_loss_type=[DiceLoss]", "Loss.main_loss_type", "should be DiceLoss"),
     ("mobile", "Loss.eps=0.1", "Loss.eps", "is 1e-6"),
     ("mobile", "Metric.main_indicator=recall", "Metric.main_indicator", "hmean"),
     ("cml", "Metric.key=Teacher", "Metric.key", "best.role=student"),
@@ -246,8 +248,6 @@ NOT_CARRIED = [  # file, what it says, the leaf, part of the reason
 
 @pytest.mark.parametrize(("name", "item", "leaf", "reason"), NOT_CARRIED)
 def test_what_is_not_carried_says_why(convert, name, item, leaf, reason):
-    import re
-
     conversion = convert(name, item)
     assert leaf in conversion.dropped
     assert re.search(reason, conversion.dropped[leaf][1])
@@ -280,12 +280,55 @@ def test_losses_of_several_networks(convert):
     leaf = "Loss.loss_config_list[0].DistillationDilaDBLoss.alpha"
     assert terms.dropped[leaf] == (2, "all terms share loss.alpha, which is 5.0")
     other = convert(text.replace("DistillationDilaDBLoss", "DistillationDistanceLoss"))
-    assert other.config.loss.teacher == () and len(other.dropped) == 2 + 8
-    maps = convert(text.replace("thrink_maps", "binary_maps"))
-    assert maps.config.loss.mutual == () and maps.config.loss.total == "mean"
+    assert other.config.loss.teacher == () and len(other.lost) == 8 and len(other.dropped) == 2
+    assert other.config.loss.mutual == (("student", "student2"),)
     weighed = convert(text.replace("DistillationDBLoss:\n      weight: 1.0",
                                    "DistillationDBLoss:\n      weight: 2.0"))  # fmt: skip
     assert "Loss.loss_config_list[2].DistillationDBLoss.weight" in weighed.dropped
+
+
+LOST = [  # what stands in the place of the mutual term's maps, the reason
+    (
+        'key: res\n      maps_name: "thrink_maps"',
+        "key is res, and a detector in training gives maps",
+    ),
+    ('key: maps\n      maps_name: ["thrink_maps"]', r"maps_name is a list, \['thrink_maps'\]"),
+    ('key: maps\n      maps_name: "binary_maps"', "maps_name is binary_maps, and networks learn"),
+]
+
+
+@pytest.mark.parametrize(("maps", "reason"), LOST)
+def test_a_lost_term_is_one_note_with_its_reason(convert, maps, reason):
+    text = paddle_files.cml()
+    start = text.index("DistillationDMLLoss")
+    term = text[start : text.index("- Distillation", start)]
+    new = term.replace("      key: maps\n", "").replace('maps_name: "thrink_maps"', maps)
+    conversion = convert(text.replace(term, new))
+    assert conversion.config.loss.mutual == () and conversion.config.loss.total == "mean"
+    [note] = [note for note in conversion.notes if "DistillationDMLLoss" in note]
+    assert re.search(reason, note) and "no such term in loss.mutual" in note
+    assert not any("DMLLoss" in path for path in (*conversion.dropped, *conversion.carried))
+    paths = [path for path in scalars(conversion.tree) if "DMLLoss" in path]
+    listed = [path for path in paths if path in conversion.lost or path[:-3] in conversion.lost]
+    assert len(paths) > 3 and len(listed) >= len(paths) - 2  # a list of names is one leaf
+
+
+BOMBS = {
+    "lists": "a0: &a0 [x]\n"
+    + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60)),
+    "keys": "a0: &a0 [x]\n"
+    + "".join(f"a{i}: &a{i} [*a{i - 1}, *a{i - 1}]\n" for i in range(1, 60))
+    + "? *a59\n: 1\n",
+    "depth": "a: " + "[" * 5_000,
+}
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_file_cannot_grow_while_it_is_read(tmp_path, kind):
+    (tmp_path / "theirs.yml").write_text(BOMBS[kind])
+    with pytest.raises(UserError, match="theirs.yml: is not valid YAML") as caught:
+        read_yaml(tmp_path / "theirs.yml")
+    assert len(str(caught.value)) < 400
 
 
 def test_precision_weights_and_cards(convert):
@@ -326,6 +369,9 @@ MISTAKES = [  # text in the place of the mobile config, `-o` items, the error
     ("a: !!python/name:os.system\n", (), "is not valid YAML"),
     ("[1, 2]", (), "holds no mapping"),
     ("", (), "holds no mapping"),
+    ("a: 0x" + "f" * 9000, (), "theirs.yml: is not valid YAML: a whole number of more than 300"),
+    ("<!DOCTYPE html>", (), "theirs.yml: not a YAML file but a web page"),
+    (None, (f"Architecture.Backbone.scale={'9' * 400}",), "not valid YAML: a whole number"),
     ("Global: {epoch_num: 1}", (), "Architecture: is missing: not a PaddleOCR training config"),
     (None, ("Architecture.model_type=rec",), "model_type: rec: only text detectors"),
     (None, ("Architecture.algorithm=SVTR_LCNet",), "algorithm: SVTR_LCNet: only text detectors"),
@@ -333,6 +379,7 @@ MISTAKES = [  # text in the place of the mobile config, `-o` items, the error
     (None, ("Architecture.Backbone=5",), "Backbone.name: null: no such backbone"),
     (None, ("Architecture.Backbone.model_name=small",), "small: MobileNetV3-large"),
     (None, ("Architecture.Backbone.scale=wide",), "scale: wide: should be a number"),
+    (None, ("Architecture.Backbone={name: ResNet, dcn_stage: 5}",), "5: deformable convolutions"),
     (None, ("Architecture.Neck.name=FPN",), "RSEFPN, LKPAN or DBFPN"),
     (None, ("Architecture.Neck.out_channels=30",), "out_channels: 30: should be a multiple of 4"),
     (None, ("Architecture.Head.name=PFHeadLocal",), "no such head here: DBHead"),

@@ -8,8 +8,9 @@ import textwrap
 from ppocr_jax import config as configs
 from ppocr_jax import defaults as parts
 from ppocr_jax import forms
+from ppocr_jax.errors import shown
 from ppocr_jax.paddle_config import data, networks, settings
-from ppocr_jax.paddle_config.ledger import Conversion, show, value_at
+from ppocr_jax.paddle_config.ledger import Conversion, brief, value_at
 from ppocr_jax.paddle_config.losses import read_losses
 from ppocr_jax.paddle_config.yaml_file import override, read_yaml
 
@@ -85,12 +86,13 @@ def _docstring(conversion, workdir, output):
     """Where it comes from, the command to run, what is not carried, and notes."""
     workdir = workdir or f"runs/{pathlib.Path(output).stem}"
     command = ["--config", shlex.quote(str(output)), "--workdir", shlex.quote(workdir)]
-    text = [f"{MARK}{conversion.source}", "", f"python -m ppocr_jax.train {' '.join(command)}"]
+    command = f"python -m ppocr_jax.train {' '.join(command)}"
+    text = [shown(f"{MARK}{conversion.source}"), "", shown(command)]
     for title, items in (
         ("Not carried:", lines_of(conversion.dropped)),
         ("To be known:", conversion.notes),
     ):
-        wrapped = [textwrap.fill(line, 96, initial_indent="* ", subsequent_indent="  ",
+        wrapped = [textwrap.fill(shown(line), 96, initial_indent="* ", subsequent_indent="  ",
                                  break_long_words=False, break_on_hyphens=False)
                    for line in items]  # fmt: skip
         text += ["", title, *wrapped] if items else []
@@ -121,7 +123,7 @@ def _literal(value):
 
 def lines_of(ended):
     """A line per leaf of a list: `Global.epoch_num = 500: epochs`."""
-    return [f"{path} = {show(value)}: {text}" for path, (value, text) in ended.items()]
+    return [f"{path} = {brief(value)}: {text}" for path, (value, text) in ended.items()]
 
 
 def report(conversion, cards):

@@ -152,7 +152,7 @@ def _read_geometry(section):
         return
     off = {"flip": 0.0, "rotate": (0.0, 0.0), "scale": (1.0, 1.0)}
     for item in items:
-        kind, arguments = item.get("type"), item.sub("args")
+        kind, arguments = show(item.get("type")), item.sub("args")
         if kind not in GEOMETRY or GEOMETRY[kind][1] not in off:
             again = kind in GEOMETRY
             item.drop("type", "stands twice" if again else "there is no such augmentation here")

@@ -1,7 +1,8 @@
 """A YAML tree on its way into a config: every leaf ends in one of three lists.
 
 carried: the config has it, or it says what is built in here. meaningless: nothing here depends on
-it. dropped: it has a meaning and could not be carried, with the reason.
+it. dropped: it has a meaning and could not be carried, with the reason. The leaves of a term
+that is lost end in one note instead, which says the one reason of them all.
 """
 
 import functools
@@ -40,12 +41,14 @@ class Conversion:
         left: `{path: value}` of the leaves that are in no list yet.
         carried, meaningless, dropped: `{dotted path: (value, where to or why)}`.
         notes: lines that belong to no single leaf.
+        lost: `{dotted path: value}` of leaves that a note speaks of together.
     """
 
     def __init__(self, source, tree, config):
         self.source, self.tree, self.config = source, tree, config
         self.left = dict(leaves(tree))
         self.carried, self.meaningless, self.dropped, self.notes = {}, {}, {}, []
+        self.lost = {}
 
     def section(self, *path):
         """The mapping at a path; an empty one when there is none."""
@@ -104,7 +107,7 @@ class Section:
 
     def fail(self, name, reason):
         """The error for a value with which no config can be made."""
-        return self.conversion.fail((*self.path, name), f"{show(self.tree.get(name))}: {reason}")
+        return self.conversion.fail((*self.path, name), f"{brief(self.tree.get(name))}: {reason}")
 
     def carry(self, name, text):
         """Ends a leaf as carried; `text` is the key of the config, or what is built in."""
@@ -119,6 +122,13 @@ class Section:
         path = (*self.path, name)
         for leaf in [leaf for leaf in self.conversion.left if leaf[: len(path)] == path]:
             self.conversion.settle(leaf, self.conversion.dropped, text)
+
+    def lose(self, name, reason):
+        """Ends all that is below a key, in one note."""
+        path = (*self.path, name)
+        for leaf in [leaf for leaf in self.conversion.left if leaf[: len(path)] == path]:
+            self.conversion.lost[dotted(leaf)] = self.conversion.left.pop(leaf)
+        self.conversion.notes.append(f"{dotted(path)} is not carried: {reason}")
 
     def split(self, name):
         """Makes each value of a list a leaf of its own, `self.sub(name)` its section."""
@@ -198,7 +208,7 @@ def as_number(value):
     """A finite float from a number or its text."""
     try:
         number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
         raise ValueError("should be a number")
@@ -219,3 +229,9 @@ def show(value):
     if value is None or isinstance(value, bool):
         return words[value]
     return value if isinstance(value, str) and value.isprintable() else repr(value)
+
+
+def brief(value):
+    """The beginning of `show`, for messages."""
+    text = show(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."

@@ -2,7 +2,7 @@
 
 from ppocr_jax import defaults as parts
 from ppocr_jax.losses import MUTUAL_ACTS
-from ppocr_jax.paddle_config.ledger import as_number, show, value_at
+from ppocr_jax.paddle_config.ledger import as_number, brief, show, value_at
 
 MAIN = {"DiceLoss": "dice", "BCELoss": "bce", "MaskL1Loss": "mask_l1"}  # -> losses.MAIN_LOSSES
 ACTS = {name: name for name in MUTUAL_ACTS}  # PaddleOCR calls them the same
@@ -54,12 +54,15 @@ def _read_terms(loss, roles):
                 section.expect("weight", (1,), "the labels' weight is 1; divide the others by it")
                 section.carry("model_name_list", "loss.labels")
             elif kind in (MUTUAL, TEACHER):
-                if not _teaches_shrink_map(section):
-                    continue
                 key = "mutual" if kind == MUTUAL else "teacher"
+                if reason := _why_lost(section):
+                    entry.lose(kind, f"{reason}; this run has no such term in loss.{key}")
+                    continue
+                section.carry("key", "built in")
+                section.carry("maps_name", "built in")
                 new = _read_pairs(section, f"loss.{key}", roles)
             else:
-                entry.drop(kind, "there is no such term here")
+                entry.lose(kind, "there is no such term here")
                 continue
             terms[key] = terms.get(key, ()) + new
             single = {entry[:2] if key != "labels" else entry for entry in terms[key]}
@@ -71,17 +74,22 @@ def _read_terms(loss, roles):
     return terms, found
 
 
-def _teaches_shrink_map(section):
-    """Whether a term between networks is about their shrink maps; any other is dropped whole."""
+def _why_lost(section):
+    """Why a term between networks cannot be had here, or None: it is about their shrink maps."""
     maps, taught = section.get("key", "maps"), section.get("maps_name", "thrink_maps")
-    if maps != "maps" or taught != "thrink_maps":
-        section.conversion.section(*section.path[:-1]).drop(
-            section.path[-1], "networks learn from each other's shrink map (thrink_maps) alone"
+    if maps != "maps":
+        return f"key is {brief(maps)}, and a detector in training gives maps alone (key: maps)"
+    if isinstance(taught, list):
+        return (
+            f"maps_name is a list, {brief(taught)}, of which PaddleOCR takes no map at all; name "
+            "one (maps_name: thrink_maps)"
         )
-        return False
-    section.carry("key", "built in")
-    section.carry("maps_name", "built in")
-    return True
+    if taught != "thrink_maps":
+        return (
+            f"maps_name is {brief(taught)}, and networks learn from each other's shrink map alone "
+            "(maps_name: thrink_maps)"
+        )
+    return None
 
 
 def _read_pairs(section, key, roles):
@@ -106,7 +114,7 @@ def _roles(section, key, names, roles, count=None):
         raise section.fail(key, "should name two networks" if count else "should name networks")
     unknown = [str(name) for name in names if str(name) not in roles]
     if unknown:
-        raise section.fail(key, f"{unknown[0]} is none of the networks {', '.join(roles)}")
+        raise section.fail(key, f"{brief(unknown[0])} is none of the networks {', '.join(roles)}")
     return [roles[str(name)] for name in names]
 
 
@@ -133,7 +141,7 @@ def _read_shared(section, fixed):
             fixed |= {key} if name in section else set()
         else:
             agreed = value_at(config, key)
-            value = MAIN.get(section.get(name)) if change else section.get(name)
+            value = MAIN.get(show(section.get(name))) if change else section.get(name)
             reason = f"all terms share {key}, which is {show(agreed)}"
             section.expect(name, (section.get(name),) if value == agreed else (), reason, key)
     section.expect("eps", (1e-6, "1e-6"), "is 1e-6 here")
@@ -141,7 +149,7 @@ def _read_shared(section, fixed):
 
 def _of(table, value):
     """Our word for PaddleOCR's."""
-    if value not in table:
+    if not isinstance(value, str) or value not in table:
         raise ValueError(f"should be {', '.join(table)}")
     return table[value]
 

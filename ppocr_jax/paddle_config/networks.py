@@ -118,7 +118,8 @@ def _backbone(section):
         layers = _value(section, "layers", as_number, 50)
         if layers not in DEPTHS:
             raise section.fail("layers", f"ResNet_vd is built with {_either(DEPTHS)} layers here")
-        if any(section.get("dcn_stage", [])):
+        deformed = section.get("dcn_stage", [])
+        if any(deformed) if isinstance(deformed, list) else deformed:
             raise section.fail("dcn_stage", "deformable convolutions are not built here")
         section.carry("dcn_stage", "built in")
         return dict(name="ResNetVD", depths=DEPTHS[int(layers)], width=64)

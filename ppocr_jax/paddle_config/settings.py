@@ -114,7 +114,7 @@ def read_optimizer(conversion):
 
 def _optimiser(name):
     """Our name for PaddleOCR's."""
-    if name not in OPTIMISERS:
+    if not isinstance(name, str) or name not in OPTIMISERS:
         raise ValueError(f"{', '.join(OPTIMISERS)} is what learns here")
     return OPTIMISERS[name]
 

@@ -1,11 +1,14 @@
 """Reading PaddleOCR's YAML files, and overriding their values as its option `-o` does."""
 
 import difflib
-import pathlib
 
 import yaml
 
 from ppocr_jax.errors import UserError
+from ppocr_jax.foreign import read_whole, what_it_is
+
+MOST_BYTES = 1 << 20  # PaddleOCR's largest has 10 KiB, and YAML is read slowly
+MOST_VALUES = 20_000  # of a file with its aliases written out; PaddleOCR's largest has some 400
 
 
 class _Loader(yaml.SafeLoader):
@@ -18,6 +21,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         lines = {}
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise ValueError(f"a key that is no word, line {key.start_mark.line + 1}")
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines and key.tag != "tag:yaml.org,2002:merge":
                 self.repeated.append(
@@ -36,10 +41,14 @@ def read_yaml(path):
     Raises:
         UserError: no such file, or not a mapping in YAML.
     """
+    data = read_whole(path)
+    words = what_it_is(data, path)
+    if words and not words.startswith("a text file"):
+        raise UserError(f"{path}: not a YAML file but {words}")
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{path}: {len(data) >> 10} KiB are more than any config has")
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path}: is not UTF-8 text, so not a YAML file") from None
     try:
@@ -52,12 +61,22 @@ def read_yaml(path):
     return tree, loader.repeated
 
 
-def _with_text_keys(value):
-    """A copy in which every key is text, and nothing stands in two places."""
+def _with_text_keys(value, left=None):
+    """A copy in which every key is text, and nothing stands in two places.
+
+    Raises:
+        ValueError: it would have more than MOST_VALUES values, by aliases of aliases of aliases,
+            or holds a number that no float comes near.
+    """
+    left = left or iter(range(MOST_VALUES))
+    if next(left, None) is None:
+        raise ValueError(f"its aliases stand for more than {MOST_VALUES} values")
+    if isinstance(value, int) and value.bit_length() > 1024:
+        raise ValueError("a whole number of more than 300 digits")
     if isinstance(value, dict):
-        return {str(key): _with_text_keys(item) for key, item in value.items()}
+        return {str(key): _with_text_keys(item, left) for key, item in value.items()}
     if isinstance(value, list):
-        return [_with_text_keys(item) for item in value]
+        return [_with_text_keys(item, left) for item in value]
     return value
 
 

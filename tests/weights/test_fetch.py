@@ -337,6 +337,17 @@ def test_without_a_network(site, cache, name, weights, tree, capsys):
 
 
 GOOD = ("x/best_accuracy.pdparams", b"x")
+
+
+def backwards():
+    """An archive whose entry ends before it begins, so that the next one is itself again."""
+    data = bytearray(pack(GOOD))
+    data[124:136] = b"\xff" + (256**11 - 512).to_bytes(11)
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data[:512])
+    return bytes(data)
+
+
 HOSTILE = {
     "absolute": (pack(GOOD, ("/tmp/ppocr_jax_absolute", b"x")), "leads out of its folder"),
     "above": (pack(GOOD, ("x/../../above", b"x")), "leads out of its folder"),
@@ -354,9 +365,13 @@ HOSTILE = {
     "two": (pack(GOOD, ("y/best_accuracy.pdparams", b"y")), "holds 2"),
     "folder": (pack((GOOD[0], tarfile.DIRTYPE, "")), "holds 0"),
     "short": (pack(("x/best_accuracy.pdparams", bytes(4096)))[:2048], "no readable .tar"),
-    "page": (b"<html>sign in first</html>" * 40, "no readable .tar"),
+    "page": (b"<html>sign in first</html>" * 40, "not a .tar but a web page"),
+    "backwards": (backwards(), "no readable .tar .*of -512 bytes"),
     "empty": (pack(), "holds 0"),
-    "no weights": (pack(("x/best_accuracy.pdparams", b"x")), "no readable .pdparams file"),
+    "no weights": (
+        pack(("x/best_accuracy.pdparams", b"x")),
+        "not a .pdparams file but a text file",
+    ),
 }
 
 
