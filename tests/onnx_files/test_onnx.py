@@ -281,14 +281,3 @@ def test_a_file_is_run_as_a_network_is(tmp_path):
     np.testing.assert_allclose(predict(None, images), maps, atol=1e-5)
     with pytest.raises(UserError, match="made for 64x96 pixels, and an image is 32x64"):
         predict(None, images[:, :32, :64])
-
-
-def test_files_that_cannot_be_run_are_named(tmp_path):
-    path = tmp_path / "file.onnx"
-    with pytest.raises(UserError, match="file.onnx: No such file"):
-        open_session(path)
-    info = [helper.make_tensor_value_info(name, 1, ["N", 4]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "g", info[:1], info[1:])
-    onnx.save(helper.make_model(graph, ir_version=8), path)
-    with pytest.raises(UserError, match="is this a text detector"):
-        open_session(path)
