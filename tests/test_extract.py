@@ -105,7 +105,7 @@ def test_own_states_come_back_leaf_by_leaf(trained):
         ("run/7", "holds best, latest, .*there is no 7"),
         ("data", "neither a workdir"),
         ("gone", "no such file"),
-        ("data/train.txt", "no readable .pdparams"),
+        ("data/train.txt", "not a .pdparams file but a text file"),
     ],
 )
 def test_wrong_places_are_named(trained, weights, message):

@@ -25,7 +25,7 @@ REFUSED_OPS = {  # beside all that carry a graph: those may run for ever
     "Scan": "runs loops",
     "SequenceMap": "runs loops",
 }
-SEAL = "sha256"  # name of the property with the checksum; it is that of the file with a seal of 0s
+SEAL = "checksum"  # the property with the SHA-256 of the file in which it is all 0
 BLANK = json.dumps("0" * 64)
 # What `export` writes about a file, as far as the program acts on it: {key: JSON type}.
 KINDS = {"config": dict, "normalisation": dict, "weights": dict, "role": str}
