@@ -16,10 +16,7 @@ from ppocr_jax.models.pixels import normalise
 from ppocr_jax.onnx_files import door
 
 MOST_MEMORY = 4 << 30  # bytes for the maps of a pass; the widest detector takes 0.3 GiB per MP
-SECONDS, SECONDS_PER_MP = (
-    15.0,
-    200.0,
-)  # for a pass; the widest takes 20 s a megapixel on 2 slow cores
+SECONDS, SECONDS_PER_MP = 15.0, 200.0  # for a pass; the widest takes 20 s per MP on 2 slow cores
 DETECTOR = "is this a text detector?"
 
 
