@@ -117,9 +117,8 @@ except (UserError, OSError) as error:
 @pytest.mark.parametrize("hidden", ["2/state", "2/meta/metadata", "2/state/manifest.ocdbt"])
 def test_a_folder_without_read_permission(workdir, hidden):
     """As a user who is not root, whom no permission stops."""
-    for place, folders, files in os.walk(workdir.parent):
-        for name in [*folders, *files]:
-            os.chmod(os.path.join(place, name), 0o777)
+    for place in [workdir, *workdir.rglob("*")]:
+        place.chmod(0o777)
     for parent in [workdir, *workdir.parents]:
         if parent.owner() == "root" and str(parent).startswith(str(workdir.parents[2])):
             parent.chmod(parent.stat().st_mode | 0o055)
