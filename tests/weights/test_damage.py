@@ -1,6 +1,5 @@
 """Only damage moves a state aside: not a want of memory or of rights, nor a disk that fails."""
 
-import os
 import shutil
 import subprocess
 import sys
