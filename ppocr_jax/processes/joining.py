@@ -123,6 +123,11 @@ def _reach(host, port, seconds):
         try:
             with socket.create_connection((host, port), timeout=5):
                 return
+        except socket.gaierror as error:
+            raise UserError(
+                f"--coordinator_address={host}:{port}: no machine of that name is known here "
+                f"({error.strerror})"
+            ) from None
         except OSError as error:
             waited = time.monotonic() - started
             if waited > seconds:

@@ -82,6 +82,13 @@ def test_an_absent_first_process_and_a_taken_port(monkeypatch):
             joining.join(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0)
 
 
+def test_a_host_that_nobody_knows_is_refused_at_once():
+    started = time.monotonic()
+    with pytest.raises(UserError, match="nowhere.invalid:4000: no machine of that name is known"):
+        joining._reach("nowhere.invalid", 4000, 60)
+    assert time.monotonic() - started < 30
+
+
 @pytest.fixture
 def say(monkeypatch):
     """`say(function, *arguments)` gives what process 1 says at each place, without any other."""
