@@ -1,0 +1,209 @@
+"""Valid inputs, made by the commands under test themselves, and what those make of them."""
+
+import json
+import pathlib
+import random
+import re
+import shutil
+import signal
+
+import cv2
+import numpy as np
+
+from experiments.torture.judge import Failure, judge
+
+WORDS = 3  # in each picture
+CONFIG = '''
+from configs import parts
+
+SMALL = dict(
+    backbone=dict(name="MobileNetV3", scale=0.35, squeeze_excite=False, blocks=(1, 3, 6, 12)),
+    neck=dict(name="RSEFPN", channels=16, shortcut=True),
+    head=dict(name="DBHead", kernels=(3, 2, 2), k=50.0),
+)
+
+
+def get_config():
+    config = parts.base(epochs=1)
+    config.roles = dict(student=SMALL)
+    config.trainable = ("student",)
+    config.init_from = parts.init_from(config.roles)
+    config.loss = parts.losses(labels=("student",))
+    config.data.root = {root!r}
+    config.data.train, config.data.val = "train.txt", "val.txt"
+    config.data.augment.scale = (0.8, 1.2)
+    config.data.prefetch_mb = 1
+    config.steps, config.batch_size, config.crop = 160, 4, 64
+    config.learning_rate, config.warmup_epochs = 5e-3, 0.5
+    config.eval.limit_side, config.eval.every_steps = 96, 40
+    config.eval.pictures = 1
+    config.save.every_steps = config.log.every_steps = 20
+    return config
+'''
+SHORT = (  # a run that is stopped, killed and continued many times
+    "--config.steps=16", "--config.eval.every_steps=8", "--config.save.every_steps=2",
+    "--config.log.every_steps=1", "--config.learning_rate=1e-3",
+)  # fmt: skip
+
+
+class Ground:
+    """Valid inputs in one folder, by name, and what undisturbed commands need and give.
+
+    `data/` pictures with `train.txt` and `val.txt`; `config.py`; `run/` a trained workdir;
+    `short/` one of few updates, `half/` the same stopped on its way; `extracted/`, `net.onnx`,
+    `net.pdparams` of `run`.
+
+    Attributes:
+        folder: of all that.
+        good: `{name: Outcome}` of undisturbed commands.
+        needs: `{command: (seconds, peak MB)}`, the most that an undisturbed one took.
+        patience: most seconds that a trial may take longer; for kinds that hang it is lowered.
+    """
+
+    def __init__(self, folder, server):
+        self.folder, self._server = pathlib.Path(folder), server
+        self.good, self.needs, self.patience = {}, {}, 60.0
+        self.config = self.folder / "config.py"
+
+    def path(self, name):
+        return self.folder / name
+
+    def short(self, workdir, *more):
+        """Arguments of a run of few updates."""
+        return ("--config", self.config, "--workdir", workdir, *SHORT, *more)
+
+    def build(self):
+        """Makes everything. Raises Failure where a command does not even take valid input."""
+        draw_data(self.path("data"))
+        self.config.write_text(CONFIG.format(root=str(self.path("data"))))
+        run, view = self.path("run"), self.path("view")
+        self._run("train", "train", "--config", self.config, "--workdir", run)
+        self._run("short", "train", *self.short(self.path("short")))
+        self._stop_half_way()
+        self._run("continued", "train", *self.short(self._copy("half", "continued")))
+        for name, output in (("extract", "extracted"), ("to_pdparams", "net.pdparams")):
+            argv = ("--weights", run, "--role", "student", "--output", self.path(output))
+            self._run(name, "extract", *argv)
+        self._run("export", "export", "--weights", run, "--output", self.path("net.onnx"))
+        for name in ("run", "extracted", "net.onnx", "net.pdparams"):
+            self._run(f"evaluate {name}", "evaluate", *self.evaluating(self.path(name)))
+        for name in ("run", "net.onnx", "net.pdparams"):
+            argv = self.predicting(self.path(name), self.path("data"), view / name)
+            self._run(f"predict {name}", "predict", *argv)
+        self._run("check_data", "check_data", "--config", self.config)
+
+    def evaluating(self, weights, with_config=True):
+        """Arguments of an evaluation."""
+        named = ("--config", self.config) if with_config else ()
+        return (*named, "--weights", weights)
+
+    def predicting(self, weights, images, output):
+        """Arguments of a prediction."""
+        return ("--config", self.config, "--weights", weights, "--images", images, "--output", output)
+
+    def _run(self, name, command, *argv):
+        outcome = self._server.start(command, *argv).wait(300)
+        try:
+            judge(outcome, command, 300, 1e6)
+        except Failure as failure:
+            raise Failure(f"on valid input: {outcome.line}: {failure}: {outcome.err}") from None
+        if outcome.status:
+            raise Failure(f"on valid input: {outcome.line}: {outcome.err}")
+        before = self.needs.get(command, (0, 0))
+        self.needs[command] = tuple(map(max, before, (outcome.seconds, outcome.peak_mb)))
+        self.good[name] = outcome
+
+    def _stop_half_way(self):
+        """A run that SIGTERM stopped between its first and its last state."""
+        for _ in range(8):
+            workdir = self.path("half")
+            shutil.rmtree(workdir, ignore_errors=True)
+            running = self._server.start("train", *self.short(workdir))
+            running.until(lambda: steps_of(workdir)[-1:] >= [6])
+            running.send(signal.SIGTERM)
+            running.wait(60)
+            if 6 <= steps_of(workdir)[-1] < 16:
+                return
+        raise Failure("a run could not be stopped half way")
+
+    def _copy(self, name, target):
+        return shutil.copytree(self.path(name), self.path(target))
+
+
+def draw_data(folder, train=10, val=4, side=96):
+    """Pictures with dark bars on light ground in place of words, and their label files."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for split, count in (("train", train), ("val", val)):
+        lines = []
+        for index in range(count):
+            image = rng.integers(160, 220, (side, side, 3)).astype(np.uint8)
+            labels = []
+            for row in range(WORDS):
+                x, y = int(rng.integers(4, 30)), 6 + 30 * row
+                w, h = int(rng.integers(40, side - x - 4)), int(rng.integers(14, 20))
+                cv2.rectangle(image, (x, y), (x + w, y + h), rng.integers(0, 60, 3).tolist(), -1)
+                points = [[x, y], [x + w, y], [x + w, y + h], [x, y + h]]
+                labels.append({"transcription": f"w{row}", "points": points})
+            cv2.imwrite(str(folder / f"{split}_{index}.png"), image)
+            lines.append(f"{split}_{index}.png\t{json.dumps(labels)}\n")
+        (folder / f"{split}.txt").write_text("".join(lines))
+
+
+def read_lines(path):
+    """`[(name, labels)]` of a label file."""
+    pairs = (line.split("\t") for line in path.read_text().splitlines())
+    return [(name, json.loads(labels)) for name, labels in pairs]
+
+
+def steps_of(workdir):
+    """Steps of the whole states of a workdir, ascending."""
+    folder = workdir / "checkpoints"
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdigit())
+
+
+def best_of(workdir):
+    """The step that was scored best, the newest of equals."""
+    scores = []
+    for step in steps_of(workdir):
+        path = workdir / "checkpoints" / str(step) / "metrics" / "metrics"
+        if path.exists():
+            scores.append((json.loads(path.read_text())["hmean"], step))
+    return max(scores)[1]
+
+
+def scores(outcome):
+    """What `evaluate` gives: numbers, and the hash of the values that it has loaded."""
+    line = json.loads((outcome.out.splitlines() or ["{}"])[-1] or "{}")
+    numbers = {k: v for k, v in line.items() if k not in ("images_per_s", "weights")}
+    return numbers, re.findall(r"hash (\w+)", outcome.err)
+
+
+def result_of(workdir):
+    """What a run gives: checksums of its last state, and its records but for the time they took."""
+    steps = steps_of(workdir)
+    meta = workdir / "checkpoints" / str(steps[-1]) / "meta" / "metadata" if steps else None
+    sums = _find(json.loads(meta.read_text()), "checksums") if steps else None
+    records = []
+    for line in (workdir / "metrics.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        if record.get("kind") in ("train", "eval"):
+            timed = re.compile("time|_s$|wait|second|memory|memo|eta")
+            records.append({k: v for k, v in record.items() if not timed.search(k)})
+    return steps[-1:], sums, records
+
+
+def _find(tree, name):
+    """The value of a key, wherever it stands in a tree."""
+    if isinstance(tree, dict):
+        if name in tree:
+            return tree[name]
+        tree = list(tree.values())
+    found = (_find(child, name) for child in tree) if isinstance(tree, list) else ()
+    return next((value for value in found if value is not None), None)
+
+
+def make_rng(*words):
+    """Random numbers settled by words."""
+    return random.Random("/".join(map(str, words)))

@@ -1,0 +1,91 @@
+"""Counts by kind, the table, and the smallest input of each kind that failed."""
+
+import shutil
+import sys
+import threading
+
+from experiments.torture.damage import files_below
+
+
+class Report:
+    """Takes the results of trials from several threads.
+
+    Args:
+        kinds: names.
+        least: trials that each should have.
+        output: folder for failing inputs.
+    """
+
+    def __init__(self, kinds, least, output):
+        self._trials, self._seconds = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0.0)
+        self._failures = {kind: [] for kind in kinds}  # (number, reason)
+        self._smallest, self._lock = {}, threading.Lock()
+        self._least, self._output = least, output
+
+    def add(self, kind, number, trial, failure, seconds):
+        """One trial; `failure` is its reason, or None."""
+        with self._lock:
+            self._trials[kind] += 1
+            self._seconds[kind] += seconds
+            if failure:
+                self._failures[kind].append((number, failure))
+                size = _size(trial.input)
+                if size < self._smallest.get(kind, (float("inf"),))[0]:
+                    self._smallest[kind] = size, number
+                    self._keep(kind, number, trial, failure)
+                print(f"{kind} {number}: {trial.note}: {failure}"[:400], file=sys.stderr, flush=True)
+
+    def table(self):
+        """Lines of Markdown."""
+        yield "| kind | trials | failures | seconds a trial | first reason |"
+        yield "| --- | --- | --- | --- | --- |"
+        for kind, count in self._trials.items():
+            failures = sorted(self._failures[kind])
+            reason = failures[0][1].splitlines()[0][:150].replace("|", "\\|") if failures else ""
+            few = " (too few)" if count < self._least else ""
+            mean = self._seconds[kind] / max(count, 1)
+            yield f"| {kind} | {count}{few} | {len(failures)} | {mean:.1f} | {reason} |"
+        found = sum(map(bool, self._failures.values()))
+        yield (
+            f"\n{sum(self._trials.values())} trials, {sum(map(len, self._failures.values()))} "
+            f"failures, in {found} of {len(self._trials)} kinds"
+            + (f"; the smallest input of each: {self._output}" if found else "")
+        )
+
+    def status(self):
+        """1 when a trial failed, or a kind had too few."""
+        few = any(count < self._least for count in self._trials.values())
+        return int(few or any(self._failures.values()))
+
+    def _keep(self, kind, number, trial, failure):
+        """Writes the input of a failed trial, its commands and what they said."""
+        folder = self._output / kind.replace(" ", "-")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        if trial.input and trial.input.is_dir():
+            shutil.copytree(trial.input, folder / trial.input.name, symlinks=True,
+                            ignore=_no_plain_file)  # fmt: skip
+        elif trial.input and trial.input.is_file():
+            shutil.copy2(trial.input, folder / f"input{trial.input.suffix}")
+        lines = [f"trial {number}: {trial.note}", f"failure: {failure}", ""]
+        for outcome in trial.outcomes:
+            lines += [f"$ {outcome.line}", f"status {outcome.status}, {outcome.seconds:.1f} s, "
+                      f"{outcome.peak_mb:.0f} MB", outcome.out[-2000:], outcome.err[-6000:]]  # fmt: skip
+        (folder / "trial.txt").write_text("\n".join(lines), errors="backslashreplace")
+
+
+def _no_plain_file(folder, names):
+    """Pipes and devices, which a copy would wait for."""
+    from pathlib import Path
+
+    paths = [Path(folder, name) for name in names]
+    return [path.name for path in paths if not (path.is_file() or path.is_dir())]
+
+
+def _size(path):
+    """Bytes of an input: a file, or all of a folder; pipes and devices have none."""
+    if path is None or not path.exists():
+        return 0
+    if not (path.is_dir() or path.is_file()):
+        return 0
+    return sum(p.stat().st_size for p in files_below(path))

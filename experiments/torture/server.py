@@ -1,0 +1,102 @@
+"""Starts commands of a checkout quickly: imports once, then forks for each.
+
+Run as a file with the checkout as current folder. Each line on stdin is a JSON object: what to
+start and where its output and its result go. The server never waits: a keeper beside every command
+does, and writes the result when the command has ended.
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import resource
+import runpy
+import signal
+import sys
+import time
+
+COMMANDS = ("train", "evaluate", "predict", "extract", "export", "check_data", "convert_config")
+MOST_MEMORY = 12_000_000 << 10  # bytes of addresses: a command that runs wild ends before the host
+
+
+def warm_up():
+    """Imports what the commands import, but nothing that starts threads, which no fork survives.
+
+    Returns:
+        Whether a fork of this process is as good as a fresh one.
+    """
+    sys.modules["onnxruntime"] = None  # its import starts a thread
+    for name in COMMANDS:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(f"ppocr_jax.{name}")
+    del sys.modules["onnxruntime"]
+    for name in COMMANDS:  # each command runs its own file, as `python -m` does
+        sys.modules.pop(f"ppocr_jax.{name}", None)
+    return len(os.listdir("/proc/self/task")) == 1
+
+
+def serve(warm):
+    """Starts what is asked for, until stdin ends."""
+    for line in iter(sys.stdin.readline, ""):
+        if os.fork() == 0:
+            return keep(json.loads(line), warm)
+        with contextlib.suppress(ChildProcessError):  # keepers that have ended
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+
+
+def keep(order, warm):
+    """Starts one command in a session of its own, and writes how it ended."""
+    started = time.time()
+    pid = os.fork()
+    if pid == 0:
+        return begin(order, warm)
+    write(order["result"] + ".pid", pid)
+    _, status, usage = os.wait4(pid, 0)
+    write(order["result"], {
+        "status": os.waitstatus_to_exitcode(status),
+        "seconds": time.time() - started,
+        "peak_mb": usage.ru_maxrss / 1024,
+    })  # fmt: skip
+    os._exit(0)
+
+
+def write(path, value):
+    with open(path + ".tmp", "w", encoding="utf-8") as file:
+        json.dump(value, file)
+    os.rename(path + ".tmp", path)
+
+
+def begin(order, warm):
+    """Becomes the command, with streams, signals and limits as from a shell."""
+    os.setsid()
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for target, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, order["out"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+        (2, order["err"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+    ):
+        handle = os.open(path, flags)
+        os.dup2(handle, target)
+        os.close(handle)
+    os.environ.update(order["env"])
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    if order["file_bytes"]:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"],) * 2)
+    if order["program"]:
+        os.execvp(order["program"], [order["program"], *order["argv"]])
+    module = "ppocr_jax." + order["command"]
+    if order["fresh"] or not warm:
+        os.execv(sys.executable, [sys.executable, "-m", module, *order["argv"]])
+    sys.argv = [module, *order["argv"]]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    sys.path[0] = os.getcwd()
+    sys.dont_write_bytecode = True
+    is_warm = warm_up()
+    print(json.dumps(is_warm), flush=True)
+    serve(is_warm)
