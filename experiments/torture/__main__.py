@@ -28,6 +28,8 @@ from experiments.torture.report import Report
 from experiments.torture.trial import Trial
 
 LANES = 2  # trials at a time
+HANGS = 3  # trials of a kind that went on for ever, after which the others get less time
+SHORT_PATIENCE, LONG_PATIENCE = 5.0, 60.0  # seconds beyond the usual ones
 LEAST = 30  # trials of each kind that make a run of half an hour one
 
 
@@ -68,10 +70,11 @@ def work(turns, server, ground, folder, args, report):
     while turn := turns.take():
         kind, number = turn
         place = folder / f"{kind}-{number}"
-        trial = Trial(args.seed, kind, number, place, ground, server)
+        patience = SHORT_PATIENCE if report.hangs(kind) >= HANGS else LONG_PATIENCE
+        trial = Trial(args.seed, kind, number, place, ground, server, patience)
         started = time.monotonic()
         try:
-            KINDS[kind].attempt(trial)
+            KINDS[kind](trial)
             failure = None
         except Failure as broken:
             failure = str(broken)
@@ -101,7 +104,7 @@ def torture(args, folder):
         if not servers[0].warm:
             print("its imports start threads: every command is a fresh process", file=sys.stderr)
         ground = Ground(folder / "ground", servers[0])
-        ground.build()
+        ground.build(pair="host-dies" in kinds)
         turns = Turns(kinds, 60 * args.minutes, least)
         lanes = [
             threading.Thread(
@@ -119,7 +122,10 @@ def torture(args, folder):
 def main(argv=None):
     args = parse(argv)
     args.project = os.path.abspath(args.project)
-    for number in (signal.SIGHUP, signal.SIGTERM):  # folders and processes are cleared away then too
+    for number in (
+        signal.SIGHUP,
+        signal.SIGTERM,
+    ):  # folders and processes are cleared away then too
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="torture-", ignore_cleanup_errors=True) as folder:
         report = torture(args, pathlib.Path(folder))

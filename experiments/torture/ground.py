@@ -2,10 +2,10 @@
 
 import json
 import pathlib
-import random
 import re
 import shutil
 import signal
+import socket
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from experiments.torture.judge import Failure, judge
 
 WORDS = 3  # in each picture
-CONFIG = '''
+CONFIG = """
 from configs import parts
 
 SMALL = dict(
@@ -39,7 +39,7 @@ def get_config():
     config.eval.pictures = 1
     config.save.every_steps = config.log.every_steps = 20
     return config
-'''
+"""
 SHORT = (  # a run that is stopped, killed and continued many times
     "--config.steps=16", "--config.eval.every_steps=8", "--config.save.every_steps=2",
     "--config.log.every_steps=1", "--config.learning_rate=1e-3",
@@ -57,12 +57,11 @@ class Ground:
         folder: of all that.
         good: `{name: Outcome}` of undisturbed commands.
         needs: `{command: (seconds, peak MB)}`, the most that an undisturbed one took.
-        patience: most seconds that a trial may take longer; for kinds that hang it is lowered.
     """
 
     def __init__(self, folder, server):
         self.folder, self._server = pathlib.Path(folder), server
-        self.good, self.needs, self.patience = {}, {}, 60.0
+        self.good, self.needs = {}, {}
         self.config = self.folder / "config.py"
 
     def path(self, name):
@@ -72,11 +71,17 @@ class Ground:
         """Arguments of a run of few updates."""
         return ("--config", self.config, "--workdir", workdir, *SHORT, *more)
 
-    def build(self):
-        """Makes everything. Raises Failure where a command does not even take valid input."""
+    def build(self, pair=True):
+        """Makes everything; `pair`: also a run of two processes.
+
+        Raises:
+            Failure: a command does not even take valid input.
+        """
         draw_data(self.path("data"))
         self.config.write_text(CONFIG.format(root=str(self.path("data"))))
         run, view = self.path("run"), self.path("view")
+        if pair:
+            self._run_pair()
         self._run("train", "train", "--config", self.config, "--workdir", run)
         self._run("short", "train", *self.short(self.path("short")))
         self._stop_half_way()
@@ -99,7 +104,16 @@ class Ground:
 
     def predicting(self, weights, images, output):
         """Arguments of a prediction."""
-        return ("--config", self.config, "--weights", weights, "--images", images, "--output", output)
+        return (
+            "--config",
+            self.config,
+            "--weights",
+            weights,
+            "--images",
+            images,
+            "--output",
+            output,
+        )
 
     def _run(self, name, command, *argv):
         outcome = self._server.start(command, *argv).wait(300)
@@ -112,6 +126,14 @@ class Ground:
         before = self.needs.get(command, (0, 0))
         self.needs[command] = tuple(map(max, before, (outcome.seconds, outcome.peak_mb)))
         self.good[name] = outcome
+
+    def _run_pair(self):
+        argv, port = self.short(self.path("pair")), free_port()
+        numbers = ("--num_processes=2", f"--coordinator_address=localhost:{port}", "--process_id")
+        for running in [self._server.start("train", *argv, *numbers, i) for i in range(2)]:
+            outcome = running.wait(300)
+            if outcome.status:
+                raise Failure(f"on valid input: {outcome.line}: {outcome.err}")
 
     def _stop_half_way(self):
         """A run that SIGTERM stopped between its first and its last state."""
@@ -128,6 +150,13 @@ class Ground:
 
     def _copy(self, name, target):
         return shutil.copytree(self.path(name), self.path(target))
+
+
+def free_port():
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return free.getsockname()[1]
 
 
 def draw_data(folder, train=10, val=4, side=96):
@@ -178,32 +207,3 @@ def scores(outcome):
     line = json.loads((outcome.out.splitlines() or ["{}"])[-1] or "{}")
     numbers = {k: v for k, v in line.items() if k not in ("images_per_s", "weights")}
     return numbers, re.findall(r"hash (\w+)", outcome.err)
-
-
-def result_of(workdir):
-    """What a run gives: checksums of its last state, and its records but for the time they took."""
-    steps = steps_of(workdir)
-    meta = workdir / "checkpoints" / str(steps[-1]) / "meta" / "metadata" if steps else None
-    sums = _find(json.loads(meta.read_text()), "checksums") if steps else None
-    records = []
-    for line in (workdir / "metrics.jsonl").read_text().splitlines():
-        record = json.loads(line)
-        if record.get("kind") in ("train", "eval"):
-            timed = re.compile("time|_s$|wait|second|memory|memo|eta")
-            records.append({k: v for k, v in record.items() if not timed.search(k)})
-    return steps[-1:], sums, records
-
-
-def _find(tree, name):
-    """The value of a key, wherever it stands in a tree."""
-    if isinstance(tree, dict):
-        if name in tree:
-            return tree[name]
-        tree = list(tree.values())
-    found = (_find(child, name) for child in tree) if isinstance(tree, list) else ()
-    return next((value for value in found if value is not None), None)
-
-
-def make_rng(*words):
-    """Random numbers settled by words."""
-    return random.Random("/".join(map(str, words)))

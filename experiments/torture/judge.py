@@ -25,7 +25,7 @@ def is_wild(outcome):
     """What no user should ever see, in one line; "" when nothing of it is there."""
     text = outcome.err + outcome.out
     if found := WILD.search(text):
-        last = [line for line in text[found.start():].splitlines() if line and line[0] != " "]
+        last = [line for line in text[found.start() :].splitlines() if line and line[0] != " "]
         return f"{found[0]} ... {last[-1] if last else ''}"[:200]
     if found := CONTROL.search(text):
         return f"writes the control character {found[0]!r}"

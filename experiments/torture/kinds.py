@@ -1,29 +1,47 @@
 """All kinds of trials, by name."""
 
-import dataclasses
-from collections.abc import Callable
+from experiments.torture import hosts, labels, pictures, processes, states, surroundings, weights
 
-from experiments.torture import states
-
-
-@dataclasses.dataclass
-class Kind:
-    """A kind of trial: what it does, and how much patience is left for it."""
-
-    attempt: Callable
-
-
-KINDS = {
-    name.replace("_", " "): Kind(attempt)
-    for name, attempt in {
-        "flipped_bit_in_a_state": states.flip_in_state,
-        "flipped_bit_in_meta": states.flip_in_meta,
-        "flipped_bit_in_metrics": states.flip_in_metrics,
-        "flipped_bit_in_a_config": states.flip_in_config,
-        "flipped_bit_in_an_extracted_folder": states.flip_in_extracted,
-        "broken_file_of_weights": states.broken_files,
-        "small_file_of_a_run": states.resume_small_files,
-        "damaged_last_state": states.resume_damaged_state,
-        "saved_config_that_draws": states.hostile_config,
-    }.items()
+KINDS = {  # name -> `trial -> None`, which raises Failure where a rule is broken
+    "gt-folders": labels.gt_forms,
+    "label-lines": labels.changed_lines,
+    "label-polygons": labels.crossing_points,
+    "label-names": labels.other_names,
+    "strange-files": labels.strange_files,
+    "saved-config-draws": states.hostile_config,
+    "state-bits": states.flip_in_state,
+    "meta-bits": states.flip_in_meta,
+    "metrics-bits": states.flip_in_metrics,
+    "config-bits": states.flip_in_config,
+    "extracted-bits": states.flip_in_extracted,
+    "onnx-bits": weights.flipped_onnx,
+    "broken-files": states.broken_files,
+    "resume-small-files": states.resume_small_files,
+    "resume-last-state": states.resume_damaged_state,
+    "not-finite": weights.not_finite,
+    "other-types": weights.other_types,
+    "pickles": weights.hostile_pickles,
+    "foreign-onnx": weights.foreign_onnx,
+    "no-detector": weights.no_detector,
+    "broken-pictures": pictures.broken_pictures,
+    "picture-trailers": pictures.trailers,
+    "thin-pictures": pictures.thin_pictures,
+    "transparent-pictures": pictures.transparent,
+    "picture-endings": pictures.sideways,
+    "kill": processes.killed,
+    "kill-with-workers": processes.killed_with_workers,
+    "kill-while-saving": processes.killed_while_saving,
+    "signals": processes.signalled,
+    "early-interrupts": processes.interrupted_early,
+    "two-runs": processes.two_runs,
+    "read-while-training": processes.read_while_training,
+    "workdir-gone": processes.workdir_gone,
+    "hosts-differ": hosts.differing,
+    "host-dies": hosts.one_dies,
+    "no-meeting": hosts.no_meeting,
+    "full-disk": surroundings.full_disk,
+    "cut-pipes": surroundings.cut_pipe,
+    "odd-names": surroundings.odd_names,
+    "wrong-arguments": surroundings.wrong_arguments,
+    "yaml": surroundings.broken_yaml,
 }

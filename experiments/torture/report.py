@@ -33,7 +33,14 @@ class Report:
                 if size < self._smallest.get(kind, (float("inf"),))[0]:
                     self._smallest[kind] = size, number
                     self._keep(kind, number, trial, failure)
-                print(f"{kind} {number}: {trial.note}: {failure}"[:400], file=sys.stderr, flush=True)
+                print(
+                    f"{kind} {number}: {trial.note}: {failure}"[:400], file=sys.stderr, flush=True
+                )
+
+    def hangs(self, kind):
+        """Trials of a kind whose command had to be ended."""
+        with self._lock:
+            return sum(reason.startswith("still running") for _, reason in self._failures[kind])
 
     def table(self):
         """Lines of Markdown."""
@@ -59,7 +66,7 @@ class Report:
 
     def _keep(self, kind, number, trial, failure):
         """Writes the input of a failed trial, its commands and what they said."""
-        folder = self._output / kind.replace(" ", "-")
+        folder = self._output / kind
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         if trial.input and trial.input.is_dir():

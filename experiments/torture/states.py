@@ -1,22 +1,25 @@
 """Damaged states, configs and extracted folders: said, or refused, or harmless; never silent."""
 
+import json
 import shutil
 
-from experiments.torture import damage, ground
+from experiments.torture import damage
+from experiments.torture.ground import best_of, scores, steps_of
+from experiments.torture.runs import same_end
 from experiments.torture.judge import require, require_said
 
 
 def _evaluated(trial, weights, name):
     """Damaged weights are scored as they were before, or it is said that they are not."""
     outcome = trial.run("evaluate", *trial.ground.evaluating(weights, trial.rng.random() < 0.5))
-    require_said(outcome, trial.ground.good[f"evaluate {name}"], ground.scores)
+    require_said(outcome, trial.ground.good[f"evaluate {name}"], scores)
     if outcome.status:  # a config of its own may have led to nothing, so the path is all to ask for
         require(trial.folder.name in outcome.errors[0], f"does not name it: {outcome.errors[0]}")
 
 
 def _of_best(run, part):
     """A part of the best state of a run: a file or folder."""
-    return run / "checkpoints" / str(ground.best_of(run)) / part
+    return run / "checkpoints" / str(best_of(run)) / part
 
 
 def flip_in_state(trial):
@@ -52,7 +55,7 @@ def flip_in_config(trial):
     trial.input = folder / "config.json"
     trial.note = damage.damage(trial.rng, trial.input, (damage.flip_bit, damage.flip_low_bit))
     outcome = trial.run("evaluate", "--weights", folder)
-    require_said(outcome, trial.ground.good[f"evaluate {name}"], ground.scores)
+    require_said(outcome, trial.ground.good[f"evaluate {name}"], scores)
 
 
 def flip_in_extracted(trial):
@@ -74,7 +77,9 @@ def broken_files(trial):
     ways = (damage.shorten, damage.remove, damage.overwrite)
     if trial.input.name in ("metadata", "metrics", "config.json", "extracted.json"):
         ways += (damage.change_json,) * 3
-    trial.note = f"{trial.input.relative_to(folder)}: " + damage.damage(trial.rng, trial.input, ways)
+    trial.note = f"{trial.input.relative_to(folder)}: " + damage.damage(
+        trial.rng, trial.input, ways
+    )
     command = trial.rng.choice(["evaluate", "evaluate", "predict", "extract", "list", "init_from"])
     if command == "evaluate":
         _evaluated(trial, folder, name)
@@ -98,7 +103,10 @@ def _extracted(trial, folder):
     output = trial.folder / "out.pdparams"
     argv = ("--weights", folder, "--role", "student", "--output", output)
     outcome = trial.run("extract", *argv, writes=(output,))
-    if outcome.status == 0 and output.read_bytes() != trial.ground.path("net.pdparams").read_bytes():
+    if (
+        outcome.status == 0
+        and output.read_bytes() != trial.ground.path("net.pdparams").read_bytes()
+    ):
         require(outcome.said(trial.ground.good["to_pdparams"]), "SILENT: other weights, not a word")
 
 
@@ -112,37 +120,21 @@ def resume_small_files(trial):
     outcome = trial.run("train", *trial.ground.short(workdir), writes=(workdir,))
     require(outcome.status == 0, f"its states are whole: {outcome.errors}")
     records = trial.input.name == "config.json"
-    _same_end(trial, workdir, records)
+    same_end(trial, workdir, records)
 
 
 def resume_damaged_state(trial):
     """A run with a damaged state goes on from the one before it bit for bit, or says why not."""
     workdir = trial.copy("half")
-    last = workdir / "checkpoints" / str(ground.steps_of(workdir)[-1])
+    last = workdir / "checkpoints" / str(steps_of(workdir)[-1])
     trial.input = trial.rng.choice(damage.files_below(last))
     ways = (damage.flip_bit, damage.shorten, damage.overwrite, damage.remove)
-    trial.note = f"{trial.input.relative_to(workdir)}: " + damage.damage(trial.rng, trial.input, ways)
+    trial.note = f"{trial.input.relative_to(workdir)}: " + damage.damage(
+        trial.rng, trial.input, ways
+    )
     outcome = trial.run("train", *trial.ground.short(workdir), writes=(workdir,))
     if outcome.status == 0:
-        _same_end(trial, workdir)
-
-
-def _same_end(trial, workdir, records=True):
-    """The end of a run that was disturbed is that of the undisturbed one, bit for bit."""
-    steps, sums, lines = ground.result_of(workdir)
-    good_steps, good_sums, good_lines = ground.result_of(trial.ground.path("short"))
-    require(steps == good_steps, f"ends at step {steps}, not {good_steps}")
-    require(sums == good_sums, "SILENT: the last state is not that of an undisturbed run")
-    if records:
-        require(lines == good_lines, _first_difference(lines, good_lines))
-
-
-def _first_difference(lines, good):
-    """Where the records of a run begin to differ from those of an undisturbed one."""
-    if len(lines) != len(good):
-        return f"{len(lines)} records instead of {len(good)}"
-    wrong = next(i for i, (one, other) in enumerate(zip(lines, good, strict=True)) if one != other)
-    return f"record {wrong} differs: {lines[wrong]}"[:300]
+        same_end(trial, workdir)
 
 
 def hostile_config(trial):
@@ -151,13 +143,13 @@ def hostile_config(trial):
     victims = trial.folder / "victims"
     shutil.copytree(trial.ground.path("data"), victims)
     trial.input = folder / "config.json"
-    tree = ground.json.loads(trial.input.read_text())
+    tree = json.loads(trial.input.read_text())
     data = tree["data"]
     data["root"] = str(trial.rng.choice([victims, trial.folder / "new", victims / "in", folder]))
     names = ("val.txt", "../victims/val.txt", str(victims / "val_0.png"), "../victims/new.txt")
     data["val"], data["train"] = trial.rng.choice(names), trial.rng.choice(names)
     data["draw"].update(train=trial.rng.choice([0, 1]), val=1, side=64)
-    trial.input.write_text(ground.json.dumps(tree))
+    trial.input.write_text(json.dumps(tree))
     trial.note = f"draws {data['val']} below {data['root']}"
     output = trial.folder / "out"
     command, argv, writes = trial.rng.choice([

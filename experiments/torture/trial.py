@@ -18,12 +18,15 @@ class Trial:
         input: the file or folder that was damaged or made up; a kind sets it.
         note: what was done to it, in words; a kind sets it.
         outcomes: of its commands so far.
+
+    `patience` is the most seconds that a command may take beyond its usual ones; less in a kind
+    whose commands are known to hang, so that it does not take the others' time.
     """
 
-    def __init__(self, seed, kind, number, folder, ground, server):
+    def __init__(self, seed, kind, number, folder, ground, server, patience=60.0):
         self.rng = random.Random(f"{seed}/{kind}/{number}")
         self.folder, self.ground, self.server = pathlib.Path(folder), ground, server
-        self.input, self.note, self.outcomes = None, "", []
+        self.input, self.note, self.outcomes, self._patience = None, "", [], patience
         self.folder.mkdir(parents=True)
 
     def copy(self, name):
@@ -41,7 +44,9 @@ class Trial:
         """A new file of the trial's folder, which becomes its input if it has none yet."""
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
+        target.write_bytes(
+            data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+        )
         self.input = self.input or target
         return target
 
@@ -63,7 +68,7 @@ class Trial:
             judged: whether the rules hold for it; a process that was killed follows none.
         """
         seconds, peak = self.ground.needs.get(command, (10.0, 500.0))
-        limit = seconds + min(more, self.ground.patience)
+        limit = seconds + min(more, self._patience)
         outcome = running.wait(limit, grace)
         self.outcomes.append(outcome)
         if judged:
