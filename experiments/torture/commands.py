@@ -111,6 +111,12 @@ class Running:
             left,
         )
 
+    def has_mapped(self, name):
+        """Whether a library of that name is loaded."""
+        with contextlib.suppress(OSError):
+            return name in pathlib.Path(f"/proc/{self.pid}/maps").read_text(encoding="utf-8")
+        return False
+
     def segments(self):
         """Shared memory that its processes have mapped."""
         found = set()

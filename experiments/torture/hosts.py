@@ -1,0 +1,127 @@
+"""Two processes of one run: they differ, one dies, or they do not find each other."""
+
+import shutil
+import signal
+
+from experiments.torture.commands import Outcome
+from experiments.torture.ground import free_port, steps_of
+from experiments.torture.judge import require
+from experiments.torture.runs import result_of
+
+TOGETHER = 30.0  # seconds within which both processes have ended
+
+
+def _start(trial, workdir, *each):
+    """Two processes of a short run, each with arguments of its own."""
+    port = free_port()
+    return [
+        trial.start("train", *trial.ground.short(workdir), *more, "--num_processes=2",
+                    f"--coordinator_address=localhost:{port}", f"--process_id={number}")
+        for number, more in enumerate(each)
+    ]  # fmt: skip
+
+
+def _labels(trial, change):
+    """A data folder with other training labels."""
+    root = trial.folder / "data"
+    if not root.exists():
+        shutil.copytree(trial.ground.path("data"), root)
+    path = root / "train.txt"
+    path.write_text(change(path.read_text()))
+    return (f"--config.data.root={root}",)
+
+
+DIFFERENCES = {  # the first two are none
+    "nothing": lambda trial: (),
+    "workers": lambda trial: ("--config.data.workers=1",),
+    "rate": lambda trial: ("--config.learning_rate=0.0011",),
+    "steps": lambda trial: ("--config.steps=18",),
+    "seed": lambda trial: ("--config.seed=7",),
+    "batch": lambda trial: ("--config.batch_size=8",),
+    "crop": lambda trial: ("--config.crop=96",),
+    "l2": lambda trial: ("--config.optimizer.l2=0.001",),
+    "saves": lambda trial: ("--config.save.every_steps=3",),
+    "evaluations": lambda trial: ("--config.eval.every_steps=4",),
+    "missing root": lambda trial: ("--config.data.root=/nowhere/at/all",),
+    "label order": lambda trial: _labels(
+        trial, lambda text: "".join(reversed(text.splitlines(keepends=True)))
+    ),
+    "one label": lambda trial: _labels(trial, lambda text: text.replace("w0", "###", 1)),
+    "one point": lambda trial: _labels(trial, lambda text: text.replace("[[", "[[1", 1)),
+    "validation": lambda trial: ("--config.data.val=train.txt",),
+    "augmentation": lambda trial: ("--config.data.augment.flip=0.25",),
+}
+
+
+def differing(trial):
+    """Processes whose settings or labels differ end at once, and each says what differs."""
+    name = trial.rng.choice(list(DIFFERENCES))
+    each = [(), DIFFERENCES[name](trial)]
+    if trial.rng.random() < 0.5:
+        each.reverse()
+    trial.note = f"{name} differs"
+    started = _start(trial, trial.folder / "run", *each)
+    outcomes = [_finish(trial, running) for running in started]
+    if name in ("nothing", "workers"):
+        wrong = [outcome.errors for outcome in outcomes if outcome.status]
+        require(not wrong, f"refused: {wrong}")
+        return
+    for outcome in outcomes:
+        require(outcome.status, f"status 0 though {name} differs")
+    require(any(outcome.errors for outcome in outcomes), "neither says why")
+
+
+def _finish(trial, running, signals=()):
+    seconds = trial.ground.needs["train"][0]
+    return trial.finish(running, "train", signals, more=TOGETHER - min(seconds, 10.0))
+
+
+def one_dies(trial):
+    """When one process dies the other ends soon and says so; the same commands go on from there."""
+    workdir, victim = trial.folder / "run", trial.rng.randrange(2)
+    number = trial.rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM, signal.SIGABRT])
+    after = trial.rng.choice([0, 2, 6])
+    trial.note = f"{number.name} to process {victim} after step {after}"
+    started = _start(trial, workdir, (), ())
+    if after:
+        started[0].until(lambda: steps_of(workdir)[-1:] >= [after])
+    else:
+        started[victim].until(lambda: False, trial.rng.uniform(0.2, 3))
+    over = started[victim].ended()
+    started[victim].send(number)
+    outcomes: list[Outcome] = [None, None]
+    outcomes[victim] = trial.finish(started[victim], "train", judged=False)
+    signals = (number,) if number == signal.SIGTERM else ()
+    outcomes[1 - victim] = _finish(trial, started[1 - victim], signals)
+    require(over or outcomes[1 - victim].status or number == signal.SIGTERM
+            or "done" in outcomes[1 - victim].err, "goes on alone")  # fmt: skip
+    again = [_finish(trial, running) for running in _start(trial, workdir, (), ())]
+    require(
+        not any(o.status for o in again), f"does not go on: {again[0].errors + again[1].errors}"
+    )
+    good = result_of(trial.ground.path("pair"))
+    require(
+        result_of(workdir)[:2] == good[:2], "SILENT: ends in another state than undisturbed ones"
+    )
+
+
+def no_meeting(trial):
+    """An address that is none, or numbers that do not fit, end in one line."""
+    trial.note, address, count, number = trial.rng.choice([
+        ("no port", "abc", 2, 0),
+        ("port too large", "localhost:99999", 2, 0),
+        ("port is no number", "localhost:http", 2, 1),
+        ("empty host", f":{free_port()}", 2, 5),
+        ("process -1", f"localhost:{free_port()}", 2, -1),
+        ("process 2 of 2", f"localhost:{free_port()}", 2, 2),
+        ("0 processes", f"localhost:{free_port()}", 0, 0),
+        ("no such host", f"no-such-host.invalid:{free_port()}", 2, 1),
+    ])  # fmt: skip
+    argv = (
+        f"--coordinator_address={address}",
+        f"--num_processes={count}",
+        f"--process_id={number}",
+    )
+    workdir = trial.folder / "run"
+    outcome = trial.finish(trial.start("train", *trial.ground.short(workdir), *argv), "train")
+    require(outcome.status, "status 0")
