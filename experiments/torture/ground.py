@@ -139,8 +139,8 @@ class Ground:
 
     def _stop_half_way(self):
         """A run that SIGTERM stopped between its first and its last state."""
+        workdir = self.path("half")
         for _ in range(8):
-            workdir = self.path("half")
             shutil.rmtree(workdir, ignore_errors=True)
             running = self._server.start("train", *self.short(workdir))
             running.until(lambda: steps_of(workdir)[-1:] >= [6])

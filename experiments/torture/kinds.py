@@ -1,6 +1,15 @@
 """All kinds of trials, by name."""
 
-from experiments.torture import hosts, labels, pictures, processes, states, surroundings, weights
+from experiments.torture import (
+    arguments,
+    hosts,
+    labels,
+    pictures,
+    processes,
+    states,
+    surroundings,
+    weights,
+)
 
 KINDS = {  # name -> `trial -> None`, which raises Failure where a rule is broken
     "gt-folders": labels.gt_forms,
@@ -42,6 +51,6 @@ KINDS = {  # name -> `trial -> None`, which raises Failure where a rule is broke
     "full-disk": surroundings.full_disk,
     "cut-pipes": surroundings.cut_pipe,
     "odd-names": surroundings.odd_names,
-    "wrong-arguments": surroundings.wrong_arguments,
-    "yaml": surroundings.broken_yaml,
+    "wrong-arguments": arguments.wrong_arguments,
+    "yaml": arguments.broken_yaml,
 }

@@ -30,7 +30,7 @@ def gt_forms(trial):
     trial.input = trial.folder / "gt"
     trial.input.mkdir()
     marked = False
-    for number, (picture, labels) in enumerate(read_lines(trial.ground.path("data/val.txt"))):
+    for picture, labels in read_lines(trial.ground.path("data/val.txt")):
         lines = [write(trial.rng, _numbers(label), label["transcription"]) for label in labels]
         marked = marked or name.startswith("ignored")
         text = "\n".join(lines) + "\n"

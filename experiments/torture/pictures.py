@@ -1,4 +1,4 @@
-"""Pictures: broken ones stay broken alone, odd ones cost no more than others, good ones are read."""
+"""Pictures: a broken one harms no other, an odd one costs no more, a good one is read."""
 
 import json
 import shutil

@@ -3,6 +3,7 @@
 import shutil
 import sys
 import threading
+from pathlib import Path
 
 from experiments.torture.damage import files_below
 
@@ -76,15 +77,13 @@ class Report:
             shutil.copy2(trial.input, folder / f"input{trial.input.suffix}")
         lines = [f"trial {number}: {trial.note}", f"failure: {failure}", ""]
         for outcome in trial.outcomes:
-            lines += [f"$ {outcome.line}", f"status {outcome.status}, {outcome.seconds:.1f} s, "
-                      f"{outcome.peak_mb:.0f} MB", outcome.out[-2000:], outcome.err[-6000:]]  # fmt: skip
+            facts = f"status {outcome.status}, {outcome.seconds:.1f} s, {outcome.peak_mb:.0f} MB"
+            lines += [f"$ {outcome.line}", facts, outcome.out[-2000:], outcome.err[-6000:]]
         (folder / "trial.txt").write_text("\n".join(lines), errors="backslashreplace")
 
 
 def _no_plain_file(folder, names):
     """Pipes and devices, which a copy would wait for."""
-    from pathlib import Path
-
     paths = [Path(folder, name) for name in names]
     return [path.name for path in paths if not (path.is_file() or path.is_dir())]
 

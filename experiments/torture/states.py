@@ -5,8 +5,8 @@ import shutil
 
 from experiments.torture import damage
 from experiments.torture.ground import best_of, scores, steps_of
-from experiments.torture.runs import same_end
 from experiments.torture.judge import require, require_said
+from experiments.torture.runs import same_end
 
 
 def _evaluated(trial, weights, name):

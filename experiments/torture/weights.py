@@ -2,13 +2,12 @@
 
 import json
 import pickle
-import pickletools
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from experiments.torture import damage
+from experiments.torture import damage, pickled
 from experiments.torture.ground import scores
 from experiments.torture.judge import require, require_refused, require_said
 
@@ -43,11 +42,11 @@ def hostile_pickles(trial):
     data = trial.ground.path("net.pdparams").read_bytes()
     way = trial.rng.choice(["flip", "cut", "operations", "operations", "laughs", "laughs", "sizes"])
     if way == "laughs":
-        trial.note, data = _laughs(trial.rng)
+        trial.note, data = pickled.laughs(trial.rng)
     elif way == "operations":
-        trial.note, data = _change_operations(trial.rng, data)
+        trial.note, data = pickled.change_operations(trial.rng, data)
     elif way == "sizes":
-        trial.note, data = _claim(trial.rng, data)
+        trial.note, data = pickled.claim(trial.rng, data)
     path = trial.write("bad.pdparams", data)
     if way in ("flip", "cut"):
         trial.note = damage.damage(
@@ -59,64 +58,6 @@ def hostile_pickles(trial):
         require_refused(outcome, "bad.pdparams")
     else:
         require(way != "laughs", "takes what holds no weights")
-
-
-def _laughs(rng):
-    """A pickle of a few dozen bytes that names 2^n empty tuples, in a place where they are read."""
-    doubled = b")" + b"2\x86" * rng.choice([30, 60, 1500])
-    place = rng.choice(list(PLACES))
-    return f"doubled tuples as {place}", b"\x80\x02" + PLACES[place].replace(
-        b"LAUGHS", doubled
-    ) + b"."
-
-
-PLACES = {
-    "a key": b"}LAUGHSK\x01s",
-    "a value": b"}X\x01\0\0\0aLAUGHSs",
-    "all": b"LAUGHS",
-    "a persistent id": b"}X\x01\0\0\0aLAUGHSQs",
-    "a list's entry": b"}X\x01\0\0\0a]LAUGHSas",
-    "a set's entry": b"\x80\x04}X\x01\0\0\0a(LAUGHS\x91s",
-    "a call's argument": b"}X\x01\0\0\0acnumpy\ndtype\nLAUGHS\x85Rs",
-    "all of a call's arguments": b"}X\x01\0\0\0acnumpy.core.multiarray\n_reconstruct\nLAUGHSRs",
-    "a state": b"}X\x01\0\0\0acnumpy\ndtype\nX\x02\0\0\0f4\x85RLAUGHSbs",
-    "an ordered mapping": b"ccollections\nOrderedDict\nLAUGHS\x85R",
-}
-
-
-def _change_operations(rng, data):
-    """A valid pickle with operations taken away, doubled, exchanged or put in between."""
-    places = [place for _, _, place in pickletools.genops(data)]
-    parts = [data[a:b] for a, b in zip(places, [*places[1:], len(data)], strict=True)]
-    for _ in range(rng.choice([1, 1, 3])):
-        at, other = rng.randrange(1, len(parts)), rng.randrange(1, min(len(parts), 60))
-        way = rng.choice(["gone", "doubled", "exchanged", "inserted"])
-        if way == "gone":
-            parts[at] = b""
-        elif way == "doubled":
-            parts[at] *= 2
-        elif way == "exchanged":
-            parts[at], parts[other] = parts[other], parts[at]
-        else:
-            parts[at] += rng.choice([b"N", b"}", b"(", b"]", b"0", b"2", b"R", b"b", b"s", b"u", b"Q",
-                                     b"\x8a\xff" + b"\x7f" * 255, b"h\x09", b"t", b"\x81"])  # fmt: skip
-    return f"operation {at} of {len(parts)} {way}", b"".join(parts)
-
-
-def _claim(rng, data):
-    """A valid pickle whose first shape claims more than the file holds."""
-    shape = b"(K\x08K\x03K\x03K\x03t"
-    if shape not in data:
-        return _change_operations(rng, data)
-    claims = {
-        "2^31 rows": b"(J\xff\xff\xff\x7fK\x03K\x03K\x03t",
-        "2^70 rows": b"(\x8a\x09" + b"\0" * 8 + b"\x40K\x03K\x03K\x03t",
-        "65 sides": b"(" + b"K\x01" * 65 + b"t",
-        "true rows": b"(\x88K\x03K\x03K\x03t",
-        "minus one row": b"(J\xff\xff\xff\xffK\x03K\x03K\x03t",
-    }
-    name = rng.choice(list(claims))
-    return f"a shape of {name}", data.replace(shape, claims[name], 1)
 
 
 def not_finite(trial):
@@ -235,7 +176,7 @@ STRANGERS = (
     lambda rng: ("a list", "x.pdparams", pickle.dumps([1, 2])),
     lambda rng: ("empty", f"x{rng.choice(['.pdparams', '.onnx'])}", b""),
     lambda rng: ("JSON", "x.pdparams", json.dumps({"a": [1]})),
-    lambda rng: ("other names", "x.pdparams", pickle.dumps({"a": np.zeros(3, np.float32)}, protocol=2)),
+    lambda rng: ("other names", "x.pdparams", pickle.dumps({"a": np.zeros(3, np.float32)})),
 )  # fmt: skip
 
 
