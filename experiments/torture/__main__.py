@@ -42,6 +42,7 @@ def parse(argv):
     add = arguments.add_argument
     add("--minutes", type=float, default=30.0, help="how long new trials begin")
     add("--seed", type=int, default=0)
+    add("--rounds", type=int, default=10**6, help="most trials of each kind; default: no limit")
     add("--project", default=".", metavar="DIR", help="the checkout that is tried; default: this")
     add("--output", metavar="DIR", help="folder for failing inputs; default: a temporary one")
     add("--kinds", nargs="+", choices=list(KINDS), metavar="KIND", help="; ".join(KINDS))
@@ -53,14 +54,14 @@ def parse(argv):
 class Turns:
     """Whose turn it is: each kind in order, round after round, until the time is over."""
 
-    def __init__(self, kinds, seconds, least):
-        self._kinds, self._lock = list(kinds), threading.Lock()
-        self._until, self._count, self._least = time.monotonic() + seconds, 0, least
+    def __init__(self, kinds, seconds, rounds):
+        self._kinds, self._lock, self._count = list(kinds), threading.Lock(), 0
+        self._until, self._last = time.monotonic() + seconds, rounds * len(self._kinds)
 
     def take(self):
         """`(kind, number)` of the next trial, None at the end."""
         with self._lock:
-            if time.monotonic() > self._until:
+            if time.monotonic() > self._until or self._count == self._last:
                 return None
             number, place = divmod(self._count, len(self._kinds))
             self._count += 1
@@ -109,7 +110,7 @@ def torture(args, folder):
             print("its imports start threads: every command is a fresh process", file=sys.stderr)
         ground = Ground(folder / "ground", servers[0])
         ground.build(pair="host-dies" in kinds)
-        turns = Turns(kinds, 60 * args.minutes, least)
+        turns = Turns(kinds, 60 * args.minutes, args.rounds)
         lanes = [
             threading.Thread(
                 target=work, args=(turns, server, ground, folder / "trials", args, report)

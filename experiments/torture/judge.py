@@ -51,7 +51,7 @@ def judge(outcome, command, limit, most_mb, signals=()):
     require(not outcome.left, f"left behind: {', '.join(outcome.left[:3])}")
     if outcome.status in [128 + number for number in signals]:
         return
-    require(outcome.status >= 0, f"ended by signal {-outcome.status}")
+    require(0 <= outcome.status < 128, f"status {outcome.status}, as by a signal")
     if outcome.status == 0 or outcome.status == NAMES_ITS_FINDINGS.get(command):
         require(not outcome.errors, f"status {outcome.status} after {outcome.errors[:1]}")
         return

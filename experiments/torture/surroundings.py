@@ -101,8 +101,8 @@ def cut_pipe(trial):
 
 
 ODD = (
-    "a\nb", "\x1b[31mred", " blank ", "tab\there", "~", "x" * 250, "\u202eabc", "per%cent", "com,ma",
-    "-dash", "\udcff",
+    "a\nb", "\x1b[31mred", " blank ", "tab\there", "~", "x" * 250, "\u202eabc", "per%cent",
+    "com,ma", "-dash", "\udcff",
 )  # fmt: skip
 
 

@@ -1,0 +1,101 @@
+"""The torture's rules can be broken, its trials repeat, and a short one finds nothing."""
+
+import dataclasses
+import pathlib
+import random
+
+import pytest
+
+from experiments.torture import __main__ as torture
+from experiments.torture import damage, pickled
+from experiments.torture.commands import Outcome
+from experiments.torture.judge import Failure, judge, require_refused, require_said
+from experiments.torture.kinds import KINDS
+from experiments.torture.report import Report
+from experiments.torture.trial import Trial
+
+GOOD = Outcome("python -m ppocr_jax.evaluate", 0, '{"hmean": 1}', "role: hash 12ab\n", 1.0, 200.0)
+REFUSED = dataclasses.replace(
+    GOOD, status=2, out="", err="x.onnx: note\nerror: x.onnx: cut short\n"
+)
+
+
+def judged(outcome, **changes):
+    judge(dataclasses.replace(outcome, **changes), "train", limit=20.0, most_mb=1000.0)
+
+
+def test_a_good_end_and_a_refusal_pass():
+    judged(GOOD)
+    judged(REFUSED)
+    judge(dataclasses.replace(GOOD, status=130, err=""), "train", 20.0, 1000.0, signals=(2,))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(status=None),
+        dict(status=-11),
+        dict(status=130),
+        dict(peak_mb=1001.0),
+        dict(err=""),
+        dict(status=0),
+        dict(err="error: one\nerror: two\n"),
+        dict(err="error: one\nand then more\n"),
+        dict(err='Traceback (most recent call last):\n  File "x"\nKeyError\nerror: one\n'),
+        dict(err="error: \x1b[31mred\n"),
+        dict(left=("process 7",)),
+    ],
+)
+def test_every_rule_can_be_broken(changes):
+    with pytest.raises(Failure):
+        judged(REFUSED, **changes)
+
+
+def test_silence_is_a_failure_and_a_word_is_none():
+    other = dataclasses.replace(GOOD, out='{"hmean": 0}')
+    with pytest.raises(Failure, match="SILENT"):
+        require_said(other, GOOD, lambda outcome: outcome.out)
+    said = dataclasses.replace(other, err="role: hash 77ff\nwarning: fell back\n")
+    require_said(said, GOOD, lambda outcome: outcome.out)
+    same_form = dataclasses.replace(other, err="role: hash 77ff\n")
+    with pytest.raises(Failure, match="SILENT"):
+        require_said(same_form, GOOD, lambda outcome: outcome.out)
+
+
+def test_a_refusal_names_what_it_refuses():
+    require_refused(REFUSED, "y.onnx", "x.onnx")
+    for outcome, name in ((GOOD, "x.onnx"), (REFUSED, "other.onnx")):
+        with pytest.raises(Failure):
+            require_refused(outcome, name)
+
+
+def test_the_same_seed_damages_in_the_same_way(tmp_path):
+    def damaged(seed):
+        trial = Trial(seed, "any", 3, tmp_path / str(random.random()), ground=None, server=None)
+        path = trial.write("file", bytes(100))
+        return damage.flip_bit(trial.rng, path), path.read_bytes(), pickled.laughs(trial.rng)
+
+    assert damaged(1) == damaged(1) != damaged(2)
+    assert damaged(1)[1] != bytes(100)
+
+
+def test_the_table_counts_and_keeps_the_smallest_input(tmp_path):
+    report = Report(["a", "b"], least=2, output=tmp_path / "out")
+    for number, size in enumerate((30, 10, 20)):
+        trial = Trial(0, "a", number, tmp_path / f"t{number}", ground=None, server=None)
+        trial.write("x.bin", bytes(size))
+        report.add("a", number, trial, "reason one" if size < 30 else None, 1.0)
+    rows = list(report.table())
+    assert rows[2].startswith("| a | 3 | 2 | 1.0 | reason one |")
+    assert "(too few)" in rows[3] and report.status() == 1
+    assert (tmp_path / "out/a/input.bin").stat().st_size == 10
+
+
+def test_every_kind_once(tmp_path, capfd):
+    """A fixed seed: what this finds once it finds again, and its input lies in the folder named."""
+    output = pathlib.Path(tmp_path, "failed")
+    argv = ["--minutes", "4", "--rounds", "1", "--least", "1", "--seed", "1"]
+    status = torture.main([*argv, "--output", str(output)])
+    out, err = capfd.readouterr()
+    assert status == 0, err[-6000:] + out[-6000:]
+    assert out.count("| 1 | 0 |") == len(KINDS)
