@@ -33,8 +33,13 @@ def _at_random(trial, running, workers=0):
     seconds = trial.ground.needs["train"][0] * (1.5 if workers else 1.0)
     moment = trial.rng.uniform(0.1, seconds)
     until = time.monotonic() + moment
-    running.until(lambda: bool(running.segments()) and time.monotonic() > until
-                  or time.monotonic() > until, moment + 1)  # fmt: skip
+
+    def over():
+        if workers:
+            running.segments()  # remembered, to be looked for afterwards
+        return time.monotonic() > until
+
+    running.until(over, moment + 1)
     trial.note += f" after {moment:.2f} s"
 
 

@@ -85,10 +85,13 @@ def begin(order, warm):
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     if order["file_bytes"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"],) * 2)
+    module = "ppocr_jax." + order["command"]
+    fresh = order["fresh"] or not warm
+    if order["program"] or fresh:  # Python ignores it, and what it starts would do so too
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if order["program"]:
         os.execvp(order["program"], [order["program"], *order["argv"]])
-    module = "ppocr_jax." + order["command"]
-    if order["fresh"] or not warm:
+    if fresh:
         os.execv(sys.executable, [sys.executable, "-m", module, *order["argv"]])
     sys.argv = [module, *order["argv"]]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
