@@ -70,7 +70,7 @@ class Turns:
 
 def work(turns, server, ground, folder, args, report):
     """Makes trials in one lane until the time is over."""
-    while turn := turns.take():
+    while not report.closed and (turn := turns.take()):
         kind, number = turn
         place = folder / f"{kind}-{number}"
         patience = SHORT_PATIENCE if report.hangs(kind) >= HANGS else LONG_PATIENCE
@@ -113,14 +113,20 @@ def torture(args, folder):
         turns = Turns(kinds, 60 * args.minutes, args.rounds)
         lanes = [
             threading.Thread(
-                target=work, args=(turns, server, ground, folder / "trials", args, report)
+                target=work,
+                args=(turns, server, ground, folder / "trials", args, report),
+                daemon=True,
             )
             for server in servers
         ]
         for lane in lanes:
             lane.start()
-        for lane in lanes:
-            lane.join()
+        try:
+            for lane in lanes:
+                lane.join()
+        except (KeyboardInterrupt, SystemExit):  # the table is of the trials until then
+            print("stopped", file=sys.stderr)
+        report.close()
     return report
 
 

@@ -21,11 +21,13 @@ class Report:
         self._trials, self._seconds = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0.0)
         self._failures = {kind: [] for kind in kinds}  # (number, reason)
         self._smallest, self._lock = {}, threading.Lock()
-        self._least, self._output = least, output
+        self._least, self._output, self.closed = least, output, False
 
     def add(self, kind, number, trial, failure, seconds):
         """One trial; `failure` is its reason, or None."""
         with self._lock:
+            if self.closed:
+                return
             self._trials[kind] += 1
             self._seconds[kind] += seconds
             if failure:
@@ -37,6 +39,11 @@ class Report:
                 print(
                     f"{kind} {number}: {trial.note}: {failure}"[:400], file=sys.stderr, flush=True
                 )
+
+    def close(self):
+        """Takes no more results: what is still running was stopped with everything."""
+        with self._lock:
+            self.closed = True
 
     def hangs(self, kind):
         """Trials of a kind whose command had to be ended."""
