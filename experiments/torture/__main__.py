@@ -127,16 +127,15 @@ def torture(args, folder):
         except (KeyboardInterrupt, SystemExit):  # the table is of the trials until then
             print("stopped", file=sys.stderr)
         report.close()
+    for lane in lanes:  # whose command, if any, has ended with its server
+        lane.join(30)
     return report
 
 
 def main(argv=None):
     args = parse(argv)
     args.project = os.path.abspath(args.project)
-    for number in (
-        signal.SIGHUP,
-        signal.SIGTERM,
-    ):  # folders and processes are cleared away then too
+    for number in (signal.SIGHUP, signal.SIGTERM):  # all is cleared away then too
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="torture-", ignore_cleanup_errors=True) as folder:
         report = torture(args, pathlib.Path(folder))
