@@ -23,6 +23,7 @@ class Outcome:
         status: exit status; negative: the signal that ended it; None: it had to be ended.
         out, err: what it wrote.
         seconds: from start to end.
+        cpu: seconds of processors.
         peak_mb: of resident memory, of it and those of its children that it waited for.
         left: what stayed behind: processes of its session, segments of shared memory.
     """
@@ -33,6 +34,7 @@ class Outcome:
     err: str
     seconds: float
     peak_mb: float
+    cpu: float = 0.0
     left: tuple[str, ...] = ()
 
     @property
@@ -108,6 +110,7 @@ class Running:
             self.err(),
             result["seconds"],
             result["peak_mb"],
+            result["cpu"],
             left,
         )
 

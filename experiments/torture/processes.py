@@ -175,7 +175,7 @@ def read_while_training(trial):
     """Commands that read a workdir bear that a run saves and prunes states meanwhile."""
     workdir = trial.folder / "run"
     trial.note = "evaluated while it trains"
-    more = ("--config.steps=24", "--config.eval.every_steps=4", "--config.save.every_steps=1")
+    more = ("--config.eval.every_steps=2", "--config.save.every_steps=1")
     training = trial.start("train", *trial.ground.short(workdir, *more))
     training.until(lambda: bool(list(workdir.glob("checkpoints/*/metrics"))))
     which = trial.rng.choice([workdir, workdir / "latest"])
@@ -193,12 +193,10 @@ def workdir_gone(trial):
 
     def disturb(running):
         running.until(lambda: len(steps_of(workdir)) >= min(wait_for, 2))
-        if way == "moved":
-            workdir.rename(trial.folder / "elsewhere")
-        else:
-            shutil.rmtree(
-                workdir if way == "deleted" else workdir / "checkpoints", ignore_errors=True
-            )
+        gone = workdir / "checkpoints" if way == "checkpoints deleted" else workdir
+        gone.rename(trial.folder / "elsewhere")  # at once: deleting takes time, and may meet a save
+        if way != "moved":
+            shutil.rmtree(trial.folder / "elsewhere", ignore_errors=True)
 
     outcome = _disturb(trial, workdir, disturb)
     if (

@@ -19,6 +19,7 @@ class Report:
 
     def __init__(self, kinds, least, output):
         self._trials, self._seconds = dict.fromkeys(kinds, 0), dict.fromkeys(kinds, 0.0)
+        self._cpu = dict.fromkeys(kinds, 0.0)
         self._failures = {kind: [] for kind in kinds}  # (number, reason)
         self._smallest, self._lock = {}, threading.Lock()
         self._least, self._output, self.closed = least, output, False
@@ -30,6 +31,7 @@ class Report:
                 return
             self._trials[kind] += 1
             self._seconds[kind] += seconds
+            self._cpu[kind] += sum(outcome.cpu for outcome in trial.outcomes)
             if failure:
                 self._failures[kind].append((number, failure))
                 size = _size(trial.input)
@@ -52,14 +54,15 @@ class Report:
 
     def table(self):
         """Lines of Markdown."""
-        yield "| kind | trials | failures | seconds a trial | first reason |"
-        yield "| --- | --- | --- | --- | --- |"
+        yield "| kind | trials | failures | seconds a trial | of processors | first reason |"
+        yield "| --- | --- | --- | --- | --- | --- |"
         for kind, count in self._trials.items():
             failures = sorted(self._failures[kind])
             reason = failures[0][1].splitlines()[0][:150].replace("|", "\\|") if failures else ""
             few = " (too few)" if count < self._least else ""
-            mean = self._seconds[kind] / max(count, 1)
-            yield f"| {kind} | {count}{few} | {len(failures)} | {mean:.1f} | {reason} |"
+            means = [total[kind] / max(count, 1) for total in (self._seconds, self._cpu)]
+            times = " | ".join(f"{mean:.1f}" for mean in means)
+            yield f"| {kind} | {count}{few} | {len(failures)} | {times} | {reason} |"
         found = sum(map(bool, self._failures.values()))
         yield (
             f"\n{sum(self._trials.values())} trials, {sum(map(len, self._failures.values()))} "

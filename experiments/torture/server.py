@@ -56,6 +56,7 @@ def keep(order, warm):
     write(order["result"], {
         "status": os.waitstatus_to_exitcode(status),
         "seconds": time.time() - started,
+        "cpu": usage.ru_utime + usage.ru_stime,
         "peak_mb": usage.ru_maxrss / 1024,
     })  # fmt: skip
     os._exit(0)

@@ -94,8 +94,8 @@ def broken_files(trial):
         trial.run("extract", "--weights", folder, "--list")
     else:
         workdir = trial.folder / "new"
-        more = ("--config.steps=1", f"--config.init_from.student={folder}")
-        trial.run("train", *trial.ground.short(workdir, *more), writes=(workdir,))
+        argv = trial.ground.short(workdir, f"--config.init_from.student={folder}")
+        trial.run("train", *argv, writes=(workdir,))
 
 
 def _extracted(trial, folder):

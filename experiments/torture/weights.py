@@ -20,8 +20,8 @@ def _use(trial, weights, command=None):
     output = trial.folder / "out"
     config = ("--config", trial.ground.config)
     if command == "train":
-        more = ("--config.steps=1", f"--config.init_from.student={weights}")
-        return trial.run("train", *trial.ground.short(output, *more), writes=(output,))
+        argv = trial.ground.short(output, f"--config.init_from.student={weights}")
+        return trial.run("train", *argv, writes=(output,))
     if command == "evaluate":
         return trial.run("evaluate", *config, "--weights", weights)
     output.mkdir(exist_ok=True)

@@ -86,7 +86,7 @@ def test_the_table_counts_and_keeps_the_smallest_input(tmp_path):
         trial.write("x.bin", bytes(size))
         report.add("a", number, trial, "reason one" if size < 30 else None, 1.0)
     rows = list(report.table())
-    assert rows[2].startswith("| a | 3 | 2 | 1.0 | reason one |")
+    assert rows[2].startswith("| a | 3 | 2 | 1.0 | 0.0 | reason one |")
     assert "(too few)" in rows[3] and report.status() == 1
     assert (tmp_path / "out/a/input.bin").stat().st_size == 10
 
