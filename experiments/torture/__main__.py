@@ -109,7 +109,7 @@ def torture(args, folder):
         if not servers[0].warm:
             print("its imports start threads: every command is a fresh process", file=sys.stderr)
         ground = Ground(folder / "ground", servers[0])
-        ground.build(pair="host-dies" in kinds)
+        ground.build(pair=bool({"host-dies", "hosts-differ"} & set(kinds)))
         turns = Turns(kinds, 60 * args.minutes, args.rounds)
         lanes = [
             threading.Thread(

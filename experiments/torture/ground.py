@@ -134,6 +134,7 @@ class Ground:
         numbers = ("--num_processes=2", f"--coordinator_address=localhost:{port}", "--process_id")
         for running in [self._server.start("train", *argv, *numbers, i) for i in range(2)]:
             outcome = running.wait(300)
+            self.needs["pair"] = outcome.seconds, outcome.peak_mb
             if outcome.status:
                 raise Failure(f"on valid input: {outcome.line}: {outcome.err}")
 

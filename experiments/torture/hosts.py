@@ -3,9 +3,8 @@
 import shutil
 import signal
 
-from experiments.torture.commands import Outcome
 from experiments.torture.ground import free_port, steps_of
-from experiments.torture.judge import require
+from experiments.torture.judge import MORE_SECONDS, require
 from experiments.torture.runs import result_of
 
 TOGETHER = 30.0  # seconds within which both processes have ended
@@ -31,7 +30,8 @@ def _labels(trial, change):
     return (f"--config.data.root={root}",)
 
 
-DIFFERENCES = {  # the first two are none
+EQUAL = ("nothing", "workers")  # names of differences that are none
+DIFFERENCES = {
     "nothing": lambda trial: (),
     "workers": lambda trial: ("--config.data.workers=1",),
     "rate": lambda trial: ("--config.learning_rate=0.0011",),
@@ -61,19 +61,15 @@ def differing(trial):
         each.reverse()
     trial.note = f"{name} differs"
     started = _start(trial, trial.folder / "run", *each)
-    outcomes = [_finish(trial, running) for running in started]
-    if name in ("nothing", "workers"):
+    usual = TOGETHER if name not in EQUAL else trial.ground.needs["pair"][0] + MORE_SECONDS
+    outcomes = [trial.finish(running, "train", within=usual) for running in started]
+    if name in EQUAL:
         wrong = [outcome.errors for outcome in outcomes if outcome.status]
         require(not wrong, f"refused: {wrong}")
         return
     for outcome in outcomes:
         require(outcome.status, f"status 0 though {name} differs")
     require(any(outcome.errors for outcome in outcomes), "neither says why")
-
-
-def _finish(trial, running, signals=()):
-    seconds = trial.ground.needs["train"][0]
-    return trial.finish(running, "train", signals, more=TOGETHER - min(seconds, 10.0))
 
 
 def one_dies(trial):
@@ -89,19 +85,25 @@ def one_dies(trial):
         started[victim].until(lambda: False, trial.rng.uniform(0.2, 3))
     over = started[victim].ended()
     started[victim].send(number)
-    outcomes: list[Outcome] = [None, None]
-    outcomes[victim] = trial.finish(started[victim], "train", judged=False)
-    signals = (number,) if number == signal.SIGTERM else ()
-    outcomes[1 - victim] = _finish(trial, started[1 - victim], signals)
-    require(over or outcomes[1 - victim].status or number == signal.SIGTERM
-            or "done" in outcomes[1 - victim].err, "goes on alone")  # fmt: skip
-    again = [_finish(trial, running) for running in _start(trial, workdir, (), ())]
-    require(
-        not any(o.status for o in again), f"does not go on: {again[0].errors + again[1].errors}"
-    )
+    dead = trial.finish(started[victim], "train", judged=False)
+    signals = (number,) if number == signal.SIGTERM else ()  # they agree to stop
+    other = trial.finish(started[1 - victim], "train", signals, TOGETHER)
+    require(over or dead.status == 0 or other.status, "the other one goes on alone")
+    if after and trial.rng.random() < 0.5:
+        _goes_on(trial, workdir)
+
+
+def _goes_on(trial, workdir):
+    """The same commands end where an undisturbed pair does."""
+    usual = trial.ground.needs["pair"][0] + MORE_SECONDS
+    again = [
+        trial.finish(running, "train", within=usual) for running in _start(trial, workdir, (), ())
+    ]
+    wrong = [outcome.errors for outcome in again if outcome.status]
+    require(not wrong, f"does not go on: {wrong}")
     good = result_of(trial.ground.path("pair"))
     require(
-        result_of(workdir)[:2] == good[:2], "SILENT: ends in another state than undisturbed ones"
+        result_of(workdir)[:2] == good[:2], "SILENT: ends in another state than an undisturbed pair"
     )
 
 

@@ -180,7 +180,7 @@ def read_while_training(trial):
     training.until(lambda: bool(list(workdir.glob("checkpoints/*/metrics"))))
     which = trial.rng.choice([workdir, workdir / "latest"])
     trial.finish(trial.start("evaluate", *trial.ground.evaluating(which)), "evaluate")
-    trial.finish(training, "train", more=2 * MORE_SECONDS)
+    trial.finish(training, "train", within=2 * MORE_SECONDS)
 
 
 def workdir_gone(trial):

@@ -4,6 +4,7 @@ import os
 import pathlib
 import random
 import shutil
+import time
 
 from experiments.torture.judge import MORE_MB, MORE_SECONDS, judge, require
 
@@ -56,19 +57,22 @@ class Trial:
         (self.folder / "tmp").mkdir(exist_ok=True)
         return self.server.start(command, *argv, env=env, **options)
 
-    def finish(self, running, command, signals=(), more=MORE_SECONDS, grace=0.0, judged=True):
+    def finish(self, running, command, signals=(), within=None, grace=0.0, judged=True):
         """The judged Outcome of a command that was started.
 
         Args:
             running: see `start`.
             command: its name, for what it may take.
             signals: that were sent to it.
-            more: seconds above those that the undisturbed command takes.
+            within: seconds from now; default: 20 more than the undisturbed command takes in all.
             grace: see `Running.wait`.
             judged: whether the rules hold for it; a process that was killed follows none.
         """
         seconds, peak = self.ground.needs.get(command, (10.0, 500.0))
-        limit = seconds + min(more, self._patience)
+        if within is None:
+            limit = seconds + min(MORE_SECONDS, self._patience)
+        else:
+            limit = time.monotonic() - running.started + min(within, self._patience)
         outcome = running.wait(limit, grace)
         self.outcomes.append(outcome)
         if judged:
