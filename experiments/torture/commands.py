@@ -80,9 +80,9 @@ class Running:
     def until(self, condition, seconds=60):
         """Waits until `condition()` holds, or it has ended; whether it holds."""
         until = time.monotonic() + seconds
-        while not (held := condition()) and not self.ended() and time.monotonic() < until:
+        while not condition() and not self.ended() and time.monotonic() < until:
             time.sleep(0.01)
-        return held
+        return condition()  # once more: it may have ended between the two questions
 
     def send(self, number, everybody=False):
         """Sends a signal to it; to its whole session, as a terminal does, if asked to."""
