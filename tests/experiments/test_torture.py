@@ -1,7 +1,6 @@
 """The torture's rules can be broken, its trials repeat, and a short one finds nothing."""
 
 import dataclasses
-import pathlib
 import random
 
 import pytest
@@ -91,11 +90,14 @@ def test_the_table_counts_and_keeps_the_smallest_input(tmp_path):
     assert (tmp_path / "out/a/input.bin").stat().st_size == 10
 
 
-def test_every_kind_once(tmp_path, capfd):
-    """A fixed seed: what this finds once it finds again, and its input lies in the folder named."""
-    output = pathlib.Path(tmp_path, "failed")
-    argv = ["--minutes", "4", "--rounds", "1", "--least", "1", "--seed", "1"]
-    status = torture.main([*argv, "--output", str(output)])
+PAIRS = ("hosts-differ", "host-dies")  # a minute each, since processes of a pair compile anew
+
+
+def test_every_other_kind_once(tmp_path, capfd):
+    """A fixed seed: what this finds it finds again, and keeps below the folder that is named."""
+    kinds = [kind for kind in KINDS if kind not in PAIRS]
+    argv = ["--minutes", "4", "--rounds", "1", "--least", "1", "--seed", "1", "--kinds", *kinds]
+    status = torture.main([*argv, "--output", str(tmp_path / "failed")])
     out, err = capfd.readouterr()
     assert status == 0, err[-6000:] + out[-6000:]
-    assert out.count("| 1 | 0 |") == len(KINDS)
+    assert out.count("| 1 | 0 |") == len(kinds)
