@@ -148,7 +148,9 @@ def hostile_config(trial):
     data["root"] = str(trial.rng.choice([victims, trial.folder / "new", victims / "in", folder]))
     names = ("val.txt", "../victims/val.txt", str(victims / "val_0.png"), "../victims/new.txt")
     data["val"], data["train"] = trial.rng.choice(names), trial.rng.choice(names)
-    data["draw"].update(train=trial.rng.choice([0, 1]), val=1, side=64)
+    data["draw"].update(
+        train=trial.rng.choice([0, 1]), val=1, side=trial.rng.choice([64, 320, 320])
+    )
     trial.input.write_text(json.dumps(tree))
     trial.note = f"draws {data['val']} below {data['root']}"
     output = trial.folder / "out"
