@@ -155,7 +155,7 @@ def hostile_config(trial):
     trial.note = f"draws {data['val']} below {data['root']}"
     output = trial.folder / "out"
     command, argv, writes = trial.rng.choice([
-        *[("evaluate", ("--weights", folder), ())] * 4,  # which might draw
+        *[("evaluate", ("--weights", folder), ())] * 4,  # which reads the data
         ("export", ("--weights", folder, "--output", output / "x.onnx"), (output,)),
         ("predict", ("--weights", folder, "--images", victims, "--output", output), (output,)),
     ])  # fmt: skip
