@@ -26,7 +26,8 @@ def pytest_configure(config):
         raise pytest.UsageError(f"PPOCR_JAX_SHARED={NAMED} holds no folder `reference`")
 
 
-LONG = ("training", "test_devices.py", "test_train.py", "test_export.py", "test_configs.py")
+LONG = ("training", "test_devices.py", "test_train.py", "test_export.py", "test_configs.py",
+        "test_torture.py")  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
