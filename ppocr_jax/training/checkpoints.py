@@ -20,7 +20,7 @@ from ppocr_jax.files import discard, sync, sync_names, write_json
 from ppocr_jax.locks import hold_folder
 from ppocr_jax.training import agreement
 from ppocr_jax.weights import meta as metas
-from ppocr_jax.weights.checks import checksums, require_finite, require_saved
+from ppocr_jax.weights.checks import checksums, own_copy, require_finite, require_saved
 from ppocr_jax.weights.damage import (
     Damaged,
     cannot_be_read,
@@ -98,8 +98,9 @@ class Checkpoints:
         """
         step = int(state.step)
         tree = state_tree(state)
-        self._require_finite(tree)
-        meta = seal({**meta, "checksums": checksums(tree)})
+        values = own_copy(tree)
+        self._require_finite(values)
+        meta = seal({**meta, "checksums": checksums(values)})
         agreement.require_same_state("save at step", step, meta["checksums"])
         metrics = None if hmean is None else {"hmean": float(hmean) if hmean == hmean else -1.0}
         items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
@@ -259,11 +260,12 @@ class Checkpoints:
         meta = metas.read_meta(self.folder.parent, step)
         items = ocp.args.Composite(state=ocp.args.StandardRestore(state_tree(template)))
         tree = self._manager.restore(step, args=items)["state"]
-        require_saved(checksums(tree), meta.get("checksums", {}), folder)
+        values = own_copy(tree)
+        require_saved(checksums(values), meta.get("checksums", {}), folder)
         if int(tree["step"]) != step:
             raise Damaged(f"{folder} is damaged: its state is that of step {int(tree['step'])}")
         try:
-            require_finite({"params": tree["params"]}, folder)
+            require_finite({"params": values["params"]}, folder)
         except UserError as error:
             raise Damaged(error) from None
         if not is_sealed(meta):

@@ -12,7 +12,7 @@ from ppocr_jax.weights.damage import Damaged
 def checksum(tree):
     """CRC-32 of the bytes of all leaves, in JAX's order of a tree; of this process's copies."""
     value = 0
-    for leaf in jax.device_get([_own_copy(leaf) for leaf in jax.tree.leaves(tree)]):
+    for leaf in jax.tree.leaves(own_copy(tree)):
         value = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8), value)
     return value
 
@@ -54,18 +54,26 @@ def require_finite(tree, place, advice="take another file"):
     Raises:
         UserError: names the first tensors that hold NaN or infinity.
     """
-    wrong = []
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        value = np.asarray(_own_copy(leaf))
-        if not (np.issubdtype(value.dtype, np.integer) or np.isfinite(value).all()):
-            wrong.append(jax.tree_util.keystr(path, simple=True, separator="."))
-    if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise UserError(
-            f"{place}: not finite (NaN or infinity): {', '.join(wrong[:3])}{more}; {advice}"
+    tree = own_copy(tree)
+    if all(map(_is_finite, jax.tree.leaves(tree))):
+        return
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    bad = [path for path, leaf in leaves if not _is_finite(leaf)]
+    wrong = [jax.tree_util.keystr(path, simple=True, separator=".") for path in bad]
+    more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+    raise UserError(
+        f"{place}: not finite (NaN or infinity): {', '.join(wrong[:3])}{more}; {advice}"
+    )
+
+
+def own_copy(tree):
+    """A tree as NumPy arrays; of arrays that several processes share, this one's copy."""
+    if jax.process_count() > 1:
+        tree = jax.tree.map(
+            lambda leaf: leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf, tree
         )
+    return jax.device_get(tree)
 
 
-def _own_copy(leaf):
-    """A replicated array of several processes is not whole: each has a copy of its own."""
-    return leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf
+def _is_finite(value):
+    return np.issubdtype(value.dtype, np.integer) or bool(np.isfinite(value).all())
