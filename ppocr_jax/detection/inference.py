@@ -27,6 +27,8 @@ MOST_PASS_PIXELS = 32_000_000  # of a batch, unless a single image has more
 WAITING_PIXELS = 64_000_000  # of images and maps that wait for their turn
 NO_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "allocate", "bad_alloc", "Insufficient memory")
 
+NOT_FINITE = "the network's map is not finite: its weights are damaged, or overflow"
+
 
 class Prepared(NamedTuple):
     """An image at the network's size.
@@ -274,8 +276,11 @@ class _Runner:
         if isinstance(maps, Exception):
             yield from (self._failed(item, maps) for item in items)
             return
-        self._took_one = True
         for item, shrink_map in zip(items, maps, strict=False):
+            if not np.isfinite(shrink_map).all():
+                self._refused.append((item, UserError(NOT_FINITE)))
+                continue
+            self._took_one = True
             height, width = item.image.shape[:2]
             yield Predicted(item.key, shrink_map[:height, :width], item.size)
 

@@ -9,6 +9,7 @@ from tiny import TINY, load_config, write_config
 from ppocr_jax.detection.inference import predict_files
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.detection.postprocess import find_polygons
+from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector, init_variables
 
 SIZES = [(40, 60), (64, 64), (90, 33), (33, 90), (128, 50), (50, 128), (70, 70), (96, 120),
@@ -87,3 +88,18 @@ def test_many_sizes_do_not_pile_up(network, pictures, options):
     keys = [item.key for item in predict_files(
         make_predict(network[0]), network[1], pictures * 2, config.eval, threads=1)]  # fmt: skip
     assert sorted(keys) == sorted([key for key, _ in pictures] * 2)
+
+
+def test_a_map_that_is_not_finite_is_no_result(pictures, options):
+    """One such map is that picture's failure; nothing but such maps is the network's."""
+    calls = []
+
+    def predict(broken, image, area=None):
+        calls.append(len(calls))
+        return np.full(image.shape[:3], np.nan if calls[-1] in broken else 0.0, np.float32)
+
+    config = options("eval.batch_size=1")
+    found = list(predict_files(predict, [1], pictures[:4], config.eval))
+    assert sorted("not finite" in item.reason for item in found) == [False, False, False, True]
+    with pytest.raises(UserError, match="not finite: its weights are damaged, or overflow"):
+        list(predict_files(predict, range(99), pictures[:4], config.eval))
