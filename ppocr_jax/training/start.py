@@ -9,7 +9,7 @@ import optax
 from ppocr_jax import devices
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
-from ppocr_jax.models.detector import build_detector, init_variables
+from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import make_schedule
 from ppocr_jax.training import agreement
@@ -62,6 +62,8 @@ def set_up(config, total_steps, epoch_steps) -> Setup:
         role: build_detector(network, config.dtype, config.remat)
         for role, network in config.roles.items()
     }
+    for model in dict.fromkeys(models.values()):
+        shapes_of(model)  # refuses what would fill the memory, before it does
     schedule = make_schedule(config, total_steps, epoch_steps)
     return Setup(config, mesh, models, schedule, make_optimizer(config.optimizer, schedule))
 
