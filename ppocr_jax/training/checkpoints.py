@@ -68,8 +68,12 @@ class Checkpoints:
         return self
 
     def _open(self):
-        for step in self._steps():  # Orbax reads all of these at once, and fails at once
-            self._mend_metrics(step)
+        # Orbax reads the metrics of all steps at once, and fails at once.
+        worse = {step: self._mend_metrics(step) for step in self._steps()}
+        devices.wait_for_all("metrics")  # all have looked, before anything is moved
+        for step, reason in worse.items():
+            if reason:
+                self._move_aside(step, reason)
         devices.wait_for_all("checkpoints")
         self._manager = ocp.CheckpointManager(self.folder, options=self._options)
         self._place = _identity(self.folder)
@@ -273,7 +277,11 @@ class Checkpoints:
         return template.replace(**tree), meta
 
     def _mend_metrics(self, step):
-        """Makes a step's metrics those of its `meta`: Orbax ranks and prunes by them."""
+        """Makes a step's metrics those of its `meta`: Orbax ranks and prunes by them.
+
+        Returns:
+            Why the step cannot stay; "" where it can.
+        """
         try:
             rank = metas.rank_of(metas.read_meta(self.folder.parent, step))
         except Damaged:
@@ -283,9 +291,9 @@ class Checkpoints:
         except Damaged:
             found, reason = None, "are damaged"
             if rank is None:
-                return self._move_aside(step, "its metrics are damaged")
+                return "its metrics are damaged"
         if rank is None or rank == found:
-            return None
+            return ""
         reason = reason if found is None else f"say hmean {found}"
         if jax.process_index() == 0:
             path = self.folder / str(step) / METRICS
@@ -294,6 +302,7 @@ class Checkpoints:
         self._warn(
             f"checkpoint {step}: its metrics {reason}; its meta says hmean {rank}, which counts"
         )
+        return ""
 
     def _move_aside(self, step, reason):
         if jax.process_index() == 0:
