@@ -86,8 +86,9 @@ class Checkpoints:
                 self._settle()
                 self._manager.close()
             except Exception as error:
+                failure = self._failure(self._saving, error)
                 if not isinstance(raised, (UserError, OSError)):  # already the reason to end
-                    raise self._failure(self._saving, error) from error
+                    raise failure from error
 
     def save(self, state, meta, hmean=None):
         """Saves in the background; the state may be donated, and `meta` changed, after it returns.
@@ -206,6 +207,7 @@ class Checkpoints:
         try:
             self._require_place()
         except UserError as gone:
+            self._unmake(step)
             return gone
         if self._place and jax.process_index() == 0:
             for unfinished in self.folder.glob(f"{step}.orbax-checkpoint-tmp*"):
@@ -214,6 +216,15 @@ class Checkpoints:
             f"{self.folder}: saving step {step} failed: {explain(error)}; steps kept: "
             f"{self._steps() or 'none'}"
         )
+
+    def _unmake(self, step):
+        """Removes what a save that was under way has made where its folder is not any more."""
+        if jax.process_index() == 0 and self.folder.is_dir():
+            for path in [self.folder / str(step), *self.folder.glob(f"{step}.orbax-*")]:
+                discard(path)
+            for folder in (self.folder, self.folder.parent):
+                with contextlib.suppress(OSError):  # something else lies there
+                    folder.rmdir()
 
     def _steps(self):
         return list_steps(self.folder.parent)

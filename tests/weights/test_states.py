@@ -227,3 +227,17 @@ def test_a_state_that_its_run_lets_go_of_is_read_anew(workdir, monkeypatch):
     with pytest.raises(UserError, match="has gone on and let go of that state: run the command ag"):
         sources.read_variables(source, ROLE)
     assert sources.is_gone(source) and sources.open_source(workdir).step == 3
+
+
+def test_what_a_save_makes_anew_where_its_workdir_was_is_removed(workdir, tmp_path):
+    """A library that is writing a state when the workdir is moved makes the folder again."""
+    with (
+        pytest.raises(UserError, match="is not there any more: the workdir was moved or deleted"),
+        Checkpoints(workdir) as checkpoints,
+    ):
+        checkpoints.save(make_state(3), make_meta(3, 0.5), 0.5)
+        checkpoints.wait()
+        workdir.rename(tmp_path / "moved")
+        (workdir / "checkpoints" / "3" / "state").mkdir(parents=True)
+    assert not workdir.exists()
+    assert read(tmp_path / "moved" / "3").shape == (64, 8)
