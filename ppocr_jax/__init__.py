@@ -1,10 +1,12 @@
 """Training, distillation and fine-tuning of the PP-OCRv3 text detector in JAX."""
 
+import os
 import sys
 
 from ppocr_jax.runtime import interrupts
 
 __version__ = "0.1.0"
 
-if sys.argv[:1] == ["-m"]:  # so until `python -m ppocr_jax.train` has found its module
+# `-m` stands there until `python -m ppocr_jax.train` has found its module.
+if os.path.basename((sys.argv or [""])[0]) in ("-m", "ppocr-jax"):
     interrupts.end_at_once()

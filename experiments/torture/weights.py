@@ -123,7 +123,7 @@ def _change_graph(rng, model):
         del node.attribute[rng.randrange(len(node.attribute))]
     elif way == 3 and node.input:
         node.input[rng.randrange(len(node.input))] = rng.choice(
-            ["", "nowhere", graph.input[0].name]
+            ["", "nowhere", *(value.name for value in graph.input[:1])]
         )
     elif way == 4 and graph.initializer:
         tensor = rng.choice(list(graph.initializer))
