@@ -28,8 +28,8 @@ def run(command, argv=None):
     nobody reads the output any more, as after `| head`, there is no line.
     """
     absl.logging.set_verbosity(absl.logging.FATAL)  # what Orbax logs is said in one line here
-    interrupts.end_in_order()
     try:
+        interrupts.end_in_order()
         with _escaping():
             status = command(sys.argv[1:] if argv is None else argv)
         sys.exit(status)

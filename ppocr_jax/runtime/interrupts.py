@@ -61,7 +61,6 @@ def end_in_order():
     """
     if signal.getsignal(signal.SIGINT) is not end:
         return
-    signal.signal(signal.SIGINT, _raise)
     swallowed = sys.unraisablehook
     sys.unraisablehook = lambda told: (
         end() if told.exc_type is KeyboardInterrupt else swallowed(told)
@@ -71,6 +70,7 @@ def end_in_order():
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
     threading.Thread(target=_watch, args=(reading,), daemon=True).start()
+    signal.signal(signal.SIGINT, _raise)  # last: the caller has to be ready for it
 
 
 def _raise(*_):
