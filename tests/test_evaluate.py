@@ -2,29 +2,20 @@
 
 import json
 
-import jax
 import numpy as np
 import pytest
-from tiny import TINY, draw_data, load_config, write_config
+from tiny import draw_data, load_config, make_network, write_config
 
 from ppocr_jax import evaluate
 from ppocr_jax.data.labels import Sample
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.errors import UserError
-from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.scoring import evaluation
 
 
 @pytest.fixture(scope="module")
 def network():
-    model = build_detector(TINY)
-    variables = jax.jit(lambda: init_variables(model, jax.random.key(1)))()
-    # Statistics of a trained network differ from channel to channel.
-    rng = np.random.default_rng(0)
-    stats = jax.tree.map(
-        lambda leaf: leaf + rng.uniform(0, 0.3, leaf.shape).astype("f4"), variables["batch_stats"]
-    )
-    return model, {"params": variables["params"], "batch_stats": stats}
+    return make_network()
 
 
 @pytest.fixture(scope="module")

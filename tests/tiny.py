@@ -60,6 +60,21 @@ def get_config():
 """
 
 
+def make_network():
+    """`(detector, variables)`, as a trained one: statistics differ from channel to channel."""
+    import jax
+
+    from ppocr_jax.models.detector import build_detector, init_variables
+
+    model = build_detector(TINY)
+    variables = jax.jit(lambda: init_variables(model, jax.random.key(1)))()
+    rng = np.random.default_rng(0)
+    stats = jax.tree.map(
+        lambda leaf: leaf + rng.uniform(0, 0.3, leaf.shape).astype("f4"), variables["batch_stats"]
+    )
+    return model, {"params": variables["params"], "batch_stats": stats}
+
+
 def draw_data(folder, train=10, val=3, side=96):
     """Pictures with dark bars on light ground, as words; returns the folder."""
     rng = np.random.default_rng(0)
@@ -123,4 +138,5 @@ def run(module, *argv, env=None):
     return process.returncode, out, err
 
 
-__all__ = ["CHEAP", "TEACHER", "TINY", "draw_data", "load_config", "run", "start", "write_config"]
+__all__ = ["CHEAP", "TEACHER", "TINY", "draw_data", "load_config", "make_network", "run", "start",
+           "write_config"]  # fmt: skip

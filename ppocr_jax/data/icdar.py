@@ -5,8 +5,9 @@ A line alone can be read in several ways: `...,36,000,000` is a text or further 
 
 * Four points (8 numbers) are what such files hold. Other counts are believed where no line has
   the 8 or 9 numbers of a quad with an ordinary text, all have the same count, and the points are
-  outlines: at least `SURE` lines of them, or `MANY` points. 32 numbers whose last 28 are offsets
-  within the box of the first four are CTW1500's.
+  outlines: at least `SURE` lines of them, or `MANY` points; of 5 or 6 points without text, which
+  may be quads with numbers as their text, at least `CERTAIN` lines, and all. 32 numbers whose last
+  28 are offsets within the box of the first four are CTW1500's.
 * Different counts in one folder (as in Total-Text) are believed where at least `SURE` lines
   and more than `FEW` of all are outlines of another count than four with whole points before a
   text that is no number; or where `####` stands between points and text. A quad whose text
@@ -36,6 +37,7 @@ KNOWN = (
 )
 SURE = 3  # lines of another count than four points that prove it
 MANY = 7  # points that no text of numbers after four points looks like
+CERTAIN = 20  # lines of 5 or 6 points without text that prove it, if all are outlines
 FEW = 0.02  # share of lines that proves nothing: broken ones, texts that look like points
 VOCABULARY = 20  # lines per word of a column that is taken for languages
 
@@ -202,11 +204,14 @@ def _is_boxed(line):
 
 
 class Points(NamedTuple):
-    """number: of every line, or None; text: whether there is one; doubted: lines refused."""
+    """number: of every line, or None; text: whether there is one; doubted: see below.
+
+    Lines that may be an outline of another number are refused where `doubted` holds their `ends`.
+    """
 
     number: int | None
     text: bool
-    doubted: bool
+    doubted: tuple[bool, ...] = ()
 
 
 def _points(lines):
@@ -248,13 +253,16 @@ def _count_points(lines):
     quads, few = sum(line.count in (8, 9) for line in lines), FEW * len(lines)
     counts = collections.Counter(line.count // 2 for line in others)
     if not others:
-        return Points(4, text, False)
+        return Points(4, text)
     (number, same), *_ = counts.most_common(1)
+    alike = sum(line.count == 2 * number for line in candidates)
+    if not text and quads <= few and number < MANY and not CERTAIN <= alike == same:
+        return Points(4, True, (True, False))  # each may be a quad with numbers as its text
     if quads <= few and len(others) - same <= few and (same >= SURE or number >= MANY):
-        return Points(number, text, False)
+        return Points(number, text)
     if len(others) >= SURE and len(others) > few:
-        return Points(None, text, False)
-    return Points(4, text, True)
+        return Points(None, text)
+    return Points(4, text, (not text,))
 
 
 def _is_other(line):
@@ -287,7 +295,7 @@ def _misfit(line, points):
     if points.number is None and not (_is_outline if line.count % 2 else _is_near)(line):
         return f"{line.count} numbers are no outline; put a text that begins with one in quotes"
     many = number == 4 and line.count >= 2 * MANY and _is_outline(line)
-    if many or points.doubted and line.ends != points.text and _is_other(line):
+    if many or line.ends in points.doubted and _is_other(line):
         return (
             f"{line.count} numbers may be {line.count // 2} points, or 4 and a text that begins "
             "with numbers: put the text in quotes"

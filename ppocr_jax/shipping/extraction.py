@@ -13,7 +13,7 @@ from ppocr_jax.files import replacing, write_json
 from ppocr_jax.locks import hold_output
 from ppocr_jax.weights import sources
 from ppocr_jax.weights.checks import checksum
-from ppocr_jax.weights.meta import seal
+from ppocr_jax.weights.meta import EXTRACTED, seal
 from ppocr_jax.weights.paddle import array_hash
 from ppocr_jax.weights.pdparams import read_pdparams, write_pdparams
 
@@ -46,7 +46,7 @@ def write_folder(output, variables, meta):
         temporary.mkdir()
         with ocp.StandardCheckpointer() as writer:
             writer.save(temporary / "state", variables)
-        write_json(temporary / sources.EXTRACTED, meta)
+        write_json(temporary / EXTRACTED, meta)
         if meta.get("config"):
             write_json(temporary / "config.json", meta["config"])
 
@@ -56,7 +56,7 @@ def extract(weights, role, output):
     source = open_weights(weights)
     role = choose_role(source, role)
     output = epath.Path(output)
-    if output.is_dir() and any(output.iterdir()) and not (output / sources.EXTRACTED).exists():
+    if output.is_dir() and any(output.iterdir()) and not (output / EXTRACTED).exists():
         raise UserError(f"--output {output}: a folder with other content stands there")
     if role == "all" and output.suffix != ".pdparams":
         raise UserError(f"--output {output}: all roles together go into a .pdparams file alone")

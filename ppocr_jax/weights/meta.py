@@ -15,6 +15,7 @@ from ppocr_jax.files import read_json
 from ppocr_jax.weights.damage import Damaged, reading
 
 FOLDER = "checkpoints"
+EXTRACTED = "extracted.json"  # the `meta` of an extracted folder
 METRICS = "metrics/metrics"  # below a step: what Orbax ranks the steps by
 SEAL = "crc32"  # key of a JSON tree's own checksum
 KINDS = {"roles": list, "config": dict, "metrics": dict, "checksums": dict}
@@ -47,6 +48,18 @@ def read_meta(workdir, step):
         require_kinds(meta, f"meta of {folder}")
     if meta.get("step", step) != step:
         raise Damaged(f"{folder} is damaged: its meta is that of step {meta['step']}")
+    return meta
+
+
+def read_extracted(folder):
+    """The `meta` of an extracted folder. Raises as `read_meta` does."""
+    path = epath.Path(folder) / EXTRACTED
+    with reading(folder):
+        meta = _read_whole(path)
+        require_seal(meta, path)
+        require_kinds({**meta, "config": meta.get("config") or {}}, path)
+        if len(meta.get("roles", ())) != 1:
+            raise Damaged(f"{path} is damaged: it names no role, or several")
     return meta
 
 

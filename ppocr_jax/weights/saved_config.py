@@ -10,8 +10,9 @@ from ppocr_jax import files, forms
 from ppocr_jax.errors import UserError
 from ppocr_jax.weights import meta as metas
 from ppocr_jax.weights.damage import Damaged
+from ppocr_jax.weights.meta import EXTRACTED
 
-NAME, EXTRACTED = "config.json", "extracted.json"
+NAME = "config.json"
 
 
 def find(weights):
@@ -83,9 +84,7 @@ def _find_copy(folder):
         except (Damaged, KeyError):
             continue
     if (folder / EXTRACTED).exists():
-        meta = files.read_json(folder / EXTRACTED)
-        metas.require_seal(meta, folder / EXTRACTED)
-        return meta.get("config") or None, EXTRACTED
+        return metas.read_extracted(folder).get("config") or None, EXTRACTED
     return None, ""
 
 

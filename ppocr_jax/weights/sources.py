@@ -14,12 +14,12 @@ import jax
 from etils import epath
 
 from ppocr_jax.errors import UserError
-from ppocr_jax.files import read_json
 from ppocr_jax.models import detector
 from ppocr_jax.weights import meta as metas
 from ppocr_jax.weights import states
 from ppocr_jax.weights.checks import require_finite
-from ppocr_jax.weights.damage import Damaged, reading
+from ppocr_jax.weights.damage import Damaged
+from ppocr_jax.weights.meta import EXTRACTED
 from ppocr_jax.weights.paddle import (
     array_hash,
     from_paddle,
@@ -35,8 +35,6 @@ from ppocr_jax.weights.paddle import (
 )
 from ppocr_jax.weights.pdparams import read_pdparams
 from ppocr_jax.weights.published import FILES
-
-EXTRACTED = "extracted.json"
 
 
 class Source(NamedTuple):
@@ -106,7 +104,7 @@ def open_source(path):
     place = epath.Path(locate(path))
     if place.is_dir():
         if (place / EXTRACTED).exists():
-            return Source("extracted", place, None, _read_extracted(place))
+            return Source("extracted", place, None, metas.read_extracted(place))
         if (place / metas.FOLDER).is_dir():
             return _checkpoint(place, "best")
         raise UserError(f"{path}: neither a workdir, nor a checkpoint, nor an extracted folder")
@@ -161,18 +159,6 @@ def _naming_others(workdir, step):
         others = [f"{workdir}/{other}" for other in metas.list_steps(workdir) if other != step]
         advice = f"; name another state: {', '.join(others)}" if others else ""
         raise Damaged(f"{error}{advice}") from None
-
-
-def _read_extracted(folder):
-    """The `meta` of an extracted folder. Raises UserError as `metas.read_meta` does."""
-    path = folder / EXTRACTED
-    with reading(folder):
-        meta = read_json(path)
-        metas.require_seal(meta, path)
-        metas.require_kinds({**meta, "config": meta.get("config") or {}}, path)
-        if len(meta.get("roles", ())) != 1:
-            raise Damaged(f"{path} is damaged: it names no role, or several")
-    return meta
 
 
 def read_arrays(source, role):

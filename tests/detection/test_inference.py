@@ -1,16 +1,14 @@
 """Batches of any sizes give each image its own map, and nothing is left out."""
 
 import cv2
-import jax
 import numpy as np
 import pytest
-from tiny import TINY, load_config, write_config
+from tiny import load_config, make_network, write_config
 
 from ppocr_jax.detection.inference import predict_files
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.detection.postprocess import find_polygons
 from ppocr_jax.errors import UserError
-from ppocr_jax.models.detector import build_detector, init_variables
 
 SIZES = [(40, 60), (64, 64), (90, 33), (33, 90), (128, 50), (50, 128), (70, 70), (96, 120),
          (120, 96), (31, 31), (100, 40), (77, 111), (111, 77), (64, 64), (128, 120)]  # fmt: skip
@@ -18,14 +16,7 @@ SIZES = [(40, 60), (64, 64), (90, 33), (33, 90), (128, 50), (50, 128), (70, 70),
 
 @pytest.fixture(scope="module")
 def network():
-    model = build_detector(TINY)
-    variables = jax.jit(lambda: init_variables(model, jax.random.key(1)))()
-    # Statistics of a trained network differ from channel to channel.
-    rng = np.random.default_rng(0)
-    stats = jax.tree.map(
-        lambda leaf: leaf + rng.uniform(0, 0.3, leaf.shape).astype("f4"), variables["batch_stats"]
-    )
-    return model, {"params": variables["params"], "batch_stats": stats}
+    return make_network()
 
 
 @pytest.fixture(scope="module")

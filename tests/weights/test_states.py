@@ -16,7 +16,7 @@ from ppocr_jax.training.state import TrainState
 from ppocr_jax.weights import saved_config, sources
 from ppocr_jax.weights.checks import require_finite
 from ppocr_jax.weights.damage import Damaged
-from ppocr_jax.weights.meta import METRICS, best_step, read_meta, seal
+from ppocr_jax.weights.meta import EXTRACTED, METRICS, best_step, read_meta, seal
 
 ROLE = "student"
 CONFIG = {"form": 2, "best": {"role": ROLE}, "roles": {}, "trainable": [ROLE]}
@@ -113,11 +113,11 @@ def test_no_damage_of_an_extracted_folder_is_silent(workdir, tmp_path, kind):
 
 def test_an_extracted_folder_of_an_older_version_is_held_against_its_hash(workdir, tmp_path):
     extract(workdir, ROLE, tmp_path / "out")
-    meta = json.loads((tmp_path / "out" / sources.EXTRACTED).read_text())
+    meta = json.loads((tmp_path / "out" / EXTRACTED).read_text())
     del meta["crc32"], meta["checksums"]
-    path = tmp_path / "out" / sources.EXTRACTED
+    path = tmp_path / "out" / EXTRACTED
     path.write_text(json.dumps(meta))
-    assert sources.open_source(tmp_path / "out").unverified == sources.EXTRACTED
+    assert sources.open_source(tmp_path / "out").unverified == EXTRACTED
     read(tmp_path / "out")
     path.write_text(json.dumps({**meta, "hash": "0123456789ab"}))
     with pytest.raises(Damaged, match="not those of hash 0123456789ab"):
