@@ -15,9 +15,9 @@ CALLS = (
     "mkdir,mkdirat,unlink,unlinkat,rmdir,fsync,fdatasync,link,linkat,copy_file_range,sendfile"
 )
 UNKNOWN = ("pwritev", "link", "linkat", "copy_file_range", "sendfile")
-LINE = re.compile(r"^(\d+\.\d+) (\w+)\((.*)\)\s+= (-?\d+)")
+LINE = re.compile(r"^(\d+\.\d+) (\w+)\((.*)\)\s+= (-?\d+)(?:<([^>]*)>)?")
 ESCAPED = re.compile(rb"\\x([0-9a-f]{2})")
-Event = collections.namedtuple("Event", "time call arguments result")
+Event = collections.namedtuple("Event", "time call arguments result place")
 
 
 class Node:
@@ -40,7 +40,8 @@ def record(command, log, **kwargs):
         for line in path.read_text().splitlines():
             match = LINE.match(line)
             if match and int(match[4]) >= 0:
-                events.append(Event(float(match[1]), match[2], match[3], int(match[4])))
+                place = os.fsdecode(_bytes(match[5] or ""))
+                events.append(Event(float(match[1]), match[2], match[3], int(match[4]), place))
     return sorted(events)
 
 
@@ -54,7 +55,7 @@ class Disk:
 
     def __init__(self, root):
         self.root, self.top = pathlib.Path(root), Node(folder=True)
-        self.positions = {}
+        self.positions = {}  # by number and path: threads reuse the numbers of closed files
 
     def apply(self, event):
         """Follows one event; returns whether it has to do with the folder."""
@@ -67,7 +68,7 @@ class Disk:
         if node is None:
             return False
         assert call not in UNKNOWN, event
-        number = int(event.arguments.partition("<")[0])
+        number = int(event.arguments.partition("<")[0]), places[0]
         if call in ("fsync", "fdatasync"):
             node.sync()
         elif call == "ftruncate":
@@ -77,7 +78,7 @@ class Disk:
             self.positions[number] = event.result
         else:
             data = written(event)
-            at = self.positions.get(number, 0)
+            at = self.positions[number]
             if call == "pwrite64":
                 at = int(event.arguments.rpartition(",")[2])
             elif at is None:  # appends
@@ -91,7 +92,7 @@ class Disk:
         folder, name = self._parent(path)
         if folder is None or "O_DIRECTORY" in event.arguments:
             return False
-        self.positions[event.result] = None if "O_APPEND" in event.arguments else 0
+        self.positions[event.result, event.place] = None if "O_APPEND" in event.arguments else 0
         new = name not in folder.now
         if new:
             folder.now[name] = Node(folder=False)
