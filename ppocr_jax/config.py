@@ -1,5 +1,7 @@
 """A config as a run sees it: checked values, its saved form, what a resume may change."""
 
+import math
+
 from ppocr_jax import files
 from ppocr_jax.data import RESIZE_RULES, STREAMS
 from ppocr_jax.errors import UserError
@@ -114,6 +116,8 @@ def check(config):
         if not good:
             raise UserError(f"config.{key}={values.get(key)}: should be {wanted}")
 
+    for key, value in values.items():
+        need(key, _is_finite(value), "finite")
     for key, least in AT_LEAST.items():
         need(key, values[key] >= least, f"at least {least}{MEANING.get(key, '')}")
     for key, most in AT_MOST.items():
@@ -126,6 +130,12 @@ def check(config):
     shared = config.eval.shared_shapes
     need("eval.shared_shapes", shared >= 0 and shared % 32 == 0, "0 or a multiple of 32")
     _check_roles(config, need)
+
+
+def _is_finite(value):
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _check_roles(config, need):

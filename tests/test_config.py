@@ -112,6 +112,18 @@ def test_scales_that_no_picture_has_are_refused(tiny_config, scale):
         config.check(tiny_config)
 
 
+@pytest.mark.parametrize("key", ["postprocess.thresh", "learning_rate", "data.augment.scale"])
+def test_numbers_that_are_none_are_refused(tiny_config, key):
+    *parents, last = key.split(".")
+    section = tiny_config
+    for parent in parents:
+        section = section[parent]
+    bad = float("nan")
+    section[last] = (0.5, bad) if isinstance(section[last], tuple) else bad
+    with pytest.raises(UserError, match=f"config.{key}=.*: should be finite"):
+        config.check(tiny_config)
+
+
 def test_names_of_the_yaml_reader_are_in_the_tables():
     assert set(paddle_losses.MAIN.values()) <= set(MAIN_LOSSES)
     assert set(paddle_settings.OPTIMISERS.values()) <= set(OPTIMISERS)
