@@ -52,6 +52,9 @@ AT_LEAST = {
     "eval.pictures": 0,
     "mesh.devices": 0,
     "postprocess.max_candidates": 1,
+    "postprocess.unclip_ratio": 0,
+    "optimizer.eps": 0,
+    "optimizer.l2": 0,
     "save.every_steps": 0,
     "log.every_steps": 1,
 }
@@ -82,6 +85,11 @@ AT_MOST = {
     "postprocess.max_candidates": 10**5,
     "postprocess.unclip_ratio": 100,
 }
+SHARES = (  # 0 to 1: probabilities, thresholds of maps, decays of moments
+    "postprocess.thresh", "postprocess.box_thresh", "data.max_bad_share", "data.augment.flip",
+    "data.augment.paste_ratio", "data.augment.min_crop_side", "data.targets.thresh_min",
+    "data.targets.thresh_max", "optimizer.b1", "optimizer.b2",
+)  # fmt: skip
 MOST_ROLES = 16  # networks of one run; each is held in memory
 MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
     "dtype": " (float16 overflows here)",
@@ -122,6 +130,8 @@ def check(config):
         need(key, values[key] >= least, f"at least {least}{MEANING.get(key, '')}")
     for key, most in AT_MOST.items():
         need(key, values[key] <= most, f"at most {most}")
+    for key in SHARES:
+        need(key, 0 <= values[key] <= 1, "from 0 to 1")
     for key, names in NAMES.items():
         need(key, values[key] in names, one_of(names) + MEANING.get(key, ""))
     need("crop", config.crop >= 32 and config.crop % 32 == 0, "a multiple of 32")

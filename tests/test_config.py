@@ -112,6 +112,15 @@ def test_scales_that_no_picture_has_are_refused(tiny_config, scale):
         config.check(tiny_config)
 
 
+@pytest.mark.parametrize("value", [-0.1, 7.0])
+def test_shares_lie_between_0_and_1(tiny_config, value):
+    for key in ("thresh", "box_thresh"):
+        tiny_config.postprocess[key] = value
+        with pytest.raises(UserError, match=f"config.postprocess.{key}={value}: .* from 0 to 1"):
+            config.check(tiny_config)
+        tiny_config.postprocess[key] = 0.5
+
+
 @pytest.mark.parametrize("key", ["postprocess.thresh", "learning_rate", "data.augment.scale"])
 def test_numbers_that_are_none_are_refused(tiny_config, key):
     *parents, last = key.split(".")
