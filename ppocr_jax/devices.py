@@ -38,8 +38,13 @@ def make_mesh(config):
     if count < len(devices):
         own = [[d for d in devices if d.process_index == p] for p in range(processes)]
         devices = [device for part in own for device in part[: count // processes]]
+    return mesh_of(devices)
+
+
+def mesh_of(devices):
+    """A mesh with the axis "data" over some devices."""
     # Auto, since sorting and slicing a batch-sharded map is refused on explicit axes.
-    return jax.make_mesh((count,), ("data",), (AxisType.Auto,), devices=devices)
+    return jax.make_mesh((len(devices),), ("data",), (AxisType.Auto,), devices=devices)
 
 
 def require_even_shares(config, mesh):

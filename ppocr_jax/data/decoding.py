@@ -52,9 +52,6 @@ def decode(data, header):
 def _decode_narrow(buffer):
     """A picture of 16 bits whose samples fit into fewer, brought to 8 bits from those.
 
-    Scanners store 10, 12 or 14 bits in 16: the upper 8 alone would leave 16 grey levels of 12 bits
-    and lose faint text.
-
     Returns:
         uint8 `[H, W, 3]` BGR; None when all 16 bits are in use or the file is no picture.
 
@@ -67,21 +64,25 @@ def _decode_narrow(buffer):
     if image.dtype != np.uint16:
         raise ValueError(f"its samples are {image.dtype}: save it with 8 or 16 bits a sample")
     colours = image[..., :3] if image.ndim == 3 else image[..., None]
-    highest = int(colours.max()).bit_length()
-    depth = next(depth for depth in DEPTHS if depth >= highest)
+    depth = find_depth(colours)
     if depth == 16:
         return None
     levels = np.right_shift(colours, depth - 8, out=colours).astype(np.uint8)
     return levels if levels.shape[2] == 3 else np.repeat(levels[..., :1], 3, axis=2)
 
 
-def _decode_clear(data):
-    """A picture that is transparent in places, laid over a plain ground.
+def find_depth(colours):
+    """How many bits of uint16 samples are in use, of `DEPTHS`.
 
-    Returns:
-        uint8 `[H, W, 3]` BGR; None when nothing is transparent, or everything: then the colours
-        are the picture. Also None when Pillow cannot read it.
+    Scanners store 10, 12 or 14 bits in 16: the upper 8 alone would leave 16 grey levels of 12 bits
+    and lose faint text.
     """
+    highest = int(colours.max()).bit_length()
+    return next(depth for depth in DEPTHS if depth >= highest)
+
+
+def _decode_clear(data):
+    """A picture that is transparent in places, see `lay_over`; also None where it is damaged."""
     try:
         image, orientation = open_rgba(data)
         rgba = np.asarray(image)
@@ -89,6 +90,20 @@ def _decode_clear(data):
         raise
     except Exception:  # whatever comes up in a damaged file; OpenCV tries it next
         return None
+    laid = lay_over(rgba)
+    return laid if laid is None else TURNS[orientation](laid)
+
+
+def lay_over(rgba):
+    """A picture that is transparent in places, laid over a plain ground.
+
+    Args:
+        rgba: uint8 `[H, W, 4]`.
+
+    Returns:
+        uint8 `[H, W, 3]` BGR; None when nothing is transparent, or everything: then the colours
+        are the picture.
+    """
     lowest, highest, *_ = cv2.minMaxLoc(rgba[..., 3])
     if lowest == 255 or highest == 0:
         return None
@@ -99,7 +114,7 @@ def _decode_clear(data):
         opaque = part[..., 3:] / 255
         mixed = part[..., 2::-1] * opaque + ground * (1 - opaque)
         result[top : top + STRIPE] = np.rint(mixed)
-    return TURNS[orientation](result)
+    return result
 
 
 def _ink(rgba):

@@ -18,15 +18,15 @@ import jax
 import numpy as np
 
 from ppocr_jax.data.image_files import read_size
-from ppocr_jax.data.resize import LARGE, MOST_PIXELS, plan_size, read_image, resize_image
+from ppocr_jax.data.resize import LARGE, plan_size, read_image, resize_image
+from ppocr_jax.detection.shapes import PASS_PIXELS, Multiples
 from ppocr_jax.devices import ready_on_cpu
 from ppocr_jax.errors import UserError, first_line
 
-PASS_PIXELS = 1_500_000  # for each image of a batch; larger ones go in smaller batches
 MOST_PASS_PIXELS = 32_000_000  # of a batch, unless a single image has more
 WAITING_PIXELS = 64_000_000  # of images and maps that wait for their turn
 NO_MEMORY = ("RESOURCE_EXHAUSTED", "out of memory", "allocate", "bad_alloc", "Insufficient memory")
-
+TOO_LARGE = "not enough memory for this image"
 NOT_FINITE = "the network's map is not finite: its weights are damaged, or overflow"
 
 
@@ -58,11 +58,13 @@ class Predicted(NamedTuple):
 def prepare(key, path, limit_side, limit_type):
     """Reads and resizes one image. Raises UserError when the file is no image."""
 
-    def fit(image):
-        planned = plan_size(*image.shape[:2], limit_side=limit_side, limit_type=limit_type)
-        return Prepared(key, resize_image(image, *planned), image.shape[:2], str(path))
+    return read_image(path, lambda image: fit(key, image, path, limit_side, limit_type))
 
-    return read_image(path, fit)
+
+def fit(key, image, path, limit_side, limit_type):
+    """`Prepared` of uint8 `[H, W, 3]` BGR: at the size that `resize.plan_size` gives."""
+    planned = plan_size(*image.shape[:2], limit_side=limit_side, limit_type=limit_type)
+    return Prepared(key, resize_image(image, *planned), image.shape[:2], str(path))
 
 
 def reason_for(path, error):
@@ -70,7 +72,7 @@ def reason_for(path, error):
     if isinstance(error, UserError):
         return str(error) if str(path) in str(error) else f"{path}: {error}"
     if isinstance(error, MemoryError) or any(word in str(error) for word in NO_MEMORY):
-        return f"{path}: not enough memory for this image"
+        return f"{path}: {TOO_LARGE}"
     return f"{path}: {first_line(error)}"
 
 
@@ -152,23 +154,26 @@ def in_threads(pool, work, items, most):
         yield key, future.result()
 
 
-def run_batches(predict, variables, items, config, sharding=None):
+def run_batches(predict, variables, items, config, sharding=None, shapes=None):
     """Maps of prepared images, those of equal size together; see `predict_files`.
 
     Args:
         items: `Prepared` images; a `Predicted` among them passes through.
+        shapes: `(height, width) -> shapes.Shape` at which an image runs; default: as
+            `config.shared_shapes` says.
 
     Raises:
         UserError: the network's own, where it takes none of the images; a file made for another
             size, for example. Where it takes some, the others have their reasons.
     """
-    run = _Runner(predict, variables, config, sharding)
+    shapes = shapes or Multiples(config.shared_shapes)
+    run = _Runner(predict, variables, config.batch_size, sharding)
     waiting = collections.defaultdict(list)
     for item in items:
         if isinstance(item, Predicted):
             yield item
             continue
-        shape = run.shape_of(item.image)
+        shape = shapes(*item.image.shape[:2])
         waiting[shape].append(item)
         if len(waiting[shape]) == run.size_of(shape):
             yield from run(shape, waiting.pop(shape))
@@ -183,7 +188,7 @@ def run_batches(predict, variables, items, config, sharding=None):
 def _piles_up(waiting, most):
     """Whether more images wait than there should, in number or in pixels."""
     count = sum(map(len, waiting.values()))
-    pixels = sum(len(items) * shape[0] * shape[1] for shape, items in waiting.items())
+    pixels = sum(len(items) * s.height * s.width for s, items in waiting.items())
     return count > most or pixels > WAITING_PIXELS
 
 
@@ -196,27 +201,17 @@ class _Runner:
         most: images in a batch.
     """
 
-    def __init__(self, predict, variables, config, sharding):
+    def __init__(self, predict, variables, batch_size, sharding):
         self._predict, self._variables, self._sharding = predict, variables, sharding
         self._least = 1 if sharding is None else sharding.num_devices
-        self.most = -(-config.batch_size // self._least) * self._least
-        self._multiple = config.shared_shapes
+        self.most = -(-batch_size // self._least) * self._least
         self._pending = collections.deque()
         self._took_one, self._refused = False, []
-
-    def shape_of(self, image):
-        """The shape that an image is run at: shared, unless most of that would be empty."""
-        height, width = image.shape[:2]
-        if not self._multiple:
-            return height, width
-        shared = tuple(-(-side // self._multiple) * self._multiple for side in (height, width))
-        most = min(max(4 * height * width, PASS_PIXELS), MOST_PIXELS)
-        return shared if shared[0] * shared[1] <= most else (height, width)
 
     def size_of(self, shape):
         """Images of a shape in one batch, a multiple of the devices."""
         pixels = min(self.most * PASS_PIXELS, MOST_PASS_PIXELS)
-        fits = pixels // (shape[0] * shape[1]) // self._least * self._least
+        fits = pixels // (shape.height * shape.width) // self._least * self._least
         return max(self._least, min(self.most, fits))
 
     def __call__(self, shape, items):
@@ -243,14 +238,14 @@ class _Runner:
 
     def _start(self, shape, items, size):
         """Maps of a batch, which the device may still work at."""
-        images = np.zeros((size, *shape, 3), np.uint8)
+        images = np.zeros((size, shape.height, shape.width, 3), np.uint8)
         area = np.full((size, 2), 32, np.int32)
         for index in range(size):
             item = items[min(index, len(items) - 1)]
             height, width = item.image.shape[:2]
             images[index, :height, :width] = item.image
             area[index] = height, width
-        area = area if self._multiple else None
+        area = area if shape.shared else None
         images, area = ready_on_cpu(jax.device_put((images, area), self._sharding))
         return self._predict(self._variables, images, area)
 

@@ -26,13 +26,14 @@ class Network(NamedTuple):
     report: str
 
 
-def open_network(config, weights, role):
+def open_network(config, weights, role, device=None):
     """The network of a role with its weights.
 
     Args:
         config: a whole config; `roles`, `dtype`, `seed` and `mesh` are read.
         weights: see `sources`; an ONNX file is not read but run, by onnxruntime.
         role: name, one of `config.roles`.
+        device: one of JAX's, to run on alone; None: on those that `config.mesh` says.
 
     Raises:
         UserError: weights that are not there, or belong to another network.
@@ -43,7 +44,7 @@ def open_network(config, weights, role):
         opened = session.open_session(weights)
         predict = session.make_onnx_predict(opened, weights)
         return Network(predict, None, None, session.describe_session(opened))
-    mesh = devices.make_mesh(config)
+    mesh = devices.make_mesh(config) if device is None else devices.mesh_of([device])
     model, variables, report = load_network(config, weights, role)
     variables = devices.replicate(variables, mesh)
     return Network(make_predict(model), variables, devices.split(mesh), str(report))

@@ -8,12 +8,12 @@ from ppocr_jax.data.resize import plan_resize, plan_size
 from ppocr_jax.detection import tiles
 from ppocr_jax.detection.inference import in_threads, predict_files, reason_for
 from ppocr_jax.detection.postprocess import find_contours, find_polygons
+from ppocr_jax.detection.shapes import SHARED
 from ppocr_jax.pages.pictures import picture_names, save_picture
 from ppocr_jax.pages.results import Result, small_text
 
 THREADS = max(2, os.cpu_count() or 2)
 MANY_SIZES = 8  # from here on, images of similar sizes share a program
-SHARED = 256  # the multiple that their sides are rounded up to then
 
 
 def predict_images(network, paths, config, tiling=None, labels=None, pictures=None):

@@ -84,8 +84,8 @@ def keep_programs():
     `JAX_COMPILATION_CACHE_DIR` names another folder, or, when it is empty, none. Where the folder
     cannot be written, one line says so, and every start compiles.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ:
-        return
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir:
+        return  # somebody has chosen
     folder = cache_folder() / "programs" / _processor()
     try:
         folder.mkdir(parents=True, exist_ok=True)
