@@ -1,20 +1,28 @@
-"""Finds text in images: boxes with scores in two files, and pictures that show them.
+"""Finds text in images: boxes with scores in three files, and pictures that show them.
 
     python -m ppocr_jax.predict --weights runs/cml --images photos/ --output out/
-    python -m ppocr_jax.predict --weights student.pdparams --config configs/ppocrv3_det_mobile.py \\
-        --images 'scans/**/*.png' cover.jpg --output out/ --tile 960
+    python -m ppocr_jax.predict --weights student.pdparams --output out/ --tile 960 --crops \\
+        --images 'scans/**/*.png' cover.jpg
 
-`--weights` is what `evaluate` takes; without `--config`, the config saved beside it is used.
-`--images` takes files, folders (all images below them) and globs. `out/predictions.jsonl` has an
-object per image, `out/predicts.txt` the same in PaddleOCR's form with scores, both in the order
-of the images; they appear when the last image is done (until then as `.part`). `out/pictures/`
-shows the boxes, beside the labels when `--labels` names some. An image that cannot be read is
-named and left out; the exit status is 1 then.
+`--weights` is what `evaluate` takes; without `--config`, the config saved beside it is used, or
+else the one of the program whose networks have its shapes. `--images` takes files, folders (all
+images below them) and globs. `out/predictions.jsonl` has an object per image, `out/predicts.txt`
+the same in PaddleOCR's form with scores, `out/Label.txt` without scores in the form of PPOCRLabel,
+all in the order of the images; they appear when the last image is done (until then as `.part`).
+`out/pictures/` shows the boxes, beside the labels when `--labels` names some; `out/crops/` has
+each box cut out and upright, as `<picture>_<number>.png`. An image that cannot be read is named
+and left out; the exit status is 1 then.
+
+To correct what was found and train on it: copy `out/Label.txt` into the folder of the images, open
+that folder in PPOCRLabel, correct and confirm the images (it keeps only what is confirmed), and
+train with `--config.data.root` naming the folder above and `--config.data.train=FOLDER/Label.txt`.
+`predicts.txt` can be trained on as it is, with `--config.data.root=.`, where predict was called.
 
 With `--tile`, images keep their own resolution and are seen through overlapping windows: for
 large pages with small text.
 """
 
+import collections
 import pathlib
 import sys
 
@@ -29,7 +37,7 @@ from ppocr_jax.detection import tiles
 from ppocr_jax.detection.network import open_network
 from ppocr_jax.errors import UserError, shown, tell
 from ppocr_jax.pages.predictions import MANY_SIZES, SHARED, choose_shapes, predict_images
-from ppocr_jax.pages.results import ResultFiles, Tally
+from ppocr_jax.pages.results import ResultFiles, Tally, label_key
 from ppocr_jax.runtime import process
 
 
@@ -42,10 +50,14 @@ def main(argv):
     if role not in config.roles:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")
     output = pathlib.Path(args.output)
-    paths = find_images(args.images, leave_out=output / "pictures", tell=_warn)
+    pictures, crops = output / "pictures", output / "crops"
+    paths = find_images(args.images, leave_out=[pictures, crops], tell=_warn)
     labels = read_labels_of(args.labels, paths) if args.labels else None
-    pictures = None if args.no_pictures else output / "pictures"
-    (pictures or output).mkdir(parents=True, exist_ok=True)
+    pictures = None if args.no_pictures else pictures
+    crops = crops if args.crops else None
+    for folder in filter(None, (output, pictures, crops)):
+        folder.mkdir(parents=True, exist_ok=True)
+    warn_of_others(paths, crops)
     network = open_network(config, args.weights, role)
     tell(f"{role} from {args.weights}: {network.report}")
     if not tiling:
@@ -55,7 +67,7 @@ def main(argv):
         config.eval.shared_shapes = choose_shapes(paths, config, tiling)
     tally, bar = Tally(), tqdm(total=len(paths), unit="image", disable=not sys.stderr.isatty())
     with bar, ResultFiles(output) as files:
-        for result in predict_images(network, paths, config, tiling, labels, pictures):
+        for result in predict_images(network, paths, config, tiling, labels, pictures, crops):
             tally.add(result)
             if result.reason:
                 _warn(f"{result.reason}; left out")
@@ -64,7 +76,7 @@ def main(argv):
             bar.update()
     for line in tally.warnings():
         _warn(line)
-    places = ", ".join(map(str, [*files.paths, *([pictures] if pictures else [])]))
+    places = ", ".join(map(str, filter(None, [*files.paths, pictures, crops])))
     print(
         f"{tally.boxes} boxes in {tally.images - tally.unreadable} images, "
         f"{tally.unreadable} unreadable: {places}"
@@ -86,7 +98,9 @@ def _arguments():
     add("--output", required=True, metavar="DIR", help="folder for the results")
     add("--role", help="which network; default: config.best.role")
     add("--labels", metavar="FILE", help="labels in PaddleOCR's form, drawn beside what is found")
-    add("--no_pictures", action="store_true", help="only write the two files")
+    add("--no_pictures", action="store_true", help="do not write pictures/")
+    add("--crops", action="store_true", help="write each box, cut out and upright, into crops/; "
+        "a high one is turned a quarter to the left")  # fmt: skip
     add("--box_type", help=f"{configs.one_of(configs.NAMES['postprocess.box_type'])}: rotated "
         "rectangles, or the shape of the text")  # fmt: skip
     add("--limit_side", type=int, metavar="PIXELS", help="as config.eval.limit_side")
@@ -122,6 +136,19 @@ def apply_options(args, config):
     if args.tile is None:
         return None
     return tiles.make_tiling(args.tile, args.overlap, 1.0 if args.scale is None else args.scale)
+
+
+def warn_of_others(paths, crops):
+    """Says which images are one to PPOCRLabel, and what lies among the crops already."""
+    counts = collections.Counter(label_key(path) for path in paths)
+    alike = [key for key, count in counts.items() if count > 1]
+    if alike:
+        _warn(
+            f"Label.txt: several images are {alike[0]} ({len(alike)} such names): PPOCRLabel looks "
+            "at no more of a path; predict one folder at a time to correct them there"
+        )
+    if crops and any(crops.iterdir()):
+        _warn(f"{crops} holds files already; predictions.jsonl lists those of this run")
 
 
 def read_labels_of(source, paths):

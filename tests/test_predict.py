@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from tiny import TINY, draw_data, load_config, write_config
 
-from ppocr_jax import predict
+from ppocr_jax import check_data, predict, train
 from ppocr_jax.data import resize
 from ppocr_jax.data.images import Labels
 from ppocr_jax.data.labels import read_labels
@@ -18,7 +18,7 @@ from ppocr_jax.data.splits import read_validation
 from ppocr_jax.detection.network import open_network
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.pages import predictions
+from ppocr_jax.pages import predictions, results
 from ppocr_jax.scoring import evaluation
 from ppocr_jax.shipping.extraction import write_folder
 
@@ -226,6 +226,96 @@ def test_mistakes(run, monkeypatch, tmp_path, argv, message):
     given = [] if "--images" in argv else ["--images", "val_0.png"]
     with pytest.raises(UserError, match=message):
         predict.main(["--weights", str(run / "student"), "--output", str(tmp_path), *argv, *given])
+
+
+def test_each_box_is_cut_out(run, tmp_path, capsys):
+    data, out = tmp_path / "data", tmp_path / "out"
+    names = ["a.png", "more/a.png", "blank.png"]
+    for seed, name in enumerate(names):
+        write_blurred(data / name, 90, 200, seed)
+    cv2.imwrite(str(data / "blank.png"), np.zeros((90, 200, 3), np.uint8))
+    argv = ["--weights", str(run / "student"), "--images", str(tmp_path), "--output", str(out)]
+    assert predict.main([*argv, "--crops", "--no_pictures"]) == 0
+    assert f"Label.txt, {out}/crops" in capsys.readouterr().out and not (out / "pictures").exists()
+    records = [json.loads(line) for line in open(out / "predictions.jsonl")]
+    listed = [box["crop"] for record in records for box in record["boxes"]]
+    written = sorted(path.relative_to(out).as_posix() for path in (out / "crops").iterdir())
+    assert sorted(listed) == written and len(listed) > 10
+    for record in records:
+        assert record["boxes"] or "blank" in record["path"]
+        for box in record["boxes"]:
+            sides = np.linalg.norm(np.diff(box["points"], axis=0), axis=1)
+            shape = sorted(read_image(out / box["crop"]).shape[:2])
+            np.testing.assert_allclose(shape, sorted(sides[:2]), atol=3)
+    # Once more: what is there is said, and not taken for pictures.
+    assert predict.main([*argv, "--crops", "--box_type", "poly"]) == 0
+    assert f"{out}/crops holds files already" in capsys.readouterr().err
+    records = [json.loads(line) for line in open(out / "predictions.jsonl")]
+    assert len(records) == 3 and all(record["picture"] for record in records)
+    assert all((out / box["crop"]).is_file() for record in records for box in record["boxes"])
+
+
+def test_small_text_is_told_by_the_resize(run, network, config):
+    """The same picture with much found and with nothing found: the line is the same."""
+    path, lines = str(run / "data" / "val_0.png"), []
+    config.eval.limit_type = "max"
+    for side, threshold in ((96, 0.5), (48, 0.5), (48, 1.0)):
+        config.eval.limit_side, config.postprocess.box_thresh = side, threshold
+        tally = results.Tally()
+        for result in predictions.predict_images(network, [path], config):
+            tally.add(result)
+            assert bool(result.polygons) == (threshold < 1.0)
+        lines.append([line for line in tally.warnings() if "reduced so much" in line])
+    assert lines[0] == [] and lines[1] == lines[2] and len(lines[1]) == 1
+    assert "96x96 seen as 64x64, where text lower than 12 pixels comes out" in lines[1][0]
+
+
+def correct(run, folder):
+    """predict -> Label.txt beside the images, corrected as PPOCRLabel keeps it -> its config."""
+    draw_data(folder / "photos", train=4, val=1)
+    images = ["--images", "photos/train*.png", "--output", "out", "--no_pictures"]
+    assert predict.main(["--weights", str(run / "student"), *images]) == 0
+    lines = (folder / "out" / "Label.txt").read_text().splitlines()
+    names, labels = zip(*(line.split("\t") for line in lines), strict=True)
+    assert names == tuple(f"photos/train_{i}.png" for i in range(4))
+    # As a person does there: one box is moved, one is deleted, one gets a text.
+    entries = [json.loads(text)[:6] for text in labels]
+    entries[0][0]["points"] = [[4, 4], [80, 4], [80, 30], [4, 30]]
+    del entries[1][0]
+    entries[2][0]["transcription"] = "word"
+    pairs = zip(names, entries, strict=True)
+    corrected = [f"{name}\t{json.dumps(kept)}\n" for name, kept in pairs]
+    (folder / "photos" / "Label.txt").write_text("".join(corrected))
+    (folder / "val.txt").write_text("photos/" + (folder / "photos" / "val.txt").read_text())
+    return ["--config", str(write_config(folder, folder)), "--config.data.root=."]
+
+
+def test_what_was_found_is_corrected_and_read_as_labels(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    config = correct(run, tmp_path)
+    for file in ("out/predicts.txt", "photos/Label.txt"):
+        assert check_data.main([*config, f"--config.data.train={file}"]) == 0
+        assert "nothing is wrong" in capsys.readouterr().out
+    samples = read_labels("photos/Label.txt", ".")
+    assert lists(samples[0].polygons)[0] == [[4, 4], [80, 4], [80, 30], [4, 30]]
+    assert [len(sample.polygons) for sample in samples[:2]] == [6, 5]
+
+
+@pytest.mark.long
+def test_what_was_corrected_is_trained_on(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    argv = [*correct(run, tmp_path), "--config.data.train=photos/Label.txt", "--config.steps=2"]
+    argv += [f"--config.init_from.student={run / 'student'}", "--workdir", "runs/mine"]
+    assert train.main(argv) == 0
+    assert "4 training and 1 validation images" in (printed := capsys.readouterr().err)
+    assert "done: 2 steps" in printed
+
+
+def test_images_that_are_one_to_ppocrlabel_are_said(capsys):
+    predict.warn_of_others(["a/x/1.png", "b/x/1.png", "b/x/2.png", "b/y/1.png"], None)
+    assert "several images are x/1.png (1 such names)" in capsys.readouterr().err
+    predict.warn_of_others(["b/x/1.png", "b/x/2.png"], None)
+    assert capsys.readouterr().err == ""
 
 
 def test_tiled_command(run, tmp_path, capsys):

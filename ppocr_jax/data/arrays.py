@@ -55,7 +55,7 @@ def require_array(image):
 
 
 def as_bgr(image, channels="bgr"):
-    """An array as uint8 `[H, W, 3]` BGR; the array itself where it is that, never changed.
+    """An array as uint8 `[H, W, 3]` BGR; the same pixels where it is that. It is not changed.
 
     Args:
         image: uint8 or uint16; `[H, W]` or `[H, W, 1]` grey, `[H, W, 3]` or `[H, W, 4]`, the

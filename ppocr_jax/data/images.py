@@ -12,7 +12,7 @@ from ppocr_jax.errors import UserError
 MOST_ENDINGS = 5  # that are named of what is no image
 
 
-def find_images(given, leave_out=None, tell=None):
+def find_images(given, leave_out=(), tell=None):
     """Paths of images, in the order in which they are given; one that comes twice counts once.
 
     Args:
@@ -20,7 +20,7 @@ def find_images(given, leave_out=None, tell=None):
             separated by commas. A folder stands for all images below it, at any depth, sorted;
             hidden files and folders are left out. A file that is named is taken whatever its
             suffix is, folders and globs give what ends as an image does.
-        leave_out: a folder that folders and globs do not look into.
+        leave_out: folders that folders and globs do not look into.
         tell: takes a line on what folders and globs hold that does not end as an image does, or
             cannot be looked into; None for nobody.
 
@@ -31,11 +31,11 @@ def find_images(given, leave_out=None, tell=None):
         UserError: something that is not there or holds no image, or a name that no line of a
             text file can hold.
     """
-    found = {}
+    found, leave_out = {}, tuple(os.path.abspath(folder) + os.sep for folder in leave_out)
     for text in given:
         whole = os.path.exists(text)
         for part in [text] if whole else [p.strip() for p in text.split(",") if p.strip()]:
-            for path in _expand(part, leave_out and os.path.abspath(leave_out), tell):
+            for path in _expand(part, leave_out, tell):
                 found.setdefault(os.path.abspath(path), path)
     if not found:
         raise UserError("--images names nothing: give files, folders or globs")
@@ -55,8 +55,7 @@ def _expand(part, leave_out, tell):
     paths = []
     for match in matches:
         paths += _below(match, tell) if os.path.isdir(match) else [match]
-    if leave_out:
-        paths = [p for p in paths if not os.path.abspath(p).startswith(leave_out + os.sep)]
+    paths = [path for path in paths if not os.path.abspath(path).startswith(leave_out)]
     images = [path for path in paths if path.lower().endswith(IMAGE_SUFFIXES)]
     others = _count_endings(set(paths) - set(images))
     if not images:

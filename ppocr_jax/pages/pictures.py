@@ -11,6 +11,7 @@ from ppocr_jax.files import write_bytes
 
 LABELLED, IGNORED, FOUND = (60, 200, 60), (160, 160, 160), (40, 80, 255)  # BGR
 JPEG_SIDE = 65500  # pixels: no side of a JPEG is longer
+MOST_STEM = 200  # bytes of a name that something is added to: file systems take 255
 
 
 def draw_polygons(image, polygons, colour):
@@ -65,7 +66,7 @@ def picture_names(paths):
     """A file name for each image's picture: its own with `.jpg`, numbered where that is taken."""
     names, taken = [], set()
     for path in paths:
-        stem = pathlib.Path(path).stem
+        stem = pathlib.Path(path).stem.encode()[:MOST_STEM].decode(errors="ignore")
         name, count = f"{stem}.jpg", 1
         while name.lower() in taken:  # some file systems do not tell a.jpg from A.jpg
             count += 1

@@ -9,6 +9,7 @@ from ppocr_jax.detection import tiles
 from ppocr_jax.detection.inference import in_threads, predict_files, reason_for
 from ppocr_jax.detection.postprocess import find_contours, find_polygons
 from ppocr_jax.detection.shapes import SHARED
+from ppocr_jax.pages.crops import save_crops
 from ppocr_jax.pages.pictures import picture_names, save_picture
 from ppocr_jax.pages.results import Result, small_text
 
@@ -16,7 +17,7 @@ THREADS = max(2, os.cpu_count() or 2)
 MANY_SIZES = 8  # from here on, images of similar sizes share a program
 
 
-def predict_images(network, paths, config, tiling=None, labels=None, pictures=None):
+def predict_images(network, paths, config, tiling=None, labels=None, pictures=None, crops=None):
     """Text in images.
 
     Args:
@@ -27,11 +28,12 @@ def predict_images(network, paths, config, tiling=None, labels=None, pictures=No
             allowed `postprocess.max_candidates` regions per window's area.
         labels: `data.images.Labels`, or None.
         pictures: folder, which exists, for pictures of what was found; None for none.
+        crops: folder, which exists, for the boxes cut out; None for none.
 
     Yields:
         `Result` per path, in their order.
     """
-    names = picture_names(paths) if pictures else [""] * len(paths)
+    names = picture_names(paths)
     post = config.postprocess.to_dict()
     run = (network.predict, network.variables, enumerate(paths))
     if tiling:
@@ -48,9 +50,12 @@ def predict_images(network, paths, config, tiling=None, labels=None, pictures=No
         result = make_result(item, path, options, sample)
         wanted = result.network_size if tiling else plan_resize(*item.size, **limits)
         result = result._replace(wanted_size=wanted, frames=count_frames(path))
-        if name:
+        if pictures:
             save_picture(pictures / name, path, result.polygons, sample)
             result = result._replace(picture=f"{pictures.name}/{name}")
+        if crops:
+            cut = save_crops(crops, name.removesuffix(".jpg"), path, result.polygons)
+            result = result._replace(crops=[f"{crops.name}/{file}" for file in cut])
         return result
 
     def finish_or_leave_out(item):

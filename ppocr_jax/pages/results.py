@@ -1,8 +1,9 @@
-"""What prediction finds, and the two files that it is written to."""
+"""What prediction finds, and the three files that it is written to."""
 
 import contextlib
 import json
 import math
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from ppocr_jax.files import naming, settle
 from ppocr_jax.locks import hold_folder
 
 SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
+REDUCED = 2 / 3  # network's size to picture's, up to which small text is said to be lost
 
 
 class Result(NamedTuple):
@@ -31,6 +33,8 @@ class Result(NamedTuple):
         reason: why nothing was looked for; "" when it was.
         wanted_size: `network_size` as the config asks for it, see `resize.plan_size`.
         frames: pictures in the file, of which the first was read.
+        crops: files with the boxes cut out, relative to the output folder, one per polygon; empty
+            without `--crops`.
     """
 
     path: str
@@ -44,13 +48,22 @@ class Result(NamedTuple):
     reason: str = ""
     wanted_size: tuple[int, int] = (0, 0)
     frames: int = 1
+    crops: list[str] = []
+
+    @property
+    def scale(self):
+        """The network's size to the picture's, by the side of a square of the same area."""
+        return math.sqrt(math.prod(self.network_size) / max(1, math.prod(self.size)))
 
     def boxes(self):
-        """`[{"points": [[x, y], ...], "score": ...}]` of builtin numbers."""
-        return [
+        """`[{"points": [[x, y], ...], "score": ...}]` of builtin numbers, `"crop"` if cut out."""
+        boxes = [
             {"points": polygon.tolist(), "score": round(float(score), 6)}
             for polygon, score in zip(self.polygons, self.scores, strict=True)
         ]
+        for box, crop in zip(boxes, self.crops, strict=False):
+            box["crop"] = crop
+        return boxes
 
     def json_line(self):
         """One JSON object."""
@@ -75,6 +88,19 @@ class Result(NamedTuple):
         ]
         return f"{self.path}\t{json.dumps(entries)}"
 
+    def label_line(self):
+        """As PPOCRLabel keeps labels in `Label.txt`, for a person to correct: see `label_key`."""
+        entries = [
+            {"transcription": "", "points": box["points"], "difficult": False}
+            for box in self.boxes()
+        ]
+        return f"{label_key(self.path)}\t{json.dumps(entries)}"
+
+
+def label_key(path):
+    """What PPOCRLabel knows an image by: its folder's name and its own, and no more."""
+    return "/".join(pathlib.Path(os.path.abspath(path)).parts[-2:])
+
 
 def small_text(polygons, size, network_size):
     """Height of the small text of an image, in pixels at the network's size.
@@ -87,14 +113,18 @@ def small_text(polygons, size, network_size):
 
 
 class ResultFiles:
-    """`predictions.jsonl` and `predicts.txt` in a folder, a line per result in the order given.
+    """`predictions.jsonl`, `predicts.txt` and `Label.txt`, a line per result in the order given.
 
-    Each line is flushed to `<name>.part`, and both files get their names when the last one is
+    Each line is flushed to `<name>.part`, and the files get their names when the last one is
     written. A run that ends early therefore leaves every finished line under `.part`, and no file
     that looks whole and is not. Use as a context manager.
     """
 
-    FORMS = {"predictions.jsonl": Result.json_line, "predicts.txt": Result.paddle_line}
+    FORMS = {
+        "predictions.jsonl": Result.json_line,
+        "predicts.txt": Result.paddle_line,
+        "Label.txt": Result.label_line,
+    }
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -134,7 +164,7 @@ class Tally:
 
     def __init__(self):
         self.images = self.boxes = self.unreadable = 0
-        self._small, self._lost, self._cut, self._reduced, self._pages = [], [], [], [], []
+        self._small, self._shrunk, self._cut, self._reduced, self._pages = [], [], [], [], []
 
     def add(self, result):
         self.images += 1
@@ -142,14 +172,14 @@ class Tally:
         self.unreadable += bool(result.reason)
         if result.reason:
             return
-        if result.text_px is not None and result.text_px < SMALL_TEXT:
-            self._small.append((result.text_px, result.path))
-        if result.text_px is None and result.size[0] > 2 * result.network_size[0]:
-            self._lost.append(result.path)
-        if result.passed_over:
-            self._cut.append((result.passed_over, result.path))
         if math.prod(result.network_size) < math.prod(result.wanted_size):
             self._reduced.append(result)
+        elif result.scale <= REDUCED:
+            self._shrunk.append(result)
+        elif result.text_px is not None and result.text_px < SMALL_TEXT:
+            self._small.append((result.text_px, result.path))
+        if result.passed_over:
+            self._cut.append((result.passed_over, result.path))
         if result.frames > 1:
             self._pages.append((result.frames, result.path))
 
@@ -163,11 +193,14 @@ class Tally:
                 f"pixels high at the network's size, and smaller text is lost (the worst: {path}, "
                 f"{text_px:.1f} pixels): {remedy}"
             )
-        if self._lost:
+        if self._shrunk:
+            worst = min(self._shrunk, key=lambda result: result.scale)
+            seen, least = _words(worst.network_size), SMALL_TEXT / worst.scale
             yield (
-                f"{len(self._lost)} of {self.images} images were reduced to less than half and "
-                f"nothing was found in them (the first: {self._lost[0]}); if they hold text, "
-                f"{remedy}"
+                f"{len(self._shrunk)} of {self.images} images are reduced so much that small text "
+                f"is lost, whatever was found (the most: {worst.path}, {_words(worst.size)} seen "
+                f"as {seen}, where text lower than {least:.0f} pixels comes out lower than "
+                f"{SMALL_TEXT}): {remedy}"
             )
         if self._cut:
             count, path = max(self._cut)

@@ -21,7 +21,7 @@ def test_images_that_are_named(tmp_path, monkeypatch):
     assert find_images(["a,b.png", "*.png"]) == ["a,b.png", "a.png"]
     assert find_images(["b/**/*.*", "b"]) == ["b/2.png", "b/c/1.JPG"]
     assert find_images(["out", "b/2.png"]) == ["out/pictures/a.jpg", "b/2.png"]
-    assert find_images(["."], leave_out="out/pictures") == [
+    assert find_images(["."], leave_out=["out/pictures"]) == [
         "./a,b.png", "./a.png", "./b/2.png", "./b/c/1.JPG"
     ]  # fmt: skip
     (tmp_path / "tab\t.png").write_bytes(b"x")
@@ -41,7 +41,7 @@ def test_what_is_no_image_is_counted_and_named_files_are_taken(tmp_path):
     for name in names:
         (tmp_path / name).write_bytes(b"x")
     lines = []
-    found = find_images([str(tmp_path)], leave_out=tmp_path / "out", tell=lines.append)
+    found = find_images([str(tmp_path)], leave_out=[tmp_path / "out"], tell=lines.append)
     assert [path[-6:] for path in found] == ["a.jfif", "b.AVIF", "/c.jp2"]
     assert lines == [f"--images {tmp_path}: left out 2 .heic, 1 .txt, 1 without ending, which do "
                      "not end as an image does"]  # fmt: skip

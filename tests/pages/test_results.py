@@ -1,5 +1,7 @@
 """What prediction says of its results, and the files that are whole or not there."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -14,15 +16,17 @@ def test_small_text_is_measured_at_the_networks_size():
     assert small_text(bars, (400, 800), (200, 400)) == pytest.approx(9.5)  # 5 and nine of 10
     assert small_text([], (400, 800), (200, 400)) is None
     tally = Tally()
-    tally.add(Result("a.png", (400, 800), (200, 400), text_px=9.5))
+    tally.add(Result("a.png", (400, 800), (300, 600), text_px=9.5))
     tally.add(Result("d.png", reason="gone"))
     assert list(tally.warnings()) == []
-    tally.add(Result("b.png", (400, 800), (200, 400), text_px=6.2))
+    tally.add(Result("b.png", (400, 800), (300, 600), text_px=6.2))
     tally.add(Result("c.png", (4000, 3000), (960, 736)))
     tally.add(Result("e.png", (100, 100), (96, 96), text_px=20.0, passed_over=7))
-    small, lost, cut = tally.warnings()
-    assert "in 1 of 5 images" in small and "b.png, 6.2 pixels" in small and "--tile" in small
-    assert "nothing was found" in lost and "c.png" in lost
+    tally.add(Result("f.png", (400, 800), (256, 512), text_px=None))
+    small, shrunk, cut = tally.warnings()
+    assert "in 1 of 6 images" in small and "b.png, 6.2 pixels" in small and "--tile" in small
+    assert "2 of 6 images are reduced" in shrunk and "--limit_side" in shrunk
+    assert "c.png, 3000x4000 seen as 736x960, where text lower than 33 pixels" in shrunk
     assert "e.png, by 7" in cut and tally.unreadable == 1
 
 
@@ -52,3 +56,15 @@ def test_results_get_their_names_when_they_are_whole(tmp_path):
     assert (tmp_path / "predicts.txt").read_text(encoding="utf-8") == whole  # of the run before
     assert (tmp_path / "predicts.txt.part").read_text(encoding="utf-8") == 2 * whole
     assert len((tmp_path / "predictions.jsonl.part").read_text().splitlines()) == 2
+
+
+def test_what_was_found_is_written_as_ppocrlabel_keeps_it():
+    square = np.array([[0, 0], [9, 0], [9, 9], [0, 9]], np.int32)
+    one = Result("/a/b/ü.png", (9, 9), (32, 32), [square], np.array([0.5], np.float32))
+    assert one.label_line() == (
+        "b/ü.png\t"
+        '[{"transcription": "", "points": [[0, 0], [9, 0], [9, 9], [0, 9]], "difficult": false}]'
+    )
+    cut = one._replace(crops=["crops/ü_0.png"])
+    assert json.loads(cut.json_line())["boxes"][0]["crop"] == "crops/ü_0.png"
+    assert cut.paddle_line() == one.paddle_line() and cut.label_line() == one.label_line()
