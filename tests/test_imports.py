@@ -24,7 +24,9 @@ def loaded(code):
     return set(out.splitlines()[-1].split()[1:])
 
 
-@pytest.mark.parametrize("code", ["import ppocr_jax.config", "import ppocr_jax.cli", CHECK_ALL])
+@pytest.mark.parametrize(
+    "code", ["import ppocr_jax", "import ppocr_jax.config", "import ppocr_jax.cli", CHECK_ALL]
+)
 def test_configs_are_checked_without_jax(code):
     assert loaded(code) == set()
 
