@@ -332,7 +332,7 @@ def test_fine_tuning_scores_the_weights_it_was_given(straight, config_path, tmp_
 
 def test_no_evaluation_is_announced(config_path, tmp_path, capfd):
     train(load_config(config_path, "eval.every_steps=0", "steps=2"), tmp_path / "run")
-    assert "1 evaluations to come" in capfd.readouterr().err  # the one at the end
+    assert "1 evaluation to come" in capfd.readouterr().err  # the one at the end
 
 
 def test_linear_scaling_is_shown(config_path):

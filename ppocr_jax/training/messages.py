@@ -4,6 +4,7 @@ import jax
 
 from ppocr_jax import __version__
 from ppocr_jax import config as configs
+from ppocr_jax.errors import counted
 from ppocr_jax.training.records import format_duration, format_losses
 
 
@@ -26,11 +27,11 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
     slots = sum(leaf.nbytes for leaf in jax.tree.leaves(begun.state.opt_state))
     lines = [
         f"ppocr_jax {__version__}: {learning} on {devices}, {len(training.samples)} training and "
-        f"{len(validation)} validation images",
+        f"{counted(len(validation), 'validation image')}",
         configs.describe_rate(config),
         f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone",
-        f"{training.total_steps} steps, {training.epoch_steps} per epoch; {evaluations} "
-        f"evaluations to come{', one of them now' * first}",
+        f"{counted(training.total_steps, 'step')}, {training.epoch_steps} per epoch; "
+        f"{counted(evaluations, 'evaluation')} to come{', one of them now' * first}",
         *training.notes,
         *notes,
     ]
