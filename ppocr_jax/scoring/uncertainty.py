@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 LEVEL = 0.95
-DRAWS = 2000
+DRAWS = 1000
 SEED = 0
 AT_ONCE = 2_000_000  # drawn numbers in memory
 
@@ -44,10 +44,11 @@ def interval(counts) -> tuple[float, float]:
             or `[N, >= 3]`.
 
     Returns:
-        `(low, high)`; (0, 1) with fewer than two images, which say nothing of others.
+        `(low, high)`; (0, 1) with fewer than two images, or without a labelled word: those say
+        nothing of others.
     """
     counts = _as_array(counts)
-    if len(counts) < 2:
+    if len(counts) < 2 or not counts[:, 0].any():
         return 0.0, 1.0
     drawn = np.concatenate([hmean_of(sums[0]) for sums in _draw(counts[None])])
     return _middle(drawn)
