@@ -82,11 +82,11 @@ class Forecast:
 
     def _describe(self, steps, evaluations, images):
         seconds = steps * self._step_s
-        parts = f"{counted(steps, 'update')} of {self._step_s:.2g} s"
+        parts = f"{counted(steps, 'update')} of {_seconds(self._step_s)} s"
         if evaluations and self._image_s and images:
             each = images * self._image_s
             seconds += evaluations * each
-            parts += f" and {counted(evaluations, 'evaluation')} of {each:.2g} s"
+            parts += f" and {counted(evaluations, 'evaluation')} of {_seconds(each)} s"
         elif evaluations:
             parts += f", without {counted(evaluations, 'evaluation')}"
         return f"about {describe_time(seconds)} to go: {parts}"
@@ -156,6 +156,10 @@ def describe_time(seconds):
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _seconds(value):
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
 
 
 def _mib(size):
