@@ -44,6 +44,13 @@ def tell(line: str) -> None:
     print(shown(line), file=sys.stderr)
 
 
+def counted(number: int, noun: str) -> str:
+    """A number with its noun, which takes an s unless it is one: `1 step`, `2 boxes`."""
+    if number == 1:
+        return f"1 {noun}"
+    return f"{number} {noun}{'es' if noun.endswith(('x', 'ch', 's')) else 's'}"
+
+
 class Escaping:
     """A text stream that shows what would do something to a terminal as escapes.
 

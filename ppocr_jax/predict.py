@@ -35,7 +35,7 @@ from ppocr_jax.data import RESIZE_RULES
 from ppocr_jax.data.images import Labels, find_images
 from ppocr_jax.detection import tiles
 from ppocr_jax.detection.network import open_network
-from ppocr_jax.errors import UserError, shown, tell
+from ppocr_jax.errors import UserError, counted, shown, tell
 from ppocr_jax.pages.predictions import MANY_SIZES, SHARED, choose_shapes, predict_images
 from ppocr_jax.pages.results import ResultFiles, Tally, label_key
 from ppocr_jax.runtime import process
@@ -78,7 +78,7 @@ def main(argv):
         _warn(line)
     places = ", ".join(map(str, filter(None, [*files.paths, pictures, crops])))
     print(
-        f"{tally.boxes} boxes in {tally.images - tally.unreadable} images, "
+        f"{counted(tally.boxes, 'box')} in {counted(tally.images - tally.unreadable, 'image')}, "
         f"{tally.unreadable} unreadable: {places}"
     )
     return 1 if tally.unreadable else 0

@@ -10,6 +10,7 @@ from ppocr_jax.errors import (
     ADVICE,
     Escaping,
     UserError,
+    counted,
     explain,
     first_line,
     shown,
@@ -68,3 +69,8 @@ def test_the_cause_of_a_cause_counts():
 def test_other_exceptions_keep_their_words():
     assert explain(ValueError("odd\nand more")) == "ValueError: odd"
     assert explain(FileNotFoundError(2, "No such file or directory")) == "No such file or directory"
+
+
+def test_one_is_not_many():
+    told = [counted(n, noun) for n, noun in ((0, "step"), (1, "box"), (1, "step"), (2, "box"))]
+    assert told == ["0 steps", "1 box", "1 step", "2 boxes"]

@@ -89,8 +89,9 @@ def test_same_seed_same_run_whatever_the_workers(straight, config_path, folder):
         assert_states_equal(straight[1], state)
 
 
-def test_kill_and_resume_equals_a_straight_run(folder, config_path):
+def test_kill_and_resume_equals_a_straight_run(straight, folder, config_path):
     overrides = ["steps=40", "eval.every_steps=20", "save.every_steps=20", "log.every_steps=8"]
+    overrides += [f"init_from.student={straight[0]}"]
     whole, _ = train(load_config(config_path, *overrides), folder / "whole")
     killed = folder / "killed"
     argv = ["--config", config_path, "--workdir", killed, *(f"--config.{o}" for o in overrides)]
@@ -109,6 +110,7 @@ def test_kill_and_resume_equals_a_straight_run(folder, config_path):
     assert_states_equal(jax.device_get(whole), resumed)
     for kind in ("train", "eval"):
         assert records(folder / "whole", kind) == records(killed, kind)
+    assert ["base_gain" in record for record in records(killed, "eval")] == [False, True, True]
 
 
 def test_what_changes_after_a_save_is_not_in_it(folder):
@@ -327,12 +329,23 @@ def test_fine_tuning_scores_the_weights_it_was_given(straight, config_path, tmp_
     train(config, tmp_path / "tuned")
     err = capfd.readouterr().err
     assert "evaluated student at step 0" in err and "head.thresh" in err
+    assert "to the base's" in err and "compiling the update" in err
+    assert "memory: an update needs" in err and "step ready in" in err
     assert [record["step"] for record in records(tmp_path / "tuned", "eval")] == [0, 2]
+
+
+def test_a_ruined_run_names_its_cause(straight, config_path, tmp_path, capfd):
+    weights = [f"init_from.student={straight[0]}", "steps=4", "warmup_epochs=0"]
+    train(load_config(config_path, *weights, "learning_rate=0.5"), tmp_path / "ruined")
+    err = capfd.readouterr().err
+    assert "likely cause: the learning rate 0.5 is too high" in err
+    assert "nothing was gained" in err.splitlines()[-1]
+    assert records(tmp_path / "ruined", "eval")[-1]["likely_cause"] == "rate_too_high"
 
 
 def test_no_evaluation_is_announced(config_path, tmp_path, capfd):
     train(load_config(config_path, "eval.every_steps=0", "steps=2"), tmp_path / "run")
-    assert "1 evaluations to come" in capfd.readouterr().err  # the one at the end
+    assert "1 evaluation to come" in capfd.readouterr().err  # the one at the end
 
 
 def test_linear_scaling_is_shown(config_path):

@@ -35,7 +35,7 @@ def _first_step(config, cache, crop, size):
         with subprocess.Popen(command, env=environment, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as process:  # fmt: skip
             for line in process.stdout:
-                if found := re.search(r"step compiled in ([\d.]+) s", line):
+                if found := re.search(r"step ready in ([\d.]+) s", line):
                     compiling = float(found[1])
                 if line.startswith("step 1/"):
                     seconds = time.perf_counter() - started

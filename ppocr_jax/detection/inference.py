@@ -21,7 +21,8 @@ from ppocr_jax.data.image_files import read_size
 from ppocr_jax.data.resize import LARGE, plan_size, read_image, resize_image
 from ppocr_jax.detection.shapes import PASS_PIXELS, Multiples
 from ppocr_jax.devices import ready_on_cpu
-from ppocr_jax.errors import UserError, first_line
+from ppocr_jax.errors import UserError, counted, first_line
+from ppocr_jax.timing.compilations import told_when_long
 
 MOST_PASS_PIXELS = 32_000_000  # of a batch, unless a single image has more
 WAITING_PIXELS = 64_000_000  # of images and maps that wait for their turn
@@ -247,7 +248,15 @@ class _Runner:
             area[index] = height, width
         area = area if shape.shared else None
         images, area = ready_on_cpu(jax.device_put((images, area), self._sharding))
-        return self._predict(self._variables, images, area)
+        with told_when_long(
+            f"the network for {counted(size, 'picture')} of {shape[1]}x{shape[0]} pixels at a time",
+            lambda: {"program": "maps", "images": images.shape, "network": self._shapes()},
+        ):
+            return self._predict(self._variables, images, area)
+
+    def _shapes(self):
+        """Shapes and types of the network's variables, which tell networks apart."""
+        return str(jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), self._variables))
 
     def _finish(self):
         shape, items, maps = self._pending.popleft()

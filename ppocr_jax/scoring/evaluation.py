@@ -12,7 +12,9 @@ from ppocr_jax import devices
 from ppocr_jax.data.resize import plan_resize
 from ppocr_jax.detection.inference import Predicted, in_threads, predict_files, reason_for
 from ppocr_jax.detection.postprocess import find_polygons
+from ppocr_jax.errors import counted
 from ppocr_jax.scoring.metrics import Counts, Overlaps, summarise
+from ppocr_jax.scoring.uncertainty import interval
 
 THREADS = max(2, os.cpu_count() or 2)
 
@@ -103,11 +105,22 @@ def evaluate(predict, variables, samples, config, sharding=None, progress=False,
         for index, outcome in in_threads(pool, judge_or_miss, predicted, 4 * THREADS):
             outcomes[index] = outcome
             bar.update()
-    rows = np.zeros((-(-total // processes), len(Outcome.COLUMNS)), np.float32)
-    for row, outcome in zip(rows, outcomes, strict=False):
-        row[:] = outcome.row()
-    rows = devices.gather(rows).swapaxes(0, 1).reshape(-1, rows.shape[1])[:total]
+    rows = gather_rows([outcome.row() for outcome in outcomes], total)
     return summary(rows, time.perf_counter() - started), outcomes
+
+
+def gather_rows(own, total):
+    """Rows of numbers of all images, float32 `[total, K]`, from those of this process's share."""
+    processes = jax.process_count()
+    rows = np.zeros((-(-total // processes), len(Outcome.COLUMNS)), np.float32)
+    rows[: len(own)] = np.reshape(own, (len(own), rows.shape[1]))
+    return devices.gather(rows).swapaxes(0, 1).reshape(-1, rows.shape[1])[:total]
+
+
+def count_images(outcomes, total):
+    """(labelled, found, matched) of each of all images, in their order, as lists."""
+    rows = gather_rows([outcome.row() for outcome in outcomes], total)
+    return rows[:, :3].astype(int).tolist()
 
 
 def summary(rows, seconds):
@@ -119,8 +132,11 @@ def summary(rows, seconds):
     """
     counts = [Counts(*map(int, row[: len(Counts._fields)])) for row in rows]
     reduced, peaks, means, read = rows[:, -4] > 0, rows[:, -3], rows[:, -2], rows[:, -1] > 0
+    low, high = interval(counts)
     return {
         **summarise(counts),
+        "hmean_low": low,
+        "hmean_high": high,
         "map_max": float(peaks[read].max()) if read.any() else 0.0,
         "map_mean": float(means[read].mean(dtype=np.float64)) if read.any() else 0.0,
         "images": len(rows),
@@ -136,9 +152,10 @@ def explain(metrics):
     smaller = f" ({reduced} of them too thin or large for eval.limit_side, seen smaller)"
     return (
         f"precision {metrics['precision']:.4f} recall {metrics['recall']:.4f} "
-        f"hmean {metrics['hmean']:.4f}; boxes found {metrics['boxes_found']}, labelled "
+        f"hmean {metrics['hmean']:.4f} (95 %: {metrics['hmean_low']:.3f} to "
+        f"{metrics['hmean_high']:.3f}); boxes found {metrics['boxes_found']}, labelled "
         f"{metrics['boxes_labelled']}, ignored {metrics['boxes_ignored']}, matched "
         f"{metrics['boxes_matched']}; map max {metrics['map_max']:.3f} mean "
-        f"{metrics['map_mean']:.4f}; {metrics['images']} images"
+        f"{metrics['map_mean']:.4f}; {counted(metrics['images'], 'image')}"
         f"{smaller if reduced else ''}, {metrics['images_per_s']:.1f} images/s"
     )

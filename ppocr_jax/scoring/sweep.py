@@ -166,14 +166,17 @@ def explain(swept):
         f"sweep of {len(swept['points'])} points: hmean {best['hmean']:.4f} at {values_of(best)}; "
         f"the config's {values_of(own)} have {own['hmean']:.4f}; gain {swept['gain']:+.4f}"
     )
-    chance = "" if mean > 0 or best == own else ", so the gain may be chance"
+    chance = "" if mean > 0 or not swept["gain"] else ", so the gain may be chance"
     yield (
         f"chosen on one half of the images and measured on the other: {mean:+.4f} (mean of "
         f"{swept['held_out'][0]:+.4f} and {swept['held_out'][1]:+.4f}){chance}"
     )
     if swept["edges"]:
         yield f"the best is at the edge of the grid in {', '.join(swept['edges'])}: widen --grid"
-    yield f"to use the best: {swept['overrides']}"
+    if round(swept["gain"], 4) > 0:
+        yield f"to use the best: {swept['overrides']}"
+    else:
+        yield "the config's own values are as good as any of the grid: keep them"
 
 
 def values_of(point):

@@ -6,6 +6,7 @@ from ppocr_jax.models.detector import build_detector
 from ppocr_jax.pages.pictures import save_predictions
 from ppocr_jax.scoring.evaluation import evaluate, explain
 from ppocr_jax.training.state import extract_role
+from ppocr_jax.training.verdict import Verdicts
 
 
 class Judge:
@@ -15,10 +16,12 @@ class Judge:
         setup: `start.Setup`.
         validation: list of `data.labels.Sample`.
         log: `RunLog`.
+        training: `data.training_split.Training`.
     """
 
-    def __init__(self, setup, validation, log):
+    def __init__(self, setup, validation, log, training):
         self._setup, self._validation, self._log = setup, validation, log
+        self._verdicts = Verdicts(setup.config, training, len(validation))
         self._predicts = share_predicts(setup.config)
         self._outcomes = []  # of the best role at the last evaluation
 
@@ -32,9 +35,27 @@ class Judge:
             )
             if role == config.best.role:
                 self._outcomes = outcomes
-            self._log.say(f"evaluated {role} at step {progress.step}: {explain(metrics[role])}")
-            self._log.record("eval", progress.step, {"role": role, **metrics[role]})
+            verdict = self._verdicts(progress, role, variables["params"], metrics[role], outcomes)
+            self._log.say(
+                f"evaluated {role} at step {progress.step}: {explain(metrics[role])}{verdict.words}"
+            )
+            if verdict.cause:
+                self._log.say(verdict.cause)
+            record = {"role": role, **metrics[role], **verdict.figures}
+            self._log.record("eval", progress.step, record)
         progress.note_evaluation(metrics, config.best.role)
+        self._verdicts.note(progress)
+
+    def conclude(self, progress):
+        """Says why a run gained nothing, at its end."""
+        cause = self._verdicts.conclude(progress)
+        if cause:
+            self._log.say(cause)
+
+    @property
+    def images_of_evaluation(self):
+        """How many are run at each evaluation, over all roles."""
+        return len(self._validation) * len(self._setup.config.trainable)
 
     def hmean(self, progress):
         """Of the best role, for the state that is about to be saved; None where it has no score."""

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import time
 
 import jax
 from etils import epath
@@ -11,16 +10,20 @@ from ppocr_jax import config as configs
 from ppocr_jax import devices
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.data.training_split import Training
+from ppocr_jax.errors import counted
 from ppocr_jax.processes import company
+from ppocr_jax.timing import compilations
 from ppocr_jax.training import agreement, start
 from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints
+from ppocr_jax.training.forecast import Forecast, describe_memory
 from ppocr_jax.training.judge import Judge
 from ppocr_jax.training.messages import announce, record_updates
 from ppocr_jax.training.meter import Clock, Meter
 from ppocr_jax.training.records import RunLog
 from ppocr_jax.training.signals import StopOnSignal, Stopped
 from ppocr_jax.training.skipped import Skipped
+from ppocr_jax.training.standing import describe_best
 from ppocr_jax.weights import saved_config
 from ppocr_jax.weights.meta import list_steps
 
@@ -62,11 +65,15 @@ def train(config, workdir):
             configs.save(config, workdir / "config.json")
         log = RunLog(workdir, training.total_steps, progress.step, leads)
         opened.enter_context(log)
-        judge = Judge(setup, validation, log)
+        judge = Judge(setup, validation, log, training)
         first = start.owes_evaluation(begun, due)
         evaluations = due.evaluations_after(progress.step) + first
         notes += begun.notes
         announce(log, setup, training, validation, begun, notes, evaluations, first)
+        forecast = Forecast(config, setup.mesh, log)
+        forecast.begin(
+            training.total_steps - progress.step, evaluations, judge.images_of_evaluation
+        )
         if first:
             judge(state, progress)
             checkpoints.save(state, progress.to_meta(config), judge.hmean(progress))
@@ -83,7 +90,7 @@ def train(config, workdir):
             records, textless = batch.pop("record"), count_textless(batch)
             arrays = devices.put_batch(batch, setup.mesh)
             if step_fn is None:
-                step_fn = compile_step(setup, state, arrays, log)
+                step_fn = compile_step(setup, state, arrays, log, forecast.key)
                 stop = opened.enter_context(StopOnSignal())  # until here there is nothing to save
                 meter.restart()
             state, metrics = step_fn(state, arrays)
@@ -96,11 +103,15 @@ def train(config, workdir):
             if now.record or now.save:
                 meter.settle()
             if now.record:
-                record_updates(log, progress.step, meter, setup, training, len(skipped))
+                step_s = record_updates(log, progress, meter, setup, training, len(skipped))
+                left = training.total_steps - progress.step
+                to_come = due.evaluations_after(progress.step) + now.evaluate
+                forecast.measured(step_s, left, to_come, progress.metrics)
             if now.evaluate:
                 judge(state, progress)
             if now.save:
                 checkpoints.save(state, progress.to_meta(config), judge.hmean(progress))
+                forecast.keep()
                 meter.clock.skip()
             if now.stop:
                 checkpoints.wait()
@@ -110,8 +121,9 @@ def train(config, workdir):
         checkpoints.wait()
         if leads:  # one file, of which all would make a temporary one of the same name
             judge.draw(workdir / "predictions.png")
-        hmean, best = progress.best["hmean"], progress.best["step"]
-        log.say(f"done: {progress.step} steps, best hmean {hmean:.4f} at step {best}, in {workdir}")
+        judge.conclude(progress)
+        best = describe_best(progress, config.best.role)
+        log.say(f"done: {counted(progress.step, 'step')}, {best}; in {workdir}")
     return state, progress.metrics
 
 
@@ -151,15 +163,15 @@ def how_to_go_on(workdir):
     return f"the same command in all processes {where}"
 
 
-def compile_step(setup, state, arrays, log):
-    """The compiled update for batches like `arrays`; says how long it took, and its memory."""
-    started = time.perf_counter()
-    compiled = setup.train_step().lower(state, arrays).compile()
-    seconds, memory = time.perf_counter() - started, compiled.memory_analysis()
-    needed = sum(
-        getattr(memory, name, 0) for name in ("temp_size_in_bytes", "argument_size_in_bytes")
+def compile_step(setup, state, arrays, log, key):
+    """The compiled update for batches like `arrays`; says how it came, and the memory it takes."""
+    compiled, how = compilations.compile_step(
+        lambda: setup.train_step().lower(state, arrays), key, log.say
     )
-    log.say(f"step compiled in {seconds:.1f} s, needs {needed / 2**20:.0f} MiB per device")
+    log.say(f"step {how}")
+    for line in describe_memory(setup.config, compiled, setup.mesh.local_devices[0]):
+        if line:
+            log.say(line)
     return compiled
 
 

@@ -4,7 +4,12 @@ import jax
 
 from ppocr_jax import __version__
 from ppocr_jax import config as configs
+from ppocr_jax.errors import counted
+from ppocr_jax.training.forecast import describe_course
 from ppocr_jax.training.records import format_duration, format_losses
+
+ENOUGH_CROPS = 40  # to tell a share of them
+MANY_TEXTLESS = 0.2
 
 
 def announce(log, setup, training, validation, begun, notes, evaluations, first):
@@ -26,11 +31,12 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
     slots = sum(leaf.nbytes for leaf in jax.tree.leaves(begun.state.opt_state))
     lines = [
         f"ppocr_jax {__version__}: {learning} on {devices}, {len(training.samples)} training and "
-        f"{len(validation)} validation images",
+        f"{counted(len(validation), 'validation image')}",
         configs.describe_rate(config),
+        *(() if begun.progress.step else describe_course(config, training)),
         f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone",
-        f"{training.total_steps} steps, {training.epoch_steps} per epoch; {evaluations} "
-        f"evaluations to come{', one of them now' * first}",
+        f"{counted(training.total_steps, 'step')}, {training.epoch_steps} per epoch; "
+        f"{counted(evaluations, 'evaluation')} to come{', one of them now' * first}",
         *training.notes,
         *notes,
     ]
@@ -48,21 +54,26 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
     })  # fmt: skip
 
 
-def record_updates(log, step, meter, setup, training, skipped):
+def record_updates(log, progress, meter, setup, training, skipped):
     """One line and one record: means over the updates since the last one.
 
     Args:
         log: `RunLog`.
-        step: updates done.
+        progress: `Progress`, which takes note of it.
         meter: `Meter`; begins a new record.
         setup: `start.Setup`.
         training: `data.training_split.Training`.
         skipped: number of training records that could not be used so far.
+
+    Returns:
+        Seconds of an update.
     """
-    losses, figures = meter.take(setup.config.batch_size)
+    step, (losses, figures) = progress.step, meter.take(setup.config.batch_size)
+    progress.note_record(losses, figures["textless_share"])
     rate = float(setup.schedule(step - 1))
     epoch = (step - 1) // training.epoch_steps + 1
-    left = (training.total_steps - step) * figures.pop("seconds_per_step")
+    step_s = figures.pop("seconds_per_step")
+    left = (training.total_steps - step) * step_s
     log.say(
         f"step {step}/{training.total_steps} epoch {epoch} rate {rate:.3g}: "
         f"{format_losses(losses)}; {figures['images_per_s']:.2f} images/s, waiting "
@@ -75,9 +86,30 @@ def record_updates(log, step, meter, setup, training, skipped):
         **figures,
         "bad_records": skipped,
     })  # fmt: skip
-    if figures["textless_share"] == 1.0:
-        log.say(
-            "warning: no crop since the last record has text to learn from: words may be "
-            "smaller than data.targets.min_text_size after scaling, ignored (*, ###), or "
-            "unlabelled; check_data counts them"
-        )
+    warn_of_textless(log, meter, figures["textless_share"], setup.config)
+    return step_s
+
+
+def warn_of_textless(log, meter, share, config):
+    """Says that crops have no text to learn from: all since the last record, or many so far.
+
+    Args:
+        log: `RunLog`.
+        meter: `Meter`.
+        share: of the crops since the last record.
+        config: a whole config.
+    """
+    crops, textless = meter.crops
+    if share == 1.0:
+        many = "no crop since the last record has"
+    elif not meter.warned and crops >= ENOUGH_CROPS and textless >= MANY_TEXTLESS * crops:
+        many = f"{textless} of {crops} crops so far ({textless / crops:.0%}) do not have"
+    else:
+        return
+    meter.warned = True
+    log.say(
+        f"warning: {many} text to learn from: words may be smaller than "
+        f"data.targets.min_text_size={config.data.targets.min_text_size} once they are scaled "
+        f"into crops of {config.crop} pixels, ignored (*, ###), or unlabelled; check_data counts "
+        "them"
+    )

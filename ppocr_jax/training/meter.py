@@ -62,12 +62,17 @@ class Meter:
             grows, and is the list that a state saves.
         clock: `Clock`.
         describe: `(step, records) -> text` on where to look when an update went wrong.
+
+    Attributes:
+        crops: of this process since it started, and those without text to learn from.
+        warned: whether that was said.
     """
 
     def __init__(self, window, clock, describe):
         self.window, self.clock, self._describe = window, clock, describe
         self._inflight = collections.deque()  # not looked at yet
         self._timed = 0  # updates that the clock has seen
+        self.crops, self.warned = (0, 0), False
 
     def add(self, step, metrics, textless, records):
         """Takes an update that was sent to the device.
@@ -118,10 +123,12 @@ class Meter:
             for name in self.window[0][1]
         }
         own_images = len(self.window) * batch_size // jax.process_count()
+        textless = sum(textless for _, _, textless in self.window)
+        self.crops = self.crops[0] + own_images, self.crops[1] + textless
         figures = {
             "images_per_s": self._timed * batch_size / seconds,
             "waiting_share": self.clock.waited / seconds,
-            "textless_share": sum(textless for _, _, textless in self.window) / own_images,
+            "textless_share": textless / own_images,
             "seconds_per_step": seconds / count,
         }
         self.window.clear()

@@ -13,7 +13,12 @@ class Progress:
 
     Attributes:
         step: updates done.
-        best: `{"hmean", "step"}` of the best evaluation so far; step -1 before the first one.
+        best: `{"hmean", "step"}` of the best evaluation so far, step -1 before the first one; with
+            `low` and `high` of its interval and `gain`, a `Difference` to the base, where known.
+        base: `{"step", "hmean", "counts", "settings"}`, the middle two by role, of the evaluation
+            before the first update; {} where there was none. See `evaluation.count_images`.
+        course: how the run went: `fresh`, parts that began from fresh values, and `norm`, of the
+            first parameters, both by role; `first` and `last`, the losses of those records.
         metrics: of the last evaluation, by role.
         evaluated_step: of that evaluation; -1 before the first one.
         window: `(step, losses, crops without text)` of the updates since the last record.
@@ -21,6 +26,8 @@ class Progress:
 
     step: int = 0
     best: dict[str, Any] = dataclasses.field(default_factory=lambda: {"hmean": -1.0, "step": -1})
+    base: dict[str, Any] = dataclasses.field(default_factory=dict)
+    course: dict[str, Any] = dataclasses.field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     evaluated_step: int = -1
     window: list[tuple[int, dict[str, float], int]] = dataclasses.field(default_factory=list)
@@ -54,3 +61,9 @@ class Progress:
         hmean = metrics[best_role]["hmean"]
         if hmean >= self.best["hmean"]:
             self.best = {"hmean": hmean, "step": self.step}
+
+    def note_record(self, losses: dict[str, float], textless_share: float) -> None:
+        """Takes in the mean losses of a record."""
+        record = {"step": self.step, "total": losses.get("total"), "textless": textless_share}
+        self.course.setdefault("first", record)
+        self.course["last"] = record

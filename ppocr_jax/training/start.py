@@ -15,7 +15,7 @@ from ppocr_jax.optim.schedule import make_schedule
 from ppocr_jax.training import agreement
 from ppocr_jax.training.checkpoints import state_tree
 from ppocr_jax.training.progress import Progress
-from ppocr_jax.training.state import TrainState, init_roles, make_state
+from ppocr_jax.training.state import TrainState, init_roles, make_state, norm_of
 from ppocr_jax.training.step import make_train_step
 from ppocr_jax.weights.checks import checksums
 from ppocr_jax.weights.sources import fill_initial, load_role
@@ -107,9 +107,11 @@ def begin(setup) -> Start:
         if fresh:
             initial[role] = fresh
             notes.append(f"warning: {role} starts from fresh values in {', '.join(fresh)}")
+    norms = {role: norm_of(variables[role]["params"]) for role in config.trainable}
+    progress = Progress(course={"fresh": initial, "norm": norms})
     state = make_state(variables, setup.tx, config.trainable)
     agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
-    return Start(devices.replicate(state, setup.mesh), Progress(), notes, reports, initial)
+    return Start(devices.replicate(state, setup.mesh), progress, notes, reports, initial)
 
 
 def restore(checkpoints, setup, total_steps, changes) -> Start | None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import flax
 import jax
+import numpy as np
 import optax
 
 
@@ -52,6 +53,12 @@ def make_state(variables, tx, trainable):
         batch_stats={role: tree["batch_stats"] for role, tree in variables.items()},
         opt_state=jax.jit(tx.init)({role: params[role] for role in trainable}),
     )
+
+
+def norm_of(params):
+    """Length of all parameters of a network as one vector, on the host."""
+    squares = [np.square(np.asarray(leaf, np.float64)).sum() for leaf in jax.tree.leaves(params)]
+    return float(np.sqrt(sum(squares)))
 
 
 def extract_role(state, role):

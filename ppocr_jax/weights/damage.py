@@ -6,11 +6,10 @@ may be gone at the next start, and then the state is as good as it was.
 
 import contextlib
 import os
-import pathlib
 import re
-import resource
 
 from ppocr_jax.errors import UserError, first_line
+from ppocr_jax.runtime.memory import free_memory
 
 
 class Damaged(UserError):
@@ -95,24 +94,10 @@ def find_shortage(needed):
 
     Asked before a state is read: what runs out of memory inside a C++ library ends the process.
     """
-    free = _free_memory()
+    free = free_memory()
     if free is None or free >= needed:
         return ""
     return f"reading it takes {needed >> 20} MiB of memory and {max(free, 0) >> 20} are free"
-
-
-def _free_memory():
-    """Bytes that the system, and this process's limit, have left; None where neither is known."""
-    try:
-        facts = pathlib.Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
-        kilobytes = next(line.split()[1] for line in facts if line.startswith("MemAvailable"))
-        used = int(pathlib.Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
-    except (OSError, StopIteration, ValueError):  # not Linux
-        return None
-    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
-    own = limit - used * resource.getpagesize() if limit != resource.RLIM_INFINITY else None
-    left = int(kilobytes) * 1024
-    return left if own is None else min(left, own)
 
 
 def _raise(error):

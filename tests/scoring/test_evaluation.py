@@ -109,4 +109,4 @@ def test_a_summary_by_hand():
     assert nothing["map_max"] == nothing["map_mean"] == 0.0
     assert metrics["reduced"] == 1 and nothing["reduced"] == 0
     assert "3 images (1 of them too thin or large" in evaluation.explain(metrics)
-    assert "1 images, 1.0 images/s" in evaluation.explain(nothing)
+    assert "1 image, 1.0 images/s" in evaluation.explain(nothing)

@@ -156,6 +156,9 @@ def test_the_config_wins_among_equals_and_the_edge_is_named(config):
     result = sweep.result()
     assert result["best"] == result["own"] and result["best"]["hmean"] == 1.0
     assert result["edges"] == [] and result["gain"] == 0.0
+    lines = list(explain(result))
+    assert "gain +0.0000" in lines[0] and not any("to use the best" in line for line in lines)
+    assert "keep them" in lines[-1]
     shrink_map[:] *= 0.6
     sweep = Sweep(config.postprocess, GRID)
     sweep.add(0, sample, Predicted(0, shrink_map, shrink_map.shape))
@@ -164,6 +167,7 @@ def test_the_config_wins_among_equals_and_the_edge_is_named(config):
     assert result["edges"] == ["box_thresh"] and result["gain"] == 1.0
     lines = list(explain(result))
     assert "gain +1.0000" in lines[0] and "box_thresh: widen" in lines[2]
+    assert lines[-1].startswith("to use the best: --config.postprocess.")
 
 
 def test_words_of_an_unreadable_image_are_missed_everywhere(config):

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from tiny import draw_data, load_config, write_config
 
 from ppocr_jax.training.loop import read_splits
-from ppocr_jax.training.messages import announce
+from ppocr_jax.training.messages import announce, warn_of_textless
 from ppocr_jax.training.start import Start
 
 
@@ -21,6 +21,24 @@ def test_how_the_labels_were_read_is_said(tmp_path):
     setup = SimpleNamespace(config=config, mesh=SimpleNamespace(size=1))
     begun = Start(SimpleNamespace(opt_state={}), SimpleNamespace(step=0), [])
     announce(log, setup, training, validation, begun, ["a note"], 1, False)
-    assert "4 training and 1 validation images" in lines[0] and lines[-1] == "a note"
+    assert "4 training and 1 validation image" in lines[0] and lines[-1] == "a note"
     assert lines[-3].startswith("train.txt: 4 words are ignored: their text is the mark in")
     assert lines[-2] == "gt: gt_*.txt with 4 points, language, text on 1 of 1 lines"
+
+
+def test_many_crops_without_text_are_said_once(tmp_path):
+    config = load_config(write_config(tmp_path, draw_data(tmp_path / "data", train=4, val=2)))
+    lines, log = [], SimpleNamespace()
+    log.say = lines.append
+    meter = SimpleNamespace(crops=(39, 30), warned=False)  # too few to tell
+    warn_of_textless(log, meter, 0.75, config)
+    meter.crops = 100, 19
+    warn_of_textless(log, meter, 0.75, config)
+    assert not lines
+    meter.crops = 100, 20
+    for _ in range(2):
+        warn_of_textless(log, meter, 0.75, config)
+    assert len(lines) == 1 and lines[0].startswith("warning: 20 of 100 crops so far (20%) do not")
+    assert "min_text_size=8" in lines[0] and "crops of 64 pixels" in lines[0]
+    warn_of_textless(log, meter, 1.0, config)
+    assert "no crop since the last record has text" in lines[1]

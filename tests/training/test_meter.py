@@ -35,7 +35,7 @@ def test_means_over_all_updates_and_speed_over_those_that_were_timed(now):
         "textless_share": 4 / 12,
         "seconds_per_step": 0.5,
     }
-    assert meter.window == []
+    assert meter.window == [] and meter.crops == (12, 4)
 
 
 def test_evaluating_and_saving_take_no_time(now):

@@ -1,0 +1,189 @@
+"""What is said while programs are compiled, and XLA's own alarm, which is not shown.
+
+JAX's monitoring events say when a program has been lowered (compilation begins), compiled, or read
+from the persistent cache; nothing here guesses that from a clock.
+"""
+
+import contextlib
+import functools
+import os
+import sys
+import threading
+import time
+
+import jax
+import jaxlib.utils
+from tqdm import tqdm
+
+from ppocr_jax.errors import shown
+from ppocr_jax.timing.remembered import make_key, recall, remember
+
+LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+COMPILED = "/jax/core/compile/backend_compile_duration"
+HIT = "/jax/compilation_cache/cache_hits"
+READ = "/jax/compilation_cache/cache_retrieval_time_sec"
+SAVED = "/jax/compilation_cache/compile_time_saved_sec"
+LONG_S = 3.0  # of a compilation, from which on a line says so
+FATAL = 3  # of XLA's levels of messages: above its alarm, which is an error among them
+_local = threading.local()  # `watches`: those of this thread, the innermost last
+_muting = threading.Lock()
+_muted = 0  # compilations under way, in all threads
+
+
+class Watch:
+    """What JAX tells of one call that may compile.
+
+    Attributes:
+        seconds: that compiling took, or reading from the cache.
+        cached: whether a program was read from the cache.
+        first_s: seconds that its compilation took when it was put there, or takes now.
+        programs: compiled or read.
+    """
+
+    def __init__(self, begins=lambda: None, ends=lambda: None):
+        """`begins` is called when a program is about to be compiled or read, `ends` after that."""
+        self.seconds = self.first_s = 0.0
+        self.cached, self.programs = False, 0
+        self._begins, self._ends = begins, ends
+        self._read = self._saved = 0.0
+
+    def __enter__(self):
+        _listen()
+        watches = _local.watches = getattr(_local, "watches", [])
+        watches.append(self)
+        return self
+
+    def __exit__(self, *_):
+        _local.watches.remove(self)
+
+    def notice(self, event, seconds=0.0):
+        """Takes an event of this thread."""
+        if event == LOWERED:
+            self._begins()
+        elif event == HIT:
+            self.cached = True
+        elif event == READ:
+            self._read = seconds
+        elif event == SAVED:
+            self._saved = seconds
+        elif event == COMPILED:
+            self._ends()
+            self.programs += 1
+            self.seconds += seconds
+            self.first_s += self._read + self._saved if self._read else seconds
+            self._read = self._saved = 0.0
+
+
+@functools.cache
+def _listen():
+    """Has JAX tell the watches of a thread, from now on."""
+
+    def tell(event, seconds=0.0, **_):
+        for watch in getattr(_local, "watches", ()):
+            watch.notice(event, seconds)
+
+    jax.monitoring.register_event_listener(tell)
+    jax.monitoring.register_event_duration_secs_listener(tell)
+
+
+@contextlib.contextmanager
+def without_alarm():
+    """While it lasts, XLA says nothing short of what ends the process.
+
+    After two minutes of compiling XLA advises to file a bug; there is no option that stops it. What
+    makes a compilation fail reaches the caller as an exception all the same. Whoever asks for all
+    messages (TF_CPP_MIN_LOG_LEVEL=0) gets this one too.
+    """
+    asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1")
+    if not asked.isdecimal() or int(asked) == 0:
+        yield
+        return
+    _mute(1, int(asked))
+    try:
+        yield
+    finally:
+        _mute(-1, int(asked))
+
+
+def _mute(change, level):
+    global _muted
+    with _muting:
+        _muted += change
+        set_level = getattr(jaxlib.utils, "absl_set_min_log_level", None)
+        if set_level is not None:  # else the alarm is shown
+            set_level(FATAL if _muted else level)
+
+
+def compile_step(lower, key, say):
+    """A program made ahead of time; one line before that, which says how long it took last time.
+
+    Args:
+        lower: `() -> jax.stages.Lowered`.
+        key: see `remembered.make_key`.
+        say: takes a line.
+
+    Returns:
+        `(compiled, words)`: with how it went, such as `compiled in 61.2 s`, at its end.
+    """
+    last, started = recall(key).get("compile_s"), time.perf_counter()
+    if last is None:
+        say("compiling the update: the first time here for these networks, crop and batch, which "
+            "takes a minute or more on a CPU")  # fmt: skip
+    else:
+        say(f"compiling the update, which took {last:.0f} s last time, unless it is in the cache")
+    lowered = lower()
+    traced = time.perf_counter() - started
+    with Watch() as watch, without_alarm():
+        compiled = lowered.compile()
+    remember(key, compile_s=watch.first_s)
+    how = f"compiled in {watch.seconds:.1f} s"
+    if watch.cached:
+        how = f"read from the cache in {watch.seconds:.1f} s (compiling took {watch.first_s:.1f} s)"
+    whole = time.perf_counter() - started
+    return compiled, f"ready in {whole:.1f} s: traced in {traced:.1f} s, {how}"
+
+
+@contextlib.contextmanager
+def told_when_long(what, facts):
+    """Around a call that may compile: a line, where that takes long.
+
+    Args:
+        what: name of the program, as in `compiling {what}`.
+        facts: `() -> dict` of all that its time depends on; asked for only then.
+    """
+    state = {}
+
+    def begin():
+        end()
+        state["mute"] = contextlib.ExitStack()
+        state["mute"].enter_context(without_alarm())
+        state["timer"] = threading.Timer(LONG_S, tell)
+        state["timer"].daemon = True
+        state["timer"].start()
+
+    def tell():
+        last = recall(make_key(**facts())).get("compile_s")
+        took = f" (it took {last:.0f} s last time)" if last else ""
+        _say(f"compiling {what}{took}")
+        state["said"] = True
+
+    def end():
+        if "mute" in state:
+            state.pop("timer").cancel()
+            state.pop("mute").close()
+
+    with Watch(begin, end) as watch:
+        try:
+            yield watch
+        finally:
+            end()
+    if state.get("said"):
+        remember(make_key(**facts()), compile_s=watch.first_s)
+        how = "read from the cache" if watch.cached else "compiled"
+        _say(f"{how} in {watch.seconds:.1f} s")
+
+
+def _say(line):
+    """A line for people, beside a bar that may be shown; of the first process alone."""
+    if jax.process_index() == 0:
+        tqdm.write(shown(line), file=sys.stderr)

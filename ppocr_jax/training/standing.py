@@ -1,0 +1,129 @@
+"""How an evaluation stands to the weights that a run began with, and to its best so far. Pure."""
+
+from typing import NamedTuple
+
+from ppocr_jax.scoring.uncertainty import Difference, paired_difference
+
+
+class Standing(NamedTuple):
+    """Of the scores of one role.
+
+    Attributes:
+        base: difference to the score before the first update; None where there was none, and for
+            that score itself.
+        base_hmean: that score; -1 without one.
+        best_hmean: of the best evaluation before this one; -1 where there is none.
+        best_step: of that evaluation.
+        unlike: whether the base was scored with other sizes or thresholds.
+    """
+
+    base: Difference | None = None
+    base_hmean: float = -1.0
+    best_hmean: float = -1.0
+    best_step: int = -1
+    unlike: bool = False
+
+    @classmethod
+    def of(cls, progress, role, counts, is_best_role, settings=""):
+        """Where these scores stand.
+
+        Args:
+            progress: `Progress`, before it notes them.
+            role: name.
+            counts: per validation image, see `evaluation.count_images`.
+            is_best_role: whether the run's best is chosen by this role.
+            settings: of the scoring, as one text.
+        """
+        standing, known = cls(), progress.base.get("counts", {}).get(role)
+        unlike = progress.base.get("settings", settings) != settings
+        if unlike:
+            standing = cls(unlike=True)
+        elif known and len(known) == len(counts) and progress.step > progress.base["step"]:
+            difference = paired_difference(known, counts)
+            standing = cls(difference, progress.base["hmean"][role])
+        if is_best_role and progress.best["step"] >= 0:
+            standing = standing._replace(
+                best_hmean=progress.best["hmean"], best_step=progress.best["step"]
+            )
+        return standing
+
+    def words(self, hmean):
+        """What follows the scores in a line; "" where there is nothing to compare with."""
+        parts = []
+        if self.unlike:
+            parts.append("the base was scored with other eval or postprocess values")
+        if self.base is not None:
+            parts.append(f"{describe_gain(self.base)} to the base's {self.base_hmean:.4f}")
+        if self.best_step >= 0 and not (self.base is not None and self.best_step == 0):
+            parts.append(
+                f"{hmean - self.best_hmean:+.4f} to the best so far, {self.best_hmean:.4f} at "
+                f"step {self.best_step}"
+            )
+        return "".join(f"; {part}" for part in parts)
+
+    def figures(self, hmean):
+        """The same for a record: {} where there is nothing to compare with."""
+        figures = {}
+        if self.base is not None:
+            base = self.base
+            figures |= {"base_gain": base.gain, "base_gain_low": base.low,
+                        "base_gain_high": base.high}  # fmt: skip
+        if self.best_step >= 0:
+            figures["best_gain"] = hmean - self.best_hmean
+        return figures
+
+
+def note_standing(progress, role, counts, standing, settings=""):
+    """Adds to `progress`, which has just taken note of an evaluation, what later ones need.
+
+    Args:
+        progress: `Progress`.
+        role: that its best is chosen by.
+        counts: per validation image, by role; kept where no update was made yet.
+        standing: `Standing` of the role.
+        settings: see `Standing.of`.
+    """
+    if progress.step == 0:
+        scores = {role: scored["hmean"] for role, scored in progress.metrics.items()}
+        counts = dict(counts)
+        progress.base = {"step": 0, "hmean": scores, "counts": counts, "settings": settings}
+    if progress.best["step"] == progress.step:
+        scored = progress.metrics[role]
+        progress.best |= {"low": scored["hmean_low"], "high": scored["hmean_high"]}
+        if standing.base is not None:
+            progress.best["gain"] = list(standing.base)
+
+
+def describe_gain(difference):
+    """`+0.0312 (95 %: -0.010 to +0.071, may be chance)`."""
+    verdict = "more than chance" if difference.more_than_chance else "may be chance"
+    if difference.low == difference.high == 0:
+        verdict = "no difference"
+    return (
+        f"{difference.gain:+.4f} (95 %: {difference.low:+.3f} to {difference.high:+.3f}, {verdict})"
+    )
+
+
+def describe_best(progress, role):
+    """What the whole run gave, for its last line.
+
+    Args:
+        progress: `Progress` of a run that was evaluated at least once.
+        role: that its best is chosen by.
+    """
+    best = progress.best
+    text = f"best hmean {best['hmean']:.4f} at step {best['step']}"
+    if "low" in best:
+        text += f" (95 %: {best['low']:.3f} to {best['high']:.3f})"
+    base = progress.base.get("hmean", {}).get(role)
+    if gained_nothing(progress, role):
+        return f"{text}, not above the {base:.4f} of the weights it began with: nothing was gained"
+    if base is None or "gain" not in best:
+        return text
+    return f"{text}, {describe_gain(Difference(*best['gain']))} to the base's {base:.4f}"
+
+
+def gained_nothing(progress, role):
+    """Whether updates were made and none was scored above the weights that the run began with."""
+    base = progress.base.get("hmean", {}).get(role)
+    return base is not None and progress.step > 0 and progress.best["hmean"] <= base

@@ -1,0 +1,103 @@
+"""What a run says of the time and the memory that it will take."""
+
+from types import SimpleNamespace
+
+import pytest
+from tiny import draw_data, load_config, write_config
+
+from ppocr_jax.training import forecast
+from ppocr_jax.training.forecast import (
+    Forecast,
+    batches_bytes,
+    describe_course,
+    describe_memory,
+    describe_time,
+)
+
+SCORED = {"student": {"images": 10, "images_per_s": 0.5}}
+
+
+@pytest.fixture
+def config(tmp_path, monkeypatch):
+    monkeypatch.setenv("PPOCR_JAX_CACHE", str(tmp_path / "cache"))
+    return load_config(write_config(tmp_path, draw_data(tmp_path / "data", train=4, val=1)))
+
+
+def start(config, lines):
+    return Forecast(config, SimpleNamespace(size=1), SimpleNamespace(say=lines.append))
+
+
+def test_what_one_run_measures_the_next_expects(config):
+    lines = []
+    first = start(config, lines)
+    first.begin(steps=300, evaluations=3, images=10)
+    assert "is said after the first updates" in lines.pop()
+    first.measured(2.0, 290, 2, SCORED)
+    assert lines.pop() == (
+        "about 10 min to go: 290 updates of 2 s and 2 evaluations of 20 s, as measured"
+    )
+    first.measured(9.0, 280, 2, SCORED)  # said once
+    first.measured(2.0, 270, 2, SCORED)
+    first.keep()
+    config.learning_rate, config.steps, config.data.val = 0.5, 77, "train.txt"  # no other program
+    second = start(config, lines)
+    second.begin(77, 1, 10)
+    assert lines.pop() == (
+        "about 3 min to go: 77 updates of 2 s and 1 evaluation of 20 s, as measured last time"
+    )
+    second.measured(2.1, 70, 1, SCORED)
+    assert not lines
+    third = start(config, lines)
+    third.measured(5.0, 70, 0, SCORED)
+    assert lines.pop().endswith("70 updates of 5 s, as measured, other than last time")
+    config.crop = 96
+    start(config, lines).begin(77, 1, 10)
+    assert "were timed here yet" in lines.pop()
+
+
+def test_without_an_evaluation_its_time_is_not_known(config):
+    lines = []
+    run = start(config, lines)
+    run.begin(0, 0, 10)
+    assert not lines
+    run.measured(1.0, 10, 2, {})
+    assert lines == ["about 10 s to go: 10 updates of 1 s, without 2 evaluations, as measured"]
+
+
+def test_memory_is_held_against_what_there_is(config, monkeypatch):
+    sizes = SimpleNamespace(temp_size_in_bytes=600 << 20, argument_size_in_bytes=100 << 20)
+    compiled = SimpleNamespace(memory_analysis=lambda: sizes)
+    monkeypatch.setattr(forecast, "free_memory", lambda: 2 << 30)
+    cpu = SimpleNamespace(memory_stats=lambda: None)
+    line, warning = describe_memory(config, compiled, cpu)
+    assert "needs 700 MiB by the compiler's figure" in line and "of 2.0 GiB free" in line
+    assert warning == ""
+    monkeypatch.setattr(forecast, "free_memory", lambda: 500 << 20)
+    line, warning = describe_memory(config, compiled, cpu)
+    assert warning.startswith("warning: an update needs more memory than is free on this machine")
+    gpu = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 590 << 20, "bytes_in_use": 0})
+    line, warning = describe_memory(config, compiled, gpu)
+    assert "needs 700 MiB on each device by the compiler's figure, of 690 MiB" in line
+    assert "there on the device" in warning
+    before = batches_bytes(config)
+    config.data.workers = 2
+    assert batches_bytes(config) == before + 2 * forecast.WORKER_BYTES
+
+
+def test_the_course_of_the_rate(config):
+    training = SimpleNamespace(epoch_steps=4, total_steps=8)
+    lines = list(describe_course(config, training))
+    assert lines == [
+        "the rate rises from 0 to 0.001 over 2 updates, then falls along a cosine, over 8 updates "
+        "in all"
+    ]
+    config.warmup_epochs = 2.0
+    assert (
+        "warning: the warm-up takes 8 updates and the run has 8"
+        in list(describe_course(config, training))[1]
+    )
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (840, "14 min"), (11520, "3.2 h")])
+def test_times_have_a_fitting_unit(seconds, words):
+    assert describe_time(seconds) == words
