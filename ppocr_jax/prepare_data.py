@@ -26,8 +26,6 @@ from ppocr_jax.annotations import ACCEPTED
 from ppocr_jax.annotations.preparation import Options, prepare
 from ppocr_jax.errors import shown, tell
 
-SHOWN = 10  # warnings; the record names the other pictures
-
 
 def main(argv):
     args = _arguments().parse_args(argv)
@@ -36,10 +34,8 @@ def main(argv):
         options[key] = tuple(options[key] or ())
     options["classes"] = tuple(n.strip() for n in (args.classes or "").split(",") if n.strip())
     result = prepare(Options(**options), progress=sys.stderr.isatty())
-    for line in result.warnings[:SHOWN]:
+    for line in result.warnings:
         tell(f"warning: {line}")
-    if len(result.warnings) > SHOWN:
-        tell(f"warning: and {len(result.warnings) - SHOWN} more such lines in prepared.csv")
     for line in result.notes:
         print(shown(line))
     return 1 if result.faults else 0

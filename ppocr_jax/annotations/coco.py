@@ -99,7 +99,11 @@ def _polygons(annotation, attributes, size):
         if isinstance(segmentation[0], dict):
             return [polygon for part in segmentation for polygon in _of_mask(part, size)]
         parts = [pairs(part) for part in ([segmentation] if flat else segmentation)]
-        return shapes.join_parts([part for part in parts if len(part) > 2])
+        outlines = [part for part in parts if len(part) > 2]
+        if outlines:
+            return shapes.join_parts(outlines)
+        if any(map(len, parts)):
+            raise ValueError("a segmentation of fewer than 3 points")
     return [_of_box(annotation.get("bbox"), attributes)]
 
 

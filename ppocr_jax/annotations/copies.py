@@ -17,40 +17,37 @@ PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"gAMA", b"cHRM", b"sRG
             b"sBIT", b"bKGD", b"pHYs")  # fmt: skip
 
 
-def write_copy(path, image, turned, target, max_side=0):
-    """Writes a picture as `target`, a path without ending.
+def write_copy(path, image, turned, target, size):
+    """Writes a picture without metadata.
 
     Args:
-        path: of the source.
+        path: pathlib.Path of the source.
         image: uint8 `[H, W, 3]` BGR, what `read_image` gives for it.
         turned: whether EXIF turned it.
-        target: pathlib.Path.
-        max_side: pixels that the longer side has at most; 0 for any.
+        target: pathlib.Path, without an ending.
+        size: (height, width) that the copy is to have.
 
     Returns:
-        `(ending such as ".jpg", factor by which it is smaller)`.
+        The ending that its name has to have, such as ".jpg".
 
     Raises:
         OSError: it cannot be written.
     """
     data = path.read_bytes()
-    scale = min(1.0, max_side / max(image.shape[:2])) if max_side else 1.0
     ending = ".jpg" if data.startswith(b"\xff\xd8") else ".png"
-    plain = None if turned or scale < 1 else strip(data)
+    plain = None if turned or size != image.shape[:2] else strip(data)
     if plain is not None:
         target.write_bytes(plain)
         if _is_same(target, image):
-            return ending, 1.0
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    if plain is not None:  # it did not come out the same: keep every pixel
-        ending = ".png"
+            return ending
+        ending = ".png"  # something was needed that is cut away: keep every pixel
+    if size != image.shape[:2]:
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
     options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY,
                cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # fmt: skip
     _, encoded = cv2.imencode(ending, image, options if ending == ".jpg" else [])
     target.write_bytes(encoded.tobytes())
-    return ending, scale
+    return ending
 
 
 def _is_same(path, image):

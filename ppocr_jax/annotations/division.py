@@ -47,19 +47,6 @@ def join_groups(keys, fingerprints):
     return join(len(keys), [*pairs, *find_alike(fingerprints)])
 
 
-def wanted_number(name, value, total):
-    """Pictures that a share below 1, or a number from 1 on, means of `total`.
-
-    Raises:
-        UserError: it is neither.
-    """
-    if value >= 1 and value == int(value):
-        return int(value)
-    if not 0 <= value < 1:
-        raise UserError(f"--{name} {value}: give a share below 1, or a number of pictures")
-    return max(1, round(value * total)) if value else 0
-
-
 def divide(groups, fixed, val, test, seed):
     """A split per picture.
 
@@ -89,12 +76,14 @@ def divide(groups, fixed, val, test, seed):
     total = sum(len(members[group]) for group in free)
     chosen = {group: (max(splits) if len(splits) == 1 else "") for group, splits in known.items()}
     for name, value in ((TEST, test), (VAL, val)):
-        wanted = wanted_number(name, value, total)
+        wanted = int(value) if value >= 1 else round(value * total)
+        if value and not any(fixed):
+            wanted = max(1, wanted)  # few pictures: one is better than none
         free = _draw(free, members, wanted, name, chosen)
     if not free and total and (val or test) and not any(fixed):
         raise UserError(
-            f"{total} pictures in {len(members)} groups leave none to train on with --val {val} "
-            f"--test {test}: take less, or more pictures"
+            f"{total} pictures in {len(members)} groups leave none to train on with --val {val:g} "
+            f"--test {test:g}: take smaller ones, or more pictures"
         )
     splits = [fixed[i] or chosen.get(group, TRAIN) for i, group in enumerate(groups)]
     return splits, [index for group in drawn for index in members[group]]

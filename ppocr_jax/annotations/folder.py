@@ -97,18 +97,17 @@ def unpack(text):
     return np.array([int(text[i : i + 16], 16) for i in range(0, 64, 16)], np.uint64)
 
 
-def label_line(picture, words, frame, scale):
+def label_line(picture, words, scale):
     """A line of a label file.
 
     Args:
         picture: path below the folder.
         words: list of `Word`.
-        frame: `Frame` of the labels in the upright picture.
-        scale: factors (x, y) by which the copy is smaller than that.
+        scale: (x, y), factors from the words' picture to the one in the folder.
     """
     entries = []
     for word in words:
-        points = frame.apply(word.polygon) * scale
+        points = word.polygon * scale
         text = "###" if word.ignored else word.text
         entries.append({"transcription": text, "points": [list(map(_number, p)) for p in points]})
     plain = all(entry["transcription"].isprintable() for entry in entries)

@@ -3,15 +3,19 @@
 Coordinates are percent of the picture's sides; boxes turn clockwise about their upper left corner.
 """
 
+import base64
+import binascii
+import io
 import json
 import re
 import urllib.parse
+from functools import partial
 
 import numpy as np
 
 from ppocr_jax.annotations import masks, shapes
 from ppocr_jax.annotations.records import Labelled, Words, is_set, says_ignored, size_of
-from ppocr_jax.data.image_files import read_size
+from ppocr_jax.data.image_files import read_header, read_size
 from ppocr_jax.data.labels import IMAGE_SUFFIXES
 
 SHAPE_KEYS = ("points", "rle", "radiusX", "width")
@@ -69,7 +73,8 @@ def _address(task):
         plain = urllib.parse.urlsplit(value) if isinstance(value, str) else None
         if plain and f"{plain.path}{plain.query}".lower().endswith(IMAGE_SUFFIXES):
             return value
-    return next((v for v in values[:2] if isinstance(v, str) and v.strip()), None)
+    pictures = [v for v in values if isinstance(v, str) and v.startswith("data:image/")]
+    return next((v for v in [*pictures, *values[:2]] if isinstance(v, str) and v.strip()), None)
 
 
 def _read_task(task, where, path, job):
@@ -79,15 +84,30 @@ def _read_task(task, where, path, job):
     address = _address(task)
     if address is None:
         raise ValueError("its data name no picture")
-    picture = _find(address, task.get("file_upload"), path, job)
+    embedded = partial(_decode, address) if address.startswith("data:") else None
+    picture = "" if embedded else _find(address, task.get("file_upload"), path, job)
     if any(region.get("image_rotation") for region in regions):
         raise ValueError("was turned in Label Studio (image_rotation): turn the file instead")
     size = _stated_size(regions)
     words = Words(where, job.findings)
-    frame = size or read_size(picture)
+    frame = size or (_embedded_size(embedded()) if embedded else read_size(picture))
     for region in regions if frame else ():
         _read_region(region, frame, words, f"{where} region {region.get('id', '')}".strip(), job)
-    yield Labelled(address, where, picture, words.finish(), size, stretches=True)
+    name = "" if embedded else address
+    yield Labelled(name, where, picture, words.finish(), size, True, embedded)
+
+
+def _decode(address):
+    """The bytes of a picture that stands in its own address, `data:image/png;base64,...`."""
+    try:
+        return base64.b64decode(address.rpartition("base64,")[2])
+    except (binascii.Error, ValueError):
+        raise ValueError("the picture inside is no base64") from None
+
+
+def _embedded_size(data):
+    header = read_header(io.BytesIO(data))
+    return header and header.size
 
 
 def _find(address, upload, path, job):
@@ -96,7 +116,7 @@ def _find(address, upload, path, job):
     local = urllib.parse.parse_qs(parts.query).get("d")  # /data/local-files/?d=folder/photo.jpg
     name = local[0] if local else urllib.parse.unquote(parts.path) or address
     last = name.replace("\\", "/").rpartition("/")[2]
-    names = [name, last, HASH.sub("", last)]
+    names = [name, last, HASH.sub("", last), address]
     if isinstance(upload, str) and upload:
         names += [upload, HASH.sub("", upload)]
     for other in dict.fromkeys(names[1:]):

@@ -7,6 +7,8 @@ import unicodedata
 
 from ppocr_jax.data.labels import IMAGE_SUFFIXES
 
+NAMED = 200  # letters of a name that are shown
+
 
 class Pictures:
     """Finds pictures below some folders.
@@ -70,7 +72,9 @@ class Pictures:
         parts = _key(name).strip("/").split("/")
         found = self._indexed().get(parts[-1]) or self._indexed_stems().get(parts[-1]) or ()
         if not found:
-            raise ValueError(f"its picture {name} is not there; --images names the folder of them")
+            raise ValueError(
+                f"its picture {name[-NAMED:]} is not there; --images names the folder of them"
+            )
         near_parts = _key(os.path.abspath(near)).split("/")
 
         def closeness(path):

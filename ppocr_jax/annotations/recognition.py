@@ -100,7 +100,7 @@ def read_sources(sources, folders=(), wanted=None, classes=(), leave_out=()):
     found, texts, unknown = collections.defaultdict(list), collections.defaultdict(list), []
     counts, empty = collections.Counter(), []
     for path in files:
-        if path.suffix.lower() in (".json", ".jsonl"):
+        if path.suffix.lower() == ".json":
             name = _read_json(path, found, wanted, job)
         else:
             name = _recognise_text(path, wanted)

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import shapely
 
 from ppocr_jax.data.label_polygons import as_polygon, require_few
 from ppocr_jax.data.marks import is_mark
-from ppocr_jax.data.polygons import signed_area
 
 # Classes and flags that say "do not learn, do not judge", letters alone.
 MARKS = frozenset(
     "ignore ignored difficult dontcare donotcare illegible unreadable notlegible iscrowd".split()
 )
+FLAT = 1e-6  # square pixels: points on one line
 
 
 class Word(NamedTuple):
@@ -104,7 +105,7 @@ class Words:
         except ValueError as error:
             return self._findings.drop(str(error), self._where)
         polygon = np.array(points, np.float64)
-        if abs(signed_area(polygon)) == 0 and np.ptp(polygon, 0).min() == 0:
+        if shapely.MultiPoint(polygon).convex_hull.area < FLAT:
             return self._findings.drop("a polygon without area", self._where)
         text = text if isinstance(text, str) else "" if text is None else str(text)
         self.words.append(Word(polygon, text, bool(ignored) or is_mark(text)))
