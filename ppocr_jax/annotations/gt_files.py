@@ -46,7 +46,7 @@ def _read_folder(folder, files, job):
     job.say(f"{folder}: {form.name}, {total} lines")
     for path, lines in texts.items():
         try:
-            picture = job.pictures.find(PREFIX.sub("", path.stem), folder)
+            picture = find_picture(path, job)
         except ValueError as error:
             job.findings.refuse(path, error, path.stem)
             continue
@@ -59,6 +59,18 @@ def _read_folder(folder, files, job):
                 continue
             words.add(word.points, word.written, word.ignore)
         yield Labelled(path.name, str(path), picture, words.finish())
+
+
+def find_picture(path, job):
+    """The picture of a text file, named as it is but for the ending and a leading `gt_`; zeros
+    before its number may be missing (CTW1500 has `0001001.txt` for `1001.jpg`)."""
+    name = PREFIX.sub("", path.stem)
+    try:
+        return job.pictures.find(name, path.parent)
+    except ValueError:
+        if not (name.isdecimal() and name.startswith("0") and name.strip("0")):
+            raise
+        return job.pictures.find(name.lstrip("0"), path.parent)
 
 
 def _lines(path):

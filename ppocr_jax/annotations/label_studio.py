@@ -18,6 +18,7 @@ from ppocr_jax.annotations.records import Labelled, Words, is_set, says_ignored,
 from ppocr_jax.data.image_files import read_header, read_size
 from ppocr_jax.data.labels import IMAGE_SUFFIXES
 
+TEXTS = ("transcription", "text")  # the only text of a picture stands there without a list
 SHAPE_KEYS = ("points", "rle", "radiusX", "width")
 HASH = re.compile(r"^[0-9a-f]{8}-")  # that an upload gets before its name
 
@@ -143,7 +144,7 @@ def _task_regions(task):
     done = [
         item
         for item in task.get("annotations", task.get("completions"))
-        if isinstance(item, dict) and not item.get("was_cancelled")
+        if isinstance(item, dict) and not (item.get("was_cancelled") or item.get("skipped"))
     ]
     if not done:
         return None
@@ -161,8 +162,11 @@ def _task_regions(task):
 
 
 def _min_regions(task):
-    """Regions of JSON-MIN: lists of shapes under the names of the controls, and of texts."""
-    regions, texts = {}, []
+    """Regions of JSON-MIN: lists of shapes under the names of the controls, and of texts; None
+    where nobody has labelled it."""
+    if task.get("annotation_id", 0) is None:
+        return None
+    regions, texts = {}, [[task[key]] for key in TEXTS if isinstance(task.get(key), str)]
     for value in task.values():
         value = _parsed(value)
         shapes_here = [v for v in value if isinstance(v, dict) and _has_shape(v)]

@@ -2,7 +2,7 @@
 
 import re
 
-from ppocr_jax.annotations.gt_files import PREFIX
+from ppocr_jax.annotations.gt_files import find_picture
 from ppocr_jax.annotations.records import Labelled, Words
 from ppocr_jax.data.labels import read_label_bytes
 
@@ -27,7 +27,7 @@ class TOTAL_TEXT:
         for path in paths:
             text = read_label_bytes(path)[0].decode("utf-8", "replace")
             try:
-                picture = job.pictures.find(PREFIX.sub("", path.stem), path.parent)
+                picture = find_picture(path, job)
                 yield Labelled(path.name, str(path), picture, _read_words(text, path, job))
             except ValueError as error:
                 job.findings.refuse(path, error, path.stem)
