@@ -4,7 +4,8 @@ import os
 import random
 import re
 
-from ppocr_jax.data.likeness import find_alike, join
+from ppocr_jax.annotations.records import counted
+from ppocr_jax.data.likeness import join
 from ppocr_jax.errors import UserError
 
 TRAIN, VAL, TEST = "train", "val", "test"
@@ -40,11 +41,16 @@ def group_keys(paths, rule):
     ]
 
 
-def join_groups(keys, fingerprints):
-    """Group of each picture, by number: the same key, or alike, directly or through others."""
+def join_groups(keys, alike=()):
+    """Group of each picture, by number: the same key, or alike, directly or through others.
+
+    Args:
+        keys: see `group_keys`.
+        alike: pairs of indices, see `likeness.find_alike`.
+    """
     first = {}
     pairs = [(first.setdefault(key, index), index) for index, key in enumerate(keys) if key]
-    return join(len(keys), [*pairs, *find_alike(fingerprints)])
+    return join(len(keys), [*pairs, *alike])
 
 
 def divide(groups, fixed, val, test, seed):
@@ -80,10 +86,12 @@ def divide(groups, fixed, val, test, seed):
         if value and not any(fixed):
             wanted = max(1, wanted)  # few pictures: one is better than none
         free = _draw(free, members, wanted, name, chosen)
-    if not free and total and (val or test) and not any(fixed):
+    missing = [n for n, v in ((TEST, test), (VAL, val)) if v and n not in chosen.values()]
+    if total and not any(fixed) and (missing or not free):
         raise UserError(
-            f"{total} pictures in {len(members)} groups leave none to train on with --val {val:g} "
-            f"--test {test:g}: take smaller ones, or more pictures"
+            f"{counted(total, 'picture')} in {counted(len(members), 'group')} leave none for "
+            f"{missing[0] if missing else TRAIN} with --val {val:g} --test {test:g}: take less, or "
+            "0; what has one key of --groups is not divided"
         )
     splits = [fixed[i] or chosen.get(group, TRAIN) for i, group in enumerate(groups)]
     return splits, [index for group in drawn for index in members[group]]

@@ -4,12 +4,11 @@ import os
 import pathlib
 from typing import NamedTuple
 
-import numpy as np
-
 from ppocr_jax.annotations import account, folder
 from ppocr_jax.annotations.division import TEST, TRAIN, VAL, divide, group_keys, join_groups
 from ppocr_jax.annotations.placing import place_all
 from ppocr_jax.annotations.recognition import read_sources
+from ppocr_jax.data.likeness import find_alike
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import replacing, write_text
 from ppocr_jax.locks import hold_output
@@ -86,7 +85,7 @@ def _check(options, output):
     """Refuses options that cannot be."""
     for name in (VAL, TEST):
         value = getattr(options, name)
-        if not (0 <= value < 1 or value == int(value) >= 1):
+        if not (0 <= value < 1 or value >= 1 and float(value).is_integer()):
             raise UserError(f"--{name} {value}: give a share below 1, or a number of pictures")
     if options.val < 1 and options.test < 1 and options.val + options.test >= 1:
         raise UserError("--val and --test leave nothing to train on: their sum has to be below 1")
@@ -138,9 +137,8 @@ def _write(placed, before, target, options, job):
     keys = [row.group for row in old] + group_keys(paths, options.groups)
     prints = [folder.unpack(row.fingerprint) for row in old]
     prints += [item.fingerprint for item in placed]
-    groups = join_groups(keys, np.array(prints).reshape(-1, 4))
     fixed = [row.split for row in old] + [""] * len(placed)
-    splits, order = divide(groups, fixed, options.val, options.test, options.seed)
+    groups, splits, order = _divide(keys, find_alike(prints), fixed, options, job.findings)
     names = folder.Names(os.listdir(target / folder.IMAGES))
     count = len(old)
     rows = [
@@ -155,6 +153,30 @@ def _write(placed, before, target, options, job):
     new = [*rows, *(row for row in left if (row.source, row.reason) not in said)]
     folder.write_rows(target / folder.RECORD, [*kept, *new])
     return account.Facts(rows, old, known, left, groups, placed)
+
+
+def _divide(keys, alike, fixed, options, findings):
+    """`(groups, splits, order)`, see `division.divide`.
+
+    Where all pictures are alike, so that keeping them together leaves a split empty, they are
+    divided all the same, which is said: drawn pictures may be so, or pages of one form.
+    """
+
+    def draw(groups):
+        return groups, *divide(groups, fixed, options.val, options.test, options.seed)
+
+    groups, apart = join_groups(keys, alike), join_groups(keys)
+    try:
+        return draw(groups)
+    except UserError:
+        if groups == apart:
+            raise
+        result = draw(apart)
+    findings.say(
+        "nearly all pictures are alike, so that keeping those together would leave a split empty: "
+        "they are divided all the same, and scores on val or test say little"
+    )
+    return result
 
 
 def _leave_known(placed, old):

@@ -67,12 +67,16 @@ class Findings:
     """
 
     def __init__(self):
-        self.refusals, self.broken = [], False
+        self.refusals, self.broken, self._lines = [], False, []
         self._counts, self._first = collections.Counter(), {}
 
     def refuse(self, where, reason, name=""):
         """Notes a picture, or a label file, that is not taken."""
         self.refusals.append(Refusal(str(where), name, str(reason)))
+
+    def say(self, line):
+        """Adds a line that is said once."""
+        self._lines.append(line)
 
     def count(self, kind, where):
         """Counts something that is said once, with the first place."""
@@ -86,9 +90,9 @@ class Findings:
 
     def lines(self):
         """A line per kind."""
-        return [
-            f"{kind}: {count} (first: {self._first[kind]})" for kind, count in self._counts.items()
-        ]
+        counts = self._counts.items()
+        counted = [f"{kind}: {count} (first: {self._first[kind]})" for kind, count in counts]
+        return counted + self._lines
 
 
 class Words:

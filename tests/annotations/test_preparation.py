@@ -89,9 +89,18 @@ def test_copies_of_a_picture_are_on_one_side(tmp_path):
 def test_groups_by_rule(tmp_path):
     source = write(tmp_path / "in", count=10)
     run(source, tmp_path / "out", val=0.3, groups=r"p(\d)[.]")
-    with pytest.raises(UserError, match="10 pictures in 1 groups leave none to train on"):
+    with pytest.raises(UserError, match="10 pictures in 1 group leave none for val"):
         run(source, tmp_path / "one", val=0.3, groups="folder")
     assert not (tmp_path / "one").exists()
+
+
+def test_pictures_that_are_all_alike_are_divided_with_a_word(tmp_path):
+    source = write(tmp_path / "in", count=6)
+    for index in range(1, 6):
+        shutil.copy(source / "p0.jpg", source / f"p{index}.jpg")
+    result, labels = run(source, tmp_path / "out", val=2)
+    assert [row["split"] for row in rows_of(tmp_path / "out")].count("val") == 2
+    assert "scores on val or test say little" in result.warnings[-1] and not result.faults
 
 
 def test_an_output_that_is_there_is_refused_and_continued_with_add(tmp_path):
