@@ -19,6 +19,7 @@ without EXIF and other entries; their pixels stay as they are where nothing has 
 sources stay as they are. The exit status is 1 when something that is broken was left out.
 """
 
+import shlex
 import sys
 
 from ppocr_jax import cli
@@ -38,6 +39,9 @@ def main(argv):
         tell(f"warning: {line}")
     for line in result.notes:
         print(shown(line))
+    root = f"--config.data.root={args.output}"
+    look = ["ppocr-jax", "show-data", "--config", "configs/finetune.py", root, "--output", "look"]
+    print(shown(f"next: {shlex.join(look)}"))
     return 1 if result.faults else 0
 
 

@@ -17,13 +17,15 @@ class Pictures:
         by_name: how many were found by their last name alone, in another folder than named.
     """
 
-    def __init__(self, folders, leave_out=()):
+    def __init__(self, folders, leave_out=(), beside=()):
         """
         Args:
             folders: where to look; looked through once, when a name is not there as it stands.
             leave_out: folders that are not looked into.
+            beside: more folders to look into, of which not every picture is meant.
         """
-        self._folders = [pathlib.Path(folder) for folder in folders]
+        self._given = list(folders)
+        self._folders = [pathlib.Path(folder) for folder in (*folders, *beside)]
         self._leave_out = leave_out
         self._index = None
         self.by_name = 0
@@ -65,8 +67,14 @@ class Pictures:
         return found[0] if len(found) == 1 else None
 
     def all(self):
-        """Every picture below the folders, by path."""
-        return sorted({path for paths in self._indexed().values() for path in paths})
+        """Every picture below the folders, by path, but for those that are only beside."""
+        files = {
+            os.path.abspath(path): path
+            for folder in self._given
+            for path in files_below(folder, self._leave_out)
+            if path.lower().endswith(IMAGE_SUFFIXES)
+        }
+        return sorted(files.values())
 
     def _search(self, name, near):
         parts = _key(name).strip("/").split("/")

@@ -92,11 +92,11 @@ def read_sources(sources, folders=(), wanted=None, classes=(), leave_out=()):
     """
     if wanted is not None and wanted not in ACCEPTED:
         raise UserError(f"--format {wanted}: choose one of {', '.join(ACCEPTED)}")
-    files, places = _list_files(sources, leave_out)
+    files, places, beside = _list_files(sources, leave_out)
     for folder in folders:
         if not os.path.isdir(folder):
             raise UserError(f"--images {folder}: there is no such folder")
-    job = Job(Pictures([*places, *folders], leave_out), classes)
+    job = Job(Pictures([*places, *folders], leave_out, beside), classes)
     found, texts, unknown = collections.defaultdict(list), collections.defaultdict(list), []
     counts, empty = collections.Counter(), []
     for path in files:
@@ -130,8 +130,8 @@ def read_sources(sources, folders=(), wanted=None, classes=(), leave_out=()):
 
 
 def _list_files(sources, leave_out):
-    """`(files that may hold labels, folders of them)`."""
-    files, places = [], []
+    """`(files that may hold labels, folders that are given, folders of files that are given)`."""
+    files, places, beside = [], [], []
     for source in map(pathlib.Path, sources):
         if source.is_dir():
             places.append(source)
@@ -139,10 +139,10 @@ def _list_files(sources, leave_out):
             files += [path for path in below if path.suffix.lower() not in IMAGE_SUFFIXES]
         elif source.is_file():
             files.append(source)
-            places.append(source.parent)
+            beside.append(source.parent)
         else:
             raise UserError(f"{source}: there is no such file or folder")
-    return list(dict.fromkeys(files)), list(dict.fromkeys(places))
+    return [list(dict.fromkeys(found)) for found in (files, places, beside)]
 
 
 def _read_json(path, found, wanted, job):

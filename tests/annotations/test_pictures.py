@@ -49,6 +49,8 @@ def test_a_folder_is_left_out(folder):
     with pytest.raises(ValueError, match="not there"):
         find(folder, "e.jpg", leave_out=[str(folder / "out")])
     all_paths = Pictures([folder, folder / "one"], [folder / "out"]).all()
+    beside = Pictures([], beside=[folder])
+    assert beside.all() == [] and beside.find("b.png", folder) == str(folder / "sub" / "b.png")
     assert len(all_paths) == 6 and not any("hidden" in path for path in all_paths)
 
 
