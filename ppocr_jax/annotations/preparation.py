@@ -128,6 +128,7 @@ def _each_once(found, findings):
 def _write(placed, before, target, options, job):
     """Divides, names and writes; returns `account.Facts`."""
     old = [row for row in before if row.picture]
+    whole = placed
     placed, known = _leave_known(placed, old)
     if not placed and not known:
         refusals = job.findings.refusals
@@ -146,7 +147,8 @@ def _write(placed, before, target, options, job):
     ]
     drawn = [index - count for index in order if index >= count]
     _write_labels(target, placed, rows, drawn)
-    left = _left_out(job, rows, before)
+    there = [item.labelled.path for item in whole]
+    left = _left_out(job, [*there, *(row.source for row in before)])
     now = {row.source for row in rows}
     kept = [row for row in before if row.picture or row.source not in now]
     said = {(row.source, row.reason) for row in kept}
@@ -228,8 +230,13 @@ def _write_labels(target, placed, rows, order):
             write_text(path, text + "\n" * bool(text and text[-1] != "\n") + new)
 
 
-def _left_out(job, rows, before):
-    """Rows of pictures that were refused, and of those that no label file names."""
+def _left_out(job, there):
+    """Rows of pictures that were refused, and of those that no label file names.
+
+    Args:
+        job: `recognition.Job`.
+        there: paths of the pictures that are taken, or were accounted for before.
+    """
     refused = [
         folder.Row(
             os.path.abspath(refusal.name) if os.path.exists(refusal.name) else refusal.name,
@@ -238,6 +245,6 @@ def _left_out(job, rows, before):
         )
         for refusal in job.findings.refusals
     ]
-    used = {os.path.realpath(row.source) for row in [*rows, *before, *refused]}
+    used = {os.path.realpath(path) for path in [*there, *(row.source for row in refused)]}
     free = [path for path in job.pictures.all() if os.path.realpath(path) not in used]
     return [*refused, *(folder.Row(os.path.abspath(path), reason=UNLABELLED) for path in free)]

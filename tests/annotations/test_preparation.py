@@ -121,6 +121,7 @@ def test_an_output_that_is_there_is_refused_and_continued_with_add(tmp_path):
     assert after["images/alike.png"] == after["images/p4.jpg"]
     assert {f"images/p{i}-2.jpg" for i in range(5)} <= set(after)
     assert "there already, and left as it is: 1 picture" in result.notes
+    assert "without labels" not in " ".join(result.notes)
     assert (tmp_path / "out" / "note.txt").read_text() == "mine"
     again, labels_again = run(second, tmp_path / "out", val=0.2, add=True)
     assert labels_again == labels and "0 pictures taken" in again.notes[-1]
