@@ -10,7 +10,8 @@ from ppocr_jax import __version__, cli
 from ppocr_jax.errors import UserError
 
 COMMANDS = (
-    "train", "evaluate", "predict", "extract", "export", "check_data", "convert_config", "download",
+    "prepare_data", "check_data", "show_data", "train", "evaluate", "compare", "predict", "extract",
+    "export", "convert_config", "config", "info", "download",
 )  # fmt: skip
 
 

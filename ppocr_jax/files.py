@@ -112,7 +112,8 @@ def sync(path):
         _sync(path)
     for folder, _, names in os.walk(path):
         for name in names:
-            _sync(os.path.join(folder, name))
+            if os.path.isfile(os.path.join(folder, name)):  # no link into nowhere
+                _sync(os.path.join(folder, name))
         _sync(folder)
 
 

@@ -140,7 +140,7 @@ def find_source(source, root):
     raise UserError(f"label file {source} is missing, in {root or 'the current folder'} too")
 
 
-def _read(path):
+def read_label_bytes(path):
     """The bytes of a label file, without a byte order mark: `(bytes, whether there was one)`."""
     if not path.is_file():
         raise UserError(f"{path}: not a file")
@@ -160,7 +160,7 @@ def _read(path):
 
 def _scan_file(path, root, pictures, words):
     """The `Reading` of a label file, one line per picture."""
-    data, marked = _read(path)
+    data, marked = read_label_bytes(path)
     if not data.strip():
         raise UserError(f"{path}: the label file is empty")
     samples, problems = [], []
@@ -171,7 +171,7 @@ def _scan_file(path, root, pictures, words):
         if not line.strip():
             continue
         try:
-            name, entries = _parse_line(line)
+            name, entries = parse_line(line)
             polygons = [_parse_entry(entry, index) for index, entry in enumerate(entries, 1)]
             require_few(polygons)
         except ValueError as error:
@@ -187,7 +187,7 @@ def _scan_file(path, root, pictures, words):
     return Reading(samples, problems, [])
 
 
-def _parse_line(line):
+def parse_line(line):
     """`(path of the picture, list of labels)`. Raises ValueError with a reason."""
     try:
         text = line.decode("utf-8")
@@ -283,7 +283,7 @@ def _folder_notes(folder, files, form, fit, total):
 
 def _read_lines(path):
     """`(number, text)` of the lines that are not blank."""
-    data, _ = _read(path)
+    data, _ = read_label_bytes(path)
     # A text in another encoding is still a text: only the numbers and the mark matter.
     lines = [line.decode("utf-8", "replace") for line in data.splitlines()]
     return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]

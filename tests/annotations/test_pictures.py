@@ -1,0 +1,61 @@
+"""Names of other machines lead to the files that are meant, or to none."""
+
+import pytest
+from annotations.making import photo
+
+from ppocr_jax.annotations.pictures import Pictures
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for name in ("a.jpg", "sub/b.png", "one/c.jpg", "two/c.jpg", "é.jpg", ".hidden/d.jpg",
+                 "out/e.jpg", "f.v2.JPG"):  # fmt: skip
+        photo(folder / name)
+    return folder
+
+
+def find(folder, name, near=None, leave_out=()):
+    return Pictures([folder], leave_out).find(name, near or folder)
+
+
+@pytest.mark.parametrize("name, path", [
+    ("a.jpg", "a.jpg"), (" a.jpg ", "a.jpg"), ("./sub/../a.jpg", "a.jpg"), ("A.JPG", "a.jpg"),
+    ("b.png", "sub/b.png"), ("C:\\photos\\b.png", "sub/b.png"), ("/gone/b.png", "sub/b.png"),
+    ("x/one/c.jpg", "one/c.jpg"), ("two\\c.jpg", "two/c.jpg"), ("two/c", "two/c.jpg"),
+    ("e\u0301.jpg", "é.jpg"), ("f.v2", "f.v2.JPG"), ("out/e.jpg", "out/e.jpg"),
+])  # fmt: skip
+def test_names(folder, name, path):
+    assert find(folder, name) == str(folder / path)
+
+
+def test_the_folder_above_counts_first(folder):
+    assert find(folder, "two/c.jpg", near=folder / "two") == str(folder / "two" / "c.jpg")
+    assert find(folder, "c.jpg", near=folder / "one") == str(folder / "one" / "c.jpg")
+
+
+@pytest.mark.parametrize("name, reason", [
+    ("gone.jpg", "is not there; --images"), ("c.jpg", "may be .*one/c.jpg or .*two/c.jpg"),
+    ("d.jpg", "is not there"), ("", "is not there"), ("a\0.jpg", "NUL"), ("x" * 5000, "not there"),
+    ("sub", "not there"),
+])  # fmt: skip
+def test_what_is_not_there(folder, name, reason):
+    with pytest.raises(ValueError, match=reason) as caught:
+        find(folder, name)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_folder_is_left_out(folder):
+    with pytest.raises(ValueError, match="not there"):
+        find(folder, "e.jpg", leave_out=[str(folder / "out")])
+    all_paths = Pictures([folder, folder / "one"], [folder / "out"]).all()
+    beside = Pictures([], beside=[folder])
+    assert beside.all() == [] and beside.find("b.png", folder) == str(folder / "sub" / "b.png")
+    assert len(all_paths) == 6 and not any("hidden" in path for path in all_paths)
+
+
+def test_what_is_found_by_name_alone_is_counted(folder):
+    pictures = Pictures([folder])
+    pictures.find("gone/b.png", folder)
+    pictures.find("one/c.jpg", folder)
+    assert pictures.by_name == 1

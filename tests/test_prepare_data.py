@@ -1,0 +1,96 @@
+"""The command, and training from what it makes of every format."""
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from annotations.making import labels_of, rows_of
+from annotations.sources import COUNT, FORMATS, WORDS, draw
+from tiny import load_config, run, write_config
+
+from ppocr_jax import cli, prepare_data
+from ppocr_jax.annotations import ACCEPTED
+from ppocr_jax.data import inspection
+from ppocr_jax.data.training_split import Training
+
+
+def prepare(folder, write, *options):
+    """`(status, folder that was made)` for the pictures labelled in one format."""
+    source = folder / "photos"
+    write(source, draw(source))
+    return prepare_data.main([str(source), "--output", str(folder / "data"), *options]), (
+        folder / "data"
+    )
+
+
+def test_every_format_is_among_these():
+    assert {write.__name__ for write in FORMATS} - {"coco_masks"} == set(ACCEPTED)
+
+
+@pytest.mark.parametrize("write", FORMATS, ids=lambda write: write.__name__)
+def test_the_same_words_come_out_and_training_reads_them(write, tmp_path, capsys):
+    status, data = prepare(tmp_path, write, "--val", "2")
+    out, err = capsys.readouterr()
+    assert status == 0 and err == "" and f"{COUNT} pictures taken, 0 left out" in out
+    for words in labels_of(data).values():
+        assert [text if text == "###" else "" for _, text in words] == ["", "###", ""]
+        assert write.__name__ == "coco_masks" or [text for _, text in words] == [
+            text for _, text in WORDS
+        ]
+        for (points, _), (wanted, _) in zip(words, WORDS, strict=True):
+            if write.__name__ == "coco_masks":  # whose outlines run around the pixels
+                low, high = np.min(wanted, 0), np.max(wanted, 0) + 1
+                assert (np.min(points, 0) == low).all() and (np.max(points, 0) == high).all()
+            else:
+                np.testing.assert_allclose(points, wanted, rtol=1e-12)
+    config = load_config(write_config(tmp_path, data))
+    training = Training(config)
+    [batch] = itertools.islice(training.batches(0, (0, 1)), 1)
+    assert len(training.samples) == COUNT - 2
+    assert batch["image"].shape == (4, 64, 64, 3) and batch["shrink_map"].max() == 1
+    assert inspection.check(config)[0] == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("write", FORMATS, ids=lambda write: write.__name__)
+def test_training_from_every_format(write, tmp_path):
+    _, data = prepare(tmp_path, write)
+    config = write_config(tmp_path, data)
+    status, out, err = run(
+        "train", "--config", config, "--workdir", tmp_path / "run", "--config.steps=3",
+        "--config.eval.every_steps=3",
+    )  # fmt: skip
+    assert status == 0, err
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert max(json.loads(line).get("step", 0) for line in lines) == 3
+
+
+def test_what_is_broken_gives_lines_and_status_1(tmp_path, capsys):
+    source = tmp_path / "photos"
+    names = draw(source)
+    FORMATS[0](source, names)
+    for index in range(8):
+        (source / f"b{index}.json").write_text("{")
+    status = prepare_data.main([str(source), "--output", str(tmp_path / "data")])
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert status == 1 and len(lines) == 6 and all(x.startswith("warning: ") for x in lines)
+    assert "b0.json: not readable as JSON" in lines[0] and "and 3 more are left out" in lines[-1]
+    assert len([row for row in rows_of(tmp_path / "data") if "JSON" in row["reason"]]) == 8
+    assert "6 pictures taken, 8 left out" in out
+
+
+def test_mistakes_are_one_line(tmp_path, capsys):
+    for argv in (
+        [str(tmp_path / "gone"), "--output", str(tmp_path / "data")],
+        [str(tmp_path)],
+        [str(tmp_path), "--output", str(tmp_path / "data"), "--format", "yolo"],
+        [str(tmp_path), "--output", str(tmp_path / "data"), "--val", "many"],
+    ):
+        with pytest.raises(SystemExit) as caught:
+            cli.run(prepare_data.main, argv)
+        assert caught.value.code == 2
+        [line] = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+    assert list(tmp_path.iterdir()) == []
