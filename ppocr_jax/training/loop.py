@@ -60,7 +60,14 @@ def train(config, workdir):
             checkpoints.require_space(state)  # rather now than after hours
         if leads:
             configs.save(config, workdir / "config.json")
-        log = RunLog(workdir, training.total_steps, progress.step, leads)
+        log = RunLog(
+            workdir,
+            training.total_steps,
+            progress.step,
+            leads,
+            writers=config.log.writers,
+            config=configs.record(config),
+        )
         opened.enter_context(log)
         judge = Judge(setup, validation, log)
         first = start.owes_evaluation(begun, due)
