@@ -1,5 +1,6 @@
 """A run of MLflow: in a database inside the workdir, or where MLFLOW_TRACKING_URI says."""
 
+import contextlib
 import logging
 import os
 import re
@@ -29,6 +30,10 @@ class MLflowRun:
         for name, value in ABROAD.items():
             os.environ.setdefault(name, value)
         client, self._entities = _import()
+        with _quiet():
+            self._open(client, workdir, config)
+
+    def _open(self, client, workdir, config):
         self._folder = epath.Path(workdir).resolve() / "mlflow"
         self._folder.mkdir(parents=True, exist_ok=True)
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self._folder / 'mlflow.db'}"
@@ -92,9 +97,18 @@ def _import():
             f"config.log.writers: mlflow needs a library that is not installed ({error}): "
             "pip install 'ppocr_jax[mlflow]', or pip install mlflow"
         ) from None
-    for name in ("mlflow", "alembic"):  # which tell of every table that they make
-        logging.getLogger(name).setLevel(logging.WARNING)
     return MlflowClient, entities
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Nothing but warnings is logged: MLflow and Alembic tell of every table that they make."""
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _allowed(name):

@@ -30,9 +30,9 @@ def test_a_run_of_mlflow_goes_on_where_the_workdir_does(tmp_path, monkeypatch, c
     history = client.get_metric_history(run.info.run_id, "train/mutual/student-student2")
     assert [(m.step, m.value) for m in history] == [(1, 0.5), (3, 2.5)]
     assert run.data.metrics["eval/student/hmean"] == 0.25
-    names = {file.path for file in client.list_artifacts(run.info.run_id)}
-    assert names == {"config-0.txt", "config-2.txt", "images"}
-    assert len(client.list_artifacts(run.info.run_id, "images")) == 4  # each in two sizes
+    [folder] = (tmp_path / "run 1" / "mlflow" / "artifacts").glob("*/artifacts")
+    assert {p.name for p in folder.iterdir()} == {"config-0.txt", "config-2.txt", "images"}
+    assert len(list((folder / "images").iterdir())) == 4  # each in two sizes
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run 1"]
 
 
