@@ -33,7 +33,8 @@ def test_a_run_of_mlflow_goes_on_where_the_workdir_does(tmp_path, monkeypatch, c
     [folder] = (tmp_path / "run 1" / "mlflow" / "artifacts").glob("*/artifacts")
     assert {p.name for p in folder.iterdir()} == {"config-0.txt", "config-2.txt", "images"}
     assert len(list((folder / "images").iterdir())) == 4  # each in two sizes
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["run 1"]
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.relative_to(tmp_path).parts[0] for path in files} == {"run 1"}
 
 
 def test_a_server_that_is_not_there_costs_one_line(tmp_path, monkeypatch, capsys):
