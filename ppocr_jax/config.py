@@ -143,7 +143,7 @@ def check(config):
     shared = config.eval.shared_shapes
     need("eval.shared_shapes", shared >= 0 and shared % 32 == 0, "0 or a multiple of 32")
     known = all(name in WRITERS for name in config.log.writers)
-    need("log.writers", known, f"none, one or more of {one_of(WRITERS)}")
+    need("log.writers", known, f"any of {WRITERS}, as ('tensorboard',), or () for none")
     _check_roles(config, need)
 
 
