@@ -54,6 +54,7 @@ USUAL = {
     "log.writers": "use_visualdl visualdl tensorboard wandb mlflow logger report_to use_wandb",
     "init_from.student": "pretrained pretrained_model weights checkpoint checkpoints ckpt model "
     "load_from init finetune backbone_weights pretrain",
+    "average.decay": "ema ema_decay use_ema polyak swa model_ema",
     "freeze": "frozen freeze_backbone frozen_stages freeze_layers",
     "mesh.devices": "gpus num_gpus n_gpus ngpu world_size num_devices",
     "seed": "random_seed manual_seed random_state",
@@ -84,6 +85,8 @@ def hint_for(key, known):
     found = [meant] if meant in known else []
     if not found and section == "init_from":  # the network has another name
         found = [name for name in known if name.startswith("init_from.")][:1]
+    if meant and not found:
+        return ""
     if not found:
         found = [name for name in known if name.rpartition(".")[2] == last]
     if not found:

@@ -6,7 +6,7 @@ from tiny import load_config, write_config
 from ppocr_jax import hints
 from ppocr_jax.forms import keys
 
-LATER = {"eval.patience", "freeze"}  # of which a config may have none
+LATER = {"eval.patience", "freeze", "average.decay"}  # of which a config may have none
 
 
 @pytest.fixture(scope="module")
