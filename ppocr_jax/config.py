@@ -35,7 +35,7 @@ AT_LEAST = {
     "data.draw.train": 0,
     "data.draw.val": 0,
     "data.draw.side": 96,
-    "batch_size": 1,
+    "batch_size": 0,
     "epochs": 1,
     "steps": 0,
     "learning_rate": 0,
@@ -97,6 +97,7 @@ MOST_ROLES = 16  # networks of one run; each is held in memory
 MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
     "dtype": " (float16 overflows here)",
     "steps": " (0: by epochs)",
+    "batch_size": " (0: the largest that fits)",
     "eval.every_steps": " (0: never, but at the end)",
     "eval.every_epochs": " (0: never, but at the end)",
     "save.every_steps": " (0: never, but at the end)",

@@ -26,7 +26,9 @@ KEYS = {
     "seed": Key("of fresh values, order of images and augmentation", PIPELINE),
     "epochs": Key("passes over the training images, where steps is 0", "data/training_split.py"),
     "steps": Key("updates of the run; 0: as many as the epochs need", "data/training_split.py"),
-    "batch_size": Key("images of one update, over all devices and processes", PIPELINE),
+    "batch_size": Key(
+        "images of one update, over all devices and processes; 0: the largest that fits", PIPELINE
+    ),
     "crop": Key("side of the square that is learned from, pixels, a multiple of 32", PIPELINE),
     "learning_rate": Key(
         "highest rate, after the warm-up; 0.001 was published for batches of 64",
