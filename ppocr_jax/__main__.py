@@ -11,7 +11,7 @@ from ppocr_jax.errors import UserError
 
 COMMANDS = (
     "train", "evaluate", "predict", "extract", "export", "check_data", "convert_config", "download",
-    "config",
+    "config", "info",
 )  # fmt: skip
 FILES = {"config": "list_config"}  # of commands whose name a room of the library has
 

@@ -134,7 +134,7 @@ def find_largest(update_of, budget, unit, most, say, agree=lambda size: size):
         UserError: not even a batch of `unit` fits.
     """
     memory, most = budget.memory, most // unit * unit
-    small = [size for size in ((unit, 2 * unit) if unit > 1 else (2, 4)) if size <= most] or [most]
+    small = sorted({min(size, most) for size in ((unit, 2 * unit) if unit > 1 else (2, 4))})
     say(f"the largest batch: compiling updates of {' and '.join(map(str, small))} images")
     known = {size: update_of(size) for size in small}
     guess = agree(_along(known, memory, unit, most))
