@@ -161,8 +161,12 @@ def _along(known, memory, unit, most):
     if len(known) == 1:
         [(size, footprint)] = known.items()
         return size if footprint.memory <= memory else 0
-    slope, base = _line({size: footprint.memory for size, footprint in known.items()})
-    fits = most if slope <= 0 else int((memory - base) / slope)
+    values = {size: footprint.memory for size, footprint in known.items()}
+    slope, base = _line(values)
+    if slope <= 0:  # as much for a large batch as for a small one
+        fits = most if values[max(values)] <= memory else 0
+    else:
+        fits = int((memory - base) / slope)
     return max(0, min(fits, most) // unit * unit)
 
 

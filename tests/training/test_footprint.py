@@ -138,6 +138,34 @@ def test_a_run_with_a_batch_of_0(config_path, tmp_path, monkeypatch, capfd):
     assert "batch_size=0: 4, as the run in" in said and "continuing from step 8 of 8" in said
 
 
+def test_several_processes_take_what_the_first_one_says(config_path, monkeypatch):
+    """It has another compiler's figures; the smaller memory of the two counts."""
+    firsts = {"memory": "900", "batch": "6"}
+
+    def exchange(place, text=""):
+        return [firsts[place], text]
+
+    compiled = []
+
+    def measured(config, batch):
+        compiled.append(batch)
+        return Footprint(100 + 10 * batch, 1.0)
+
+    monkeypatch.setattr(footprint.company, "exchange", exchange)
+    monkeypatch.setattr(footprint, "measure_update", measured)
+    monkeypatch.setattr(footprint, "find_budget", lambda mesh: Budget(1000, "a part", 32))
+    lines = []
+    assert footprint.choose_batch(load_config(config_path), 100, lines.append) == 6
+    assert compiled == [2, 4, 6]
+    assert lines[1].startswith("2 need 0 MiB, 4 need 0 MiB; a part is") and "taking 6" in lines[3]
+
+
+def test_processes_of_one_machine_are_counted(monkeypatch):
+    monkeypatch.setattr(footprint.socket, "gethostname", lambda: "a")
+    monkeypatch.setattr(footprint.company, "exchange", lambda place, text: ["a", "b", text])
+    assert footprint._processes_here() == 2
+
+
 def test_a_machine_that_says_nothing(config_path, monkeypatch):
     monkeypatch.setattr(footprint, "find_budget", lambda mesh: Budget(None, "none of it"))
     with pytest.raises(UserError, match="batch_size=0: this machine does not say"):
