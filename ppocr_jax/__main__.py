@@ -13,6 +13,7 @@ COMMANDS = (
     "prepare_data", "check_data", "show_data", "train", "evaluate", "compare", "predict", "extract",
     "export", "convert_config", "config", "info", "download",
 )  # fmt: skip
+FILES = {"config": "list_config"}  # of commands whose name a room of the library has
 
 
 def main():
@@ -22,7 +23,9 @@ def main():
     if command not in COMMANDS:
         cli.run(say, [name])
     sys.argv[0] = f"ppocr-jax {name}"  # which help texts and errors of options begin with
-    module = importlib.import_module(f"ppocr_jax.{command}")  # each brings its own heavy imports
+    module = importlib.import_module(
+        f"ppocr_jax.{file_of(command)}"
+    )  # each brings its own heavy imports
     cli.run(module.main, rest)
 
 
@@ -41,9 +44,14 @@ def say(argv):
     return 0
 
 
+def file_of(command):
+    """The name of a command's file, without its ending."""
+    return FILES.get(command, command)
+
+
 def first_line(command):
     """What a command does, from its file: an import would take seconds."""
-    path = pathlib.Path(__file__).with_name(f"{command}.py")
+    path = pathlib.Path(__file__).with_name(f"{file_of(command)}.py")
     return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()[0]
 
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import difflib
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from ml_collections import config_flags
 from ppocr_jax.config_files import open_config
 from ppocr_jax.errors import Escaping, UserError, explain, tell
 from ppocr_jax.forms import keys
+from ppocr_jax.hints import hint_for
 from ppocr_jax.runtime import interrupts
 
 PIPE_CLOSED = 141  # what a shell says of a command that SIGPIPE ended
@@ -209,11 +209,12 @@ def _require_known(overrides, known):
         key = item.removeprefix("--config.").removeprefix("--noconfig.").partition("=")[0]
         if not item.startswith(("--config.", "--noconfig.")):
             if item.startswith("--"):
-                raise UserError(f"{item}: unknown option")
+                hint = hint_for(item.lstrip("-").partition("=")[0], known)
+                hint = hint.replace("did you mean ", "did you mean --config.")
+                raise UserError(f"{item}: unknown option{hint}")
             continue  # the value of the override before it
         if key.partition("[")[0] not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
             inside = [name for name in known if name.startswith(key + ".")]
-            hint = f"; did you mean {near[0]}?" if near else ""
-            hint = f"; it holds {', '.join(inside)}" if inside else hint
+            hint = f"; it holds {', '.join(inside)}" if inside else hint_for(key, known)
+            hint = hint or "; ppocr-jax config lists all keys"
             raise UserError(f"unknown config key {key}{hint}")

@@ -10,6 +10,7 @@ from ppocr_jax.losses import MAIN_LOSSES, MUTUAL_ACTS
 from ppocr_jax.losses.pairs import weighted_pairs
 from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS
 from ppocr_jax.optim import OPTIMISERS
+from ppocr_jax.writers import WRITERS
 
 MOST_SIDE = 8192  # pixels of a picture or a crop; one such map alone takes 256 MiB
 PUBLISHED_BATCH = 64  # 8 devices x 8 samples: what the published rates are meant for
@@ -34,7 +35,7 @@ AT_LEAST = {
     "data.draw.train": 0,
     "data.draw.val": 0,
     "data.draw.side": 96,
-    "batch_size": 1,
+    "batch_size": 0,
     "epochs": 1,
     "steps": 0,
     "learning_rate": 0,
@@ -59,6 +60,7 @@ AT_LEAST = {
     "optimizer.l2": 0,
     "save.every_steps": 0,
     "log.every_steps": 1,
+    "log.pictures": 0,
 }
 # A config may come from somebody else, with weights, or be damaged. What it asks for beyond these
 # is no training of a text detector, and would fill memory, disk or days before anybody noticed.
@@ -83,6 +85,7 @@ AT_MOST = {
     "eval.limit_side": MOST_SIDE,
     "eval.shared_shapes": 2**10,  # a larger multiple only fills memory with padding
     "eval.pictures": 1000,
+    "log.pictures": 100,
     "mesh.devices": 2**16,
     "postprocess.thresh": 1,
     "postprocess.box_thresh": 1,
@@ -98,6 +101,7 @@ MOST_ROLES = 16  # networks of one run; each is held in memory
 MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
     "dtype": " (float16 overflows here)",
     "steps": " (0: by epochs)",
+    "batch_size": " (0: the largest that fits)",
     "eval.every_steps": " (0: never, but at the end)",
     "eval.every_epochs": " (0: never, but at the end)",
     "save.every_steps": " (0: never, but at the end)",
@@ -143,6 +147,8 @@ def check(config):
     need("data.augment.scale", all(0 < scale <= 100 for scale in scales), "above 0, at most 100")
     shared = config.eval.shared_shapes
     need("eval.shared_shapes", shared >= 0 and shared % 32 == 0, "0 or a multiple of 32")
+    known = all(name in WRITERS for name in config.log.writers)
+    need("log.writers", known, f"any of {WRITERS}, as ('tensorboard',), or () for none")
     _check_roles(config, need)
 
 

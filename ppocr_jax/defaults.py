@@ -125,7 +125,11 @@ def base(epochs):
         pictures=8,  # images in the picture of predictions beside labels at the end
     )
     config.save = dict(every_steps=400)
-    config.log = dict(every_steps=10)
+    config.log = dict(
+        every_steps=10,
+        writers=("tensorboard",),  # what gets the records beside metrics.jsonl
+        pictures=4,  # images that the writers get at each evaluation, predictions beside labels
+    )
     config.mesh = dict(devices=0)  # 0: all that are visible
     config.frozen_norm = "batch"  # of a frozen network: batch statistics (published) or stored
     config.norm_scope = "global"  # batch norm and loss ratios over the whole batch, or per device

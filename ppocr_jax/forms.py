@@ -6,13 +6,13 @@ they lack is filled with values that keep what older versions did, what nothing 
 and lines say both.
 """
 
-import difflib
 import json
 import math
 import re
 
 from ppocr_jax import defaults
 from ppocr_jax.errors import UserError
+from ppocr_jax.hints import hint_for
 
 FORM = 2  # of saved configs; those that do not say have form 1, which may lack keys
 NAME = r"[\w-]{1,64}"  # of a network
@@ -131,8 +131,8 @@ class _Match:
             known = list(flatten(self._like))
             named = []
             for key, value in flatten(self.unknown).items():
-                near = difflib.get_close_matches(key, known, 1, 0.6)
-                hint = f" (did you mean {near[0]}?)" if near else ""
+                hint = hint_for(key, known).removeprefix("; ")
+                hint = f" ({hint})" if hint else ""
                 named.append(f"{key}={_short(value)}{hint}")
             lines.append(f"keys that nothing reads are left out: {', '.join(named)}")
         return lines

@@ -12,8 +12,11 @@ class Training:
     Attributes:
         samples: all of them; a batch's `record` counts in this list.
         notes: lines on how the label files were read.
+        epoch_images: images of an epoch.
         epoch_steps: updates of an epoch.
         total_steps: updates of the run: `config.steps`, or what the epochs need.
+
+    The last two are those of `plan`, which a config without a batch size still needs.
     """
 
     def __init__(self, config):
@@ -23,13 +26,22 @@ class Training:
         self._sources = read_sources(config.data.train, config.data.root, self.notes.append)
         self.samples = [sample for part in self._sources for sample in part]
         require_text(self.samples)
-        per_epoch = samples_per_epoch([len(part) for part in self._sources], config.data.ratios)
-        if config.batch_size > per_epoch:
+        sizes = [len(part) for part in self._sources]
+        self.epoch_images = samples_per_epoch(sizes, config.data.ratios)
+        if config.batch_size:
+            self.plan(config)
+
+    def plan(self, config):
+        """Settles the updates by a config's batch. Raises UserError: it is more than an epoch."""
+        self._config = config
+        if config.batch_size > self.epoch_images:
             raise UserError(
-                f"config.batch_size={config.batch_size} is more than the {per_epoch} images of "
-                f"{config.data.train}: take a smaller batch"
+                f"config.batch_size={config.batch_size} is more than the {self.epoch_images} "
+                f"images of {config.data.train}: take a smaller batch"
             )
-        self.epoch_steps = steps_per_epoch(per_epoch, config.batch_size, config.data.last_batch)
+        self.epoch_steps = steps_per_epoch(
+            self.epoch_images, config.batch_size, config.data.last_batch
+        )
         self.total_steps = config.steps or config.epochs * self.epoch_steps
 
     def batches(self, start, shard):

@@ -82,17 +82,19 @@ def save_predictions(path, outcomes, width=1200):
     Returns:
         Whether there was anything to draw.
     """
-    rows = []
-    for outcome in outcomes:
-        try:
-            rows.append(
-                read_image(outcome.sample.image_path, lambda i, o=outcome: _row(i, o, width))
-            )
-        except UserError:
-            continue  # the evaluation has already named this file
+    rows = list(draw_rows(outcomes, width))
     if rows:
         write_bytes(path, cv2.imencode(".png", np.concatenate(rows))[1].tobytes())
     return bool(rows)
+
+
+def draw_rows(outcomes, width):
+    """For each image that can be read, labels beside what was found: uint8 `[H, width, 3]` BGR."""
+    for outcome in outcomes:
+        try:
+            yield read_image(outcome.sample.image_path, lambda i, o=outcome: _row(i, o, width))
+        except UserError:
+            continue  # the evaluation has already named this file
 
 
 def _row(image, outcome, width):

@@ -3,10 +3,12 @@
 from ppocr_jax import devices
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.models.detector import build_detector
-from ppocr_jax.pages.pictures import save_predictions
+from ppocr_jax.pages.pictures import draw_rows, save_predictions
 from ppocr_jax.scoring.evaluation import evaluate, explain
 from ppocr_jax.training.state import extract_role
 from ppocr_jax.training.verdict import Verdicts
+
+PICTURE_WIDTH = 800  # pixels of a pair that writers get: each takes about 100 kB
 
 
 class Judge:
@@ -43,6 +45,7 @@ class Judge:
                 self._log.say(verdict.cause)
             record = {"role": role, **metrics[role], **verdict.figures}
             self._log.record("eval", progress.step, record)
+            self._show(role, progress.step, outcomes)
         progress.note_evaluation(metrics, config.best.role)
         self._verdicts.note(progress)
 
@@ -56,6 +59,13 @@ class Judge:
     def images_of_evaluation(self):
         """How many are run at each evaluation, over all roles."""
         return len(self._validation) * len(self._setup.config.trainable)
+
+    def _show(self, role, step, outcomes):
+        """Gives the writers pictures of the first images."""
+        if self._log.takes_pictures:
+            few = outcomes[: self._setup.config.log.pictures]
+            for index, row in enumerate(draw_rows(few, PICTURE_WIDTH)):
+                self._log.picture(f"predictions/{role}/{index}", step, row)
 
     def hmean(self, progress):
         """Of the best role, for the state that is about to be saved; None where it has no score."""

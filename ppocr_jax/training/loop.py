@@ -7,13 +7,13 @@ import jax
 from etils import epath
 
 from ppocr_jax import config as configs
-from ppocr_jax import devices
+from ppocr_jax import devices, forms
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.data.training_split import Training
-from ppocr_jax.errors import counted
+from ppocr_jax.errors import counted, tell
 from ppocr_jax.processes import company
 from ppocr_jax.timing import compilations
-from ppocr_jax.training import agreement, start
+from ppocr_jax.training import agreement, footprint, start
 from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.forecast import Forecast, describe_memory
@@ -45,6 +45,7 @@ def train(config, workdir):
     configs.check(config)
     agreement.require_same_run(config)
     training, validation = read_splits(config)
+    config = settle_batch(config, workdir, training)
     agreement.require_same_labels(config, training, validation)
     workdir, changes = open_workdir(config, workdir)
     setup = start.set_up(config, training.total_steps, training.epoch_steps)
@@ -63,7 +64,14 @@ def train(config, workdir):
             checkpoints.require_space(state)  # rather now than after hours
         if leads:
             configs.save(config, workdir / "config.json")
-        log = RunLog(workdir, training.total_steps, progress.step, leads)
+        log = RunLog(
+            workdir,
+            training.total_steps,
+            progress.step,
+            leads,
+            writers=config.log.writers,
+            config=configs.record(config),
+        )
         opened.enter_context(log)
         judge = Judge(setup, validation, log, training)
         first = start.owes_evaluation(begun, due)
@@ -135,6 +143,25 @@ def read_splits(config):
     prepare_root(config)
     training = Training(config)
     return training, read_validation(config, training.notes.append)
+
+
+def settle_batch(config, workdir, training):
+    """The config with a number of images in the place of `batch_size=0`, for which it plans.
+
+    A run that goes on keeps the one of its states; else it is the largest that fits.
+    """
+    if config.batch_size:
+        return config
+    say = tell if jax.process_index() == 0 else lambda line: None
+    if list_steps(workdir):
+        saved = forms.upgrade(saved_config.read_compared(f"{workdir}/{saved_config.NAME}")[0])[0]
+        batch = saved["batch_size"]
+        say(f"config.batch_size=0: {batch}, as the run in {workdir} began with")
+    else:
+        batch = footprint.choose_batch(config, training.epoch_images, say)
+    config = footprint.with_values(config, batch_size=batch)
+    training.plan(config)
+    return config
 
 
 def open_workdir(config, workdir):

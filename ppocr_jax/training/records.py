@@ -1,34 +1,39 @@
-"""What a run leaves for people to read: lines or a progress bar, metrics.jsonl, event files."""
+"""What a run leaves to read: lines or a progress bar, metrics.jsonl, and what writers keep."""
 
 import contextlib
 import json
-import os
 import sys
 import time
 
 from etils import epath
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.proto.summary_pb2 import Summary
 from tqdm import tqdm
 
 from ppocr_jax.errors import UserError, shown
 from ppocr_jax.files import is_at, naming, write_bytes
-
-FLUSH_S = 30  # the longest that a record waits for TensorBoard to see it
+from ppocr_jax.writers.group import Writers
 
 
 class RunLog:
-    """Writes every record to the terminal, to `metrics.jsonl` and to TensorBoard event files.
+    """Writes every record to the terminal, to `metrics.jsonl` and to the writers of the run.
 
     A process that does not lead writes nothing. Use as a context manager.
+
+    Args:
+        workdir: folder of the run.
+        total_steps, first_step: updates of the whole run, and those done before this start.
+        leads: whether this process writes.
+        writers: names of `writers.WRITERS`.
+        config: as nested dicts; {} for none.
     """
 
-    def __init__(self, workdir, total_steps, first_step=0, leads=True):
+    def __init__(
+        self, workdir, total_steps, first_step=0, leads=True, writers=("tensorboard",), config=None
+    ):
         self.leads = leads
         self._path = epath.Path(workdir) / "metrics.jsonl"
         self._total, self._first = total_steps, first_step
-        self._bar = self._events = self._file = None
+        self._names, self._config = writers, config or {}
+        self._bar = self._writers = self._file = None
 
     def __enter__(self):
         if not self.leads:
@@ -36,7 +41,9 @@ class RunLog:
         for line in keep_until(self._path, self._first):
             self.say(line)
         self._file = self._path.open("a")
-        self._events = Events(self._path.parent / "events", self._first + 1)
+        self._writers = Writers(self._names, self._path.parent, self._first, self._config, self.say)
+        if self._config:
+            self._writers.text(self._first, "config", json.dumps(self._config, indent=2))
         if sys.stderr.isatty():
             self._bar = tqdm(total=self._total, initial=self._first, unit="step")
         return self
@@ -45,7 +52,7 @@ class RunLog:
         with contextlib.ExitStack() as closing:
             if raised:  # which is already the reason to end
                 closing.enter_context(contextlib.suppress(OSError))
-            for part in (self._file, self._events, self._bar):
+            for part in (self._file, self._writers, self._bar):
                 if part is not None:
                     closing.callback(part.close)
 
@@ -63,9 +70,10 @@ class RunLog:
         """Keeps a record under `kind`: "train", "eval" or an event of the run.
 
         Args:
-            kind: name of the record and prefix of the TensorBoard tags.
+            kind: name of the record; writers get each number as `kind/name`, or
+                `kind/role/name` where the values name a role.
             step: updates done.
-            values: JSON's types; numbers become TensorBoard scalars.
+            values: JSON's types.
 
         Raises:
             UserError: the workdir was moved or deleted.
@@ -78,7 +86,17 @@ class RunLog:
         with naming(self._path):
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
-        self._events.add(kind, step, values)
+        self._writers.scalars(step, dict(_numbers(kind, values)))
+
+    def picture(self, name, step, picture):
+        """Gives the writers a picture, uint8 `[H, W, 3]` BGR."""
+        if self.leads:
+            self._writers.image(step, name, picture)
+
+    @property
+    def takes_pictures(self):
+        """Whether anything becomes of a picture."""
+        return self.leads and bool(self._writers)
 
     def _require_place(self):
         """Refuses to write to a file that nobody will find."""
@@ -123,42 +141,12 @@ def _step_of(line):
     return step if line.endswith(b"\n") and isinstance(step, int) else None
 
 
-class Events:
-    """TensorBoard's event files, written in the caller's thread: what fails is told to it."""
-
-    def __init__(self, folder, first_step):
-        self._folder = folder
-        with naming(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            self._writer = EventsWriter(str(folder / "events"), f".{os.getpid()}")
-            start = SessionLog(status=SessionLog.START)  # hides what came after that step
-            self._write(Event(step=first_step, session_log=start))
-            self._flush()
-
-    def add(self, kind, step, values):
-        """The numbers among the values, as scalars `kind/name`."""
-        numbers = [
-            Summary.Value(tag=f"{kind}/{name}", simple_value=value)
-            for name, value in values.items()
-            if isinstance(value, (int, float)) and not isinstance(value, bool)
-        ]
-        with naming(self._folder):
-            for number in numbers:
-                self._write(Event(step=step, summary=Summary(value=[number])))
-            if time.monotonic() > self._next_flush:
-                self._flush()
-
-    def close(self):
-        with naming(self._folder):
-            self._writer.close()
-
-    def _write(self, event):
-        event.wall_time = time.time()
-        self._writer.write_event(event)
-
-    def _flush(self):
-        self._writer.flush()
-        self._next_flush = time.monotonic() + FLUSH_S
+def _numbers(kind, values):
+    """`(name, number)` of the values that are numbers, as writers get them."""
+    prefix = f"{kind}/{values['role']}" if "role" in values else kind
+    for name, value in values.items():
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            yield f"{prefix}/{name}", value
 
 
 def format_losses(values):

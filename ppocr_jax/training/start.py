@@ -126,7 +126,7 @@ def restore(checkpoints, setup, total_steps, changes) -> Start | None:
     Raises:
         UserError: see `Checkpoints.restore`.
     """
-    restored = checkpoints.restore(_template(setup))
+    restored = checkpoints.restore(template(setup))
     if restored is None:
         return None
     state, meta = restored
@@ -150,7 +150,7 @@ def owes_evaluation(begun, due) -> bool:
     return owed and not begun.progress.evaluated
 
 
-def _template(setup):
+def template(setup):
     """Shapes, types and shardings of a state, without its values."""
     config = setup.config
 
