@@ -10,11 +10,13 @@ import types
 import ml_collections
 
 from ppocr_jax import forms
-from ppocr_jax.errors import UserError, first_line
+from ppocr_jax.errors import UserError, first_line, tell
 from ppocr_jax.weights import saved_config
 
 SAVED = (".json", ".onnx")
 YAML = (".yml", ".yaml")
+# What weights without a config are compared with, in this order.
+PRESETS = ("ppocrv3_det_mobile", "ppocrv3_det_server", "ppocrv3_det_cml", "ppocrv3_det_dml")
 
 
 def open_config(source, found=False):
@@ -58,6 +60,32 @@ def open_config(source, found=False):
         raise UserError(f"--config {given}: {first_line(error)}") from None
     taken = [] if path == pathlib.Path(given) else ["not there, taking the one of the program"]
     return config, _named(given, [*taken, *lines])
+
+
+def find_for(weights, say=tell):
+    """The file with the config of weights: saved beside them, else the shipped one that fits.
+
+    Args:
+        weights: see `weights.sources`.
+        say: takes the line on a shipped one.
+
+    Raises:
+        UserError: there are no such weights, or none fits.
+    """
+    from ppocr_jax.weights.fitting import find_fitting  # JAX, which a config by name does not need
+    from ppocr_jax.weights.sources import locate
+
+    place = locate(weights)
+    saved = saved_config.find(place)
+    if saved is not None:
+        return saved
+    paths = {f"configs/{name}.py": shipped_folder() / f"{name}.py" for name in PRESETS}
+    name = find_fitting(place, {name: _run(path).roles for name, path in paths.items()})
+    if str(place).endswith(".onnx"):
+        say(f"{weights} holds no config: sizes and thresholds are those of {name}")
+    else:
+        say(f"{weights} has no config: taking {name}, whose networks have its shapes")
+    return str(paths[name])
 
 
 def find(given):

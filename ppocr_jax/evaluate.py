@@ -1,12 +1,13 @@
 """Scores a network on labelled images: maps -> polygons -> precision, recall, hmean.
 
-    python -m ppocr_jax.evaluate --config configs/ppocrv3_det_mobile.py --weights runs/mobile
+    python -m ppocr_jax.evaluate --weights student.pdparams --config.data.root=icdar2015
     python -m ppocr_jax.evaluate --weights runs/mobile --report runs/mobile/report
     python -m ppocr_jax.evaluate --weights runs/mobile --sweep --grid thresh=0.2,0.3 --output m.json
 
 `--weights` is a workdir (its best state), `<workdir>/latest`, `<workdir>/<step>`, a folder that
 `extract` wrote, a `.pdparams` file or an ONNX file. Without `--config`, the config saved beside
-them is used. The last line on stdout is one JSON object; `--output FILE` writes it to a file too.
+them is used, or else the one of the program whose networks have their shapes, which is said. The
+last line on stdout is one JSON object; `--output FILE` writes it to a file too.
 
 `--sweep` reads the same maps with other thresholds, says which are best and with which options any
 command takes them. `--report DIR` writes a page for people, `report.html` (`report_<role>.html`
@@ -19,7 +20,7 @@ import sys
 
 from etils import epath
 
-from ppocr_jax import cli
+from ppocr_jax import cli, config_files
 from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.detection.network import open_network
@@ -29,13 +30,12 @@ from ppocr_jax.runtime import process
 from ppocr_jax.scoring.evaluation import evaluate, explain
 from ppocr_jax.scoring.sweep import Sweep, make_grid
 from ppocr_jax.scoring.sweep import explain as explain_sweep
-from ppocr_jax.weights import saved_config
 
 
 def main(argv):
-    args, config = cli.parse(_arguments(), argv, saved=lambda a: saved_config.find(a.weights))
+    process.prepare()  # before weights without a config are looked at
+    args, config = cli.parse(_arguments(), argv, saved=lambda a: config_files.find_for(a.weights))
     configs.check(config)
-    process.prepare()
     roles = list(config.roles) if args.role == "all" else [args.role or config.best.role]
     if roles[0] not in config.roles:
         raise UserError(f"--role {roles[0]}: the config has {', '.join(config.roles)}, and all")

@@ -4,7 +4,7 @@
     python -m ppocr_jax.export --weights runs/cml --role all     --output cml.pdparams
     python -m ppocr_jax.export --weights runs/cml --role student --output student.stablehlo
     python -m ppocr_jax.export --weights student.pdparams --output student.onnx --opset 17 \\
-           --config configs/ppocrv3_det_mobile.py --config.postprocess.box_thresh=0.5
+           --config.postprocess.box_thresh=0.5
 
 The output's ending decides: `.onnx` for onnxruntime and RapidOCR, `.pdparams` for PaddleOCR's own
 tools, `.stablehlo` for `jax.export.deserialize` (weights inside, no ppocr_jax needed). Beside it a
@@ -14,7 +14,7 @@ boxes are not those of the checkpoint, it is renamed to `.failed` and the exit s
 
 from etils import epath
 
-from ppocr_jax import cli
+from ppocr_jax import cli, config_files
 from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root
 from ppocr_jax.errors import UserError, shown
@@ -22,7 +22,6 @@ from ppocr_jax.onnx_files.writer import OPSETS
 from ppocr_jax.runtime import process
 from ppocr_jax.shipping import deployment
 from ppocr_jax.shipping.exporting import TOLERANCES, export
-from ppocr_jax.weights import saved_config
 
 
 def make_form(args):
@@ -95,9 +94,11 @@ def main(argv):
     arguments.add_argument(
         "--quantize", action="store_true", help="8 bits, calibrated on training images"
     )
-    args, config = cli.parse(arguments, argv, saved=lambda args: saved_config.find(args.weights))
+    process.prepare()  # before weights without a config are looked at
+    args, config = cli.parse(
+        arguments, argv, saved=lambda args: config_files.find_for(args.weights)
+    )
     configs.check(config)
-    process.prepare()
     form = make_form(args)
     if form.quantize:
         prepare_root(config, draws=args.config is not None)

@@ -21,7 +21,7 @@ import sys
 import jax
 from tqdm import tqdm
 
-from ppocr_jax import cli
+from ppocr_jax import cli, config_files
 from ppocr_jax import config as configs
 from ppocr_jax.data import RESIZE_RULES
 from ppocr_jax.data.images import Labels, find_images
@@ -31,14 +31,13 @@ from ppocr_jax.errors import UserError, shown, tell
 from ppocr_jax.pages.predictions import MANY_SIZES, SHARED, choose_shapes, predict_images
 from ppocr_jax.pages.results import ResultFiles, Tally
 from ppocr_jax.runtime import process
-from ppocr_jax.weights import saved_config
 
 
 def main(argv):
-    args, config = cli.parse(_arguments(), argv, saved=lambda a: saved_config.find(a.weights))
+    process.prepare()  # before weights without a config are looked at
+    args, config = cli.parse(_arguments(), argv, saved=lambda a: config_files.find_for(a.weights))
     tiling = apply_options(args, config)
     configs.check(config)
-    process.prepare()
     role = args.role or config.best.role
     if role not in config.roles:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")

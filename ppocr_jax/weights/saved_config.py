@@ -73,7 +73,10 @@ def _differences(tree, copy):
 
 
 def _holds_copy(folder):
-    return bool(metas.list_steps(folder)) or (folder / EXTRACTED).exists()
+    if metas.list_steps(folder):
+        return True
+    # A folder that was extracted from a file without a config has none either.
+    return (folder / EXTRACTED).exists() and bool(metas.read_extracted(folder).get("config"))
 
 
 def _find_copy(folder):
