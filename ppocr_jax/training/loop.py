@@ -104,12 +104,12 @@ def train(config, workdir):
                 meter.clock.skip()
             if now.stop:
                 checkpoints.wait()
-                judge.show(progress, again=False)
+                judge.results.show(progress, again=False)
                 log.say(f"stopped at step {progress.step}; the same command continues from there")
                 raise Stopped(signal)
 
         checkpoints.wait()
-        judge.show(progress)
+        judge.results.show(progress)
         hmean, best = progress.best["hmean"], progress.best["step"]
         log.say(f"done: {progress.step} steps, best hmean {hmean:.4f} at step {best}, in {workdir}")
     return state, progress.metrics

@@ -15,9 +15,11 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.pages.pictures import FOUND
 from ppocr_jax.scoring.evaluation import summary
 from ppocr_jax.training import judge as judges
-from ppocr_jax.training.judge import FOLDER, Judge
+from ppocr_jax.training import showing
+from ppocr_jax.training.judge import Judge
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.records import RunLog
+from ppocr_jax.training.showing import FOLDER
 
 WORD = bar(10, 9, 60, 18)
 
@@ -37,8 +39,9 @@ class Run:
         self.setup = types.SimpleNamespace(config=self.config, mesh=mesh)
         monkeypatch.setattr(judges, "share_predicts", lambda config: {"student": None})
         monkeypatch.setattr(judges, "extract_role", lambda state, role: state)
-        monkeypatch.setattr(judges, "load_network", self.load)
-        monkeypatch.setattr(judges, "evaluate", self.evaluate)
+        monkeypatch.setattr(showing, "load_network", self.load)
+        for module in (judges, showing):
+            monkeypatch.setattr(module, "evaluate", self.evaluate)
         monkeypatch.setattr(judges.devices, "own_part", lambda tree, mesh: (tree, None))
         monkeypatch.setattr(judges.devices, "replicate", lambda tree, mesh: tree)
         monkeypatch.setattr(judges.devices, "split", lambda mesh: None)
@@ -61,7 +64,7 @@ class Run:
             for words in scores:
                 Judge(self.setup, self.samples, log, self.workdir)(words, self.progress)
                 self.progress.step += 10
-            Judge(self.setup, self.samples, log, self.workdir).show(self.progress, again)
+            Judge(self.setup, self.samples, log, self.workdir).results.show(self.progress, again)
         return check_alone((self.workdir / "results.html").read_text(encoding="utf-8"))
 
     def kept(self, name):
@@ -98,7 +101,7 @@ def test_what_was_not_kept_is_scored_again(run, capfd):
     assert "what the best state found is shown at the end of the run" in page.text
     page = run()
     assert run.loaded == [f"{run.workdir}/10"] and run.kept("best") == [1, 1, 0]
-    assert "scored student of step 10 again" in capfd.readouterr().err
+    assert "scored student of step 10 for the page" in capfd.readouterr().err
     assert "1 of 3 images, most errors first" in page.text
 
 
@@ -109,7 +112,7 @@ def test_a_best_state_that_cannot_be_read_is_said(run, monkeypatch):
     def load(*_):
         raise UserError("state 10 is <damaged>")
 
-    monkeypatch.setattr(judges, "load_network", load)
+    monkeypatch.setattr(showing, "load_network", load)
     assert "the best state cannot be shown: state 10 is <damaged>" in run().text
 
 
@@ -117,11 +120,11 @@ def test_a_page_that_fails_is_no_reason_for_a_run_to_fail(run, monkeypatch, capf
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(judges, "save_predictions", fail)
+    monkeypatch.setattr(showing, "save_predictions", fail)
     with RunLog(run.workdir, 100, 0) as log:
         judge = Judge(run.setup, run.samples, log, run.workdir)
         judge(1, run.progress)
-        judge.show(run.progress)
+        judge.results.show(run.progress)
     assert "no page of the results: No space left on device" in capfd.readouterr().err
 
 
