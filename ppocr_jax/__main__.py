@@ -11,6 +11,7 @@ from ppocr_jax.errors import UserError
 
 COMMANDS = (
     "train", "evaluate", "predict", "extract", "export", "check_data", "convert_config", "download",
+    "compare",
 )  # fmt: skip
 
 

@@ -53,13 +53,6 @@ def describe_rule(config):
     )
 
 
-def align(tables):
-    """Bins of several tables side by side: `[(range, [Bin or None of each table])]`."""
-    names = list(dict.fromkeys(bin.name for table in tables for bin in table))
-    by_name = [{bin.name: bin for bin in table} for table in tables]
-    return [(name, [bins.get(name) for bins in by_name]) for name in names]
-
-
 def command(name, *words):
     """A command line, begun as this program was: `ppocr-jax NAME` or `python -m ppocr_jax.NAME`."""
     one_name = sys.argv[0].startswith("ppocr-jax ")

@@ -87,11 +87,11 @@ def _found(config, best, base, same):
         "columns": columns if len(beside) > 1 else [""],
         "columns_note": _note_columns(base, same),
         "recall": [
-            (title, building.align([table[title] for table in tables]))
+            (title, breakdown.align([table[title] for table in tables]))
             for title, bins in tables[0].items()
             if bins
         ],
-        "precision": building.align([breakdown.precision_by_score(best)]),
+        "precision": breakdown.align([breakdown.precision_by_score(best)]),
     }
 
 
