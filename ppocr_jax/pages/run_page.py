@@ -35,7 +35,7 @@ def write_results(workdir, config, chosen, history, best, base, notes=()):
         run=describe_run(workdir, step, history, role),
         rule=building.describe_rule(config),
         warnings=[*notes, *_warnings(best or ())],
-        commands=list(suggest(workdir, config, step, bool(history.base(role)))),
+        commands=list(suggest(workdir, config, step, history)),
         settings=list(_settings(config, history)),
         config_text=building.config_text(config),
         **_found(config, best, base, 0 if step == 0 else None),
@@ -136,42 +136,45 @@ def _describe_network(network):
     return " + ".join(str(network[part].name) for part in ("backbone", "neck", "head"))
 
 
-def suggest(workdir, config, step, has_base=False):
+def suggest(workdir, config, step, history):
     """`(what it does, command)` for what usually comes after a run, with the real paths.
 
     Args:
         workdir: of the run.
         config: a whole config.
         step: of the best state, None before the first evaluation.
-        has_base: whether the run began from weights.
+        history: `story.History`.
     """
     run, role = str(workdir), config.best.role
     weights = run if step is not None else f"{run}/latest"
     named = [] if len(config.roles) == 1 else ["--role", role]
+    learner = role if role in config.init_from else config.trainable[0]  # of an average
 
-    def make(name, *words, output):
-        given = [*map(shlex.quote, words), "--output" if output else "", shlex.quote(output or "")]
-        return building.command(name, "--weights", shlex.quote(weights), *filter(_is_word, given))
+    def use(name, *words):
+        return _line(name, "--weights", weights, *words)
 
-    yield "find text in photos", make("predict", *named, "--images", "photos/",
-                                      output=f"{run}/predicted")  # fmt: skip
-    yield "a file for other tools", make("export", "--role", role, output=f"{run}/{role}.onnx")
-    yield "weights for Paddle", make("extract", "--role", role, output=f"{run}/{role}.pdparams")
     yield (
-        "other thresholds, more images with errors",
-        make("evaluate", *named, "--report", f"{run}/report", output=""),
+        "find text in photos",
+        use("predict", *named, "--images", "photos/", "--output", f"{run}/predicted"),
     )
-    base = config.init_from.get(role) or config.init_from.get("all", "")
-    if base and has_base:
-        yield "is it better than its base?", building.command(
-            "compare", shlex.quote(weights), shlex.quote(str(base)), "--report",
-            shlex.quote(f"{run}/compare"),
-        )  # fmt: skip
-    yield "train further, as a new run from this state", building.command(
-        "train", "--config", shlex.quote(f"{run}/config.json"), "--workdir",
-        shlex.quote(f"{run}-further"), shlex.quote(f"--config.init_from.{role}={weights}"),
+    yield "a file for other tools", use("export", "--role", role, "--output", f"{run}/{role}.onnx")
+    yield "for Paddle", use("extract", "--role", role, "--output", f"{run}/{role}.pdparams")
+    yield "other thresholds", use("evaluate", *named, "--report", f"{run}/report")
+    base = config.init_from.get(learner) or config.init_from.get("all", "")
+    if base and history.base(role):
+        compared = _line("compare", weights, str(base), "--report", f"{run}/compare")
+        yield "against its base", compared
+    saved, done = f"{run}/config.json", history.last_step()
+    yield (
+        "train it further",
+        _line("train", "--config", saved, "--workdir", run, f"--config.steps={2 * max(done, 1)}"),
+    )
+    yield (
+        "a new run from its best state",
+        _line("train", "--config", saved, "--workdir", f"{run}-further",
+              f"--config.init_from.{learner}={weights}"),
     )  # fmt: skip
 
 
-def _is_word(word):
-    return word not in ("", "''")
+def _line(name, *words):
+    return building.command(name, *map(shlex.quote, words))

@@ -49,6 +49,10 @@ class History(NamedTuple):
         found = [r for r in self.evals if r["role"] == role and r["step"] == step]
         return found[-1] if found else None
 
+    def last_step(self):
+        """Updates done, as far as they were recorded."""
+        return max((record["step"] for record in (*self.train, *self.evals)), default=0)
+
     def values(self, name):
         """`[(step, value)]` of a loss or the rate."""
         return [(r["step"], r[name]) for r in self.train if is_number(r.get(name))]
@@ -127,8 +131,8 @@ def describe_run(workdir, step, history, role):
 def tell(step, history, role):
     """What came of a run, in sentences."""
     base, scored = history.base(role), history.at(role, step)
-    ends = [r["step"] for r in (*history.train, *history.evals)]
-    parts = [f"The run has done {max(ends)} steps." if ends else "The run has recorded no step."]
+    done = history.last_step()
+    parts = [f"The run has done {number(done, 'step', 'steps')}."]
     if scored:
         parts.append(f"{role} at step {step}: hmean {scored['hmean']:.4f}.")
     if scored and base and step:

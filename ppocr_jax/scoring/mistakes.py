@@ -5,6 +5,7 @@ box false, and a word in two pieces is one missed and two false. Both are named 
 no count.
 """
 
+import collections
 from typing import NamedTuple
 
 import numpy as np
@@ -66,8 +67,9 @@ def name_kinds(outcome):
         for row, column in zip(rows[in_label], columns[in_label], strict=True)
         if truth[labels[row]] == "missed" and found[boxes[column]] == "false"
     ]
+    count = collections.Counter(label for label, _ in pieces)
     for label, box in pieces:
-        if sum(label == other for other, _ in pieces) > 1:
+        if count[label] > 1:
             _rename(truth, label, "missed", "split")
             _rename(found, box, "false", "split")
     return Kinds(truth, found)

@@ -67,7 +67,9 @@ def test_page_in_a_browser(tmp_path, config):
 def test_commands_have_the_real_paths(tmp_path, config, monkeypatch):
     monkeypatch.setattr("sys.argv", ["ppocr-jax train"])
     workdir = tmp_path / "a 'run'"
-    commands = dict(run_page.suggest(workdir, config, 20, has_base=True))
+    write_records(workdir)
+    history = read_history(workdir)
+    commands = dict(run_page.suggest(workdir, config, 20, history))
     words = {what: shlex.split(command) for what, command in commands.items()}
     for found in words.values():
         assert found[0] == "ppocr-jax" and any(str(workdir) in word for word in found)
@@ -77,7 +79,9 @@ def test_commands_have_the_real_paths(tmp_path, config, monkeypatch):
         "ppocr-jax", "train", "--config", f"{run}/config.json", "--workdir", f"{run}-further",
         f"--config.init_from.student={run}",
     ] in words.values()  # fmt: skip
-    early = [command for _, command in run_page.suggest(workdir, config, None)]
+    assert words["train it further"][-3:] == ["--workdir", run, "--config.steps=40"]
+    history = read_history(tmp_path)
+    early = [command for _, command in run_page.suggest(workdir, config, None, history)]
     assert not any("compare" in command for command in early)
     assert f"--weights {shlex.quote(run + '/latest')}" in early[0]
 
@@ -85,7 +89,7 @@ def test_commands_have_the_real_paths(tmp_path, config, monkeypatch):
 def test_page_without_an_evaluation_or_base(tmp_path, config):
     write_records(tmp_path, scores=(), losses=False)
     page = write(tmp_path, config, None, chosen={"hmean": -1.0, "step": -1})
-    assert "not evaluated yet" in page.text and "has recorded no step" in page.text
+    assert "not evaluated yet" in page.text and "has done 0 steps" in page.text
     assert "What the best state finds" not in page.text
 
 
