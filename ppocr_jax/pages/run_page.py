@@ -5,8 +5,11 @@ import shlex
 
 from ppocr_jax import __version__
 from ppocr_jax.pages import building, mistakes
+from ppocr_jax.pages.curves import COLOURS
 from ppocr_jax.pages.story import describe_run
-from ppocr_jax.scoring import breakdown
+from ppocr_jax.scoring import breakdown, comparison
+from ppocr_jax.scoring.comparison import Scored
+from ppocr_jax.scoring.uncertainty import interval
 
 NAME = "results.html"
 PICTURES = 24  # images shown, however many there are
@@ -73,8 +76,8 @@ def _found(config, best, base, same):
     """What the page says of images: of the best state, with the base's recall beside it."""
     if best is None:
         empty = dict.fromkeys(("kinds", "columns_note", "count"), "")
-        return {**empty, "images": None, "columns": [], "recall": [], "precision": [],
-                "legend": []}  # fmt: skip
+        return {**empty, "images": None, "columns": [], "colours": [], "recall": [],
+                "precision": [], "legend": []}  # fmt: skip
     shown = PICTURES if config.eval.pictures else 0
     beside = [best] if base is None or same == 0 else [best, base]
     tables = [breakdown.recall_tables(outcomes) for outcomes in beside]
@@ -82,8 +85,9 @@ def _found(config, best, base, same):
     return {
         "images": [mistakes.describe_image(o, SIDE) for o in mistakes.find_worst(best, shown)],
         "count": len(best),
-        "kinds": _explain_errors(best),
+        "kinds": f"{_judge(best, base, same)} {_explain_errors(best)}",
         "legend": mistakes.legend(),
+        "colours": list(zip(columns, COLOURS, strict=False)) if len(beside) > 1 else [],
         "columns": columns if len(beside) > 1 else [""],
         "columns_note": _note_columns(base, same),
         "recall": [
@@ -93,6 +97,16 @@ def _found(config, best, base, same):
         ],
         "precision": breakdown.align([breakdown.precision_by_score(best)]),
     }
+
+
+def _judge(best, base, same):
+    """How sure the score is, and the gain."""
+    low, high = interval([outcome.counts for outcome in best])
+    sure = f"With other such images, hmean would most likely lie between {low:.3f} and {high:.3f}."
+    if base is None or same == 0:
+        return sure
+    pair = comparison.pair(Scored("The best state", {}, best), Scored("its base", {}, base))
+    return f"{sure} {pair.verdict()}."
 
 
 def _explain_errors(outcomes):

@@ -64,9 +64,10 @@ class Results:
             again: whether a best state that was not kept may be scored again, which takes minutes.
         """
         best, notes = None, []
-        if progress.best["step"] >= 0:
+        step, hmean = progress.best["step"], progress.best["hmean"]
+        if step >= 0:
             try:
-                best = self._find_best(progress) if again else self._read("best", **progress.best)
+                best = self._find_best(step, hmean) if again else self._read("best", step, hmean)
             except UserError as error:
                 notes.append(f"the best state cannot be shown: {error}")
             if best is None and not notes:
@@ -78,10 +79,9 @@ class Results:
                 reason = explain_error(error)
                 self._log.say(f"warning: {self._workdir}: no page of the results: {reason}")
 
-    def _find_best(self, progress):
+    def _find_best(self, step, hmean):
         """Outcomes of the best state, which is read and scored again where they were not kept."""
-        step = progress.best["step"]
-        outcomes = self._read("best", **progress.best)
+        outcomes = self._read("best", step, hmean)
         if devices.gather(np.array([outcomes is not None], np.int32)).all():
             return outcomes
         variables = load_network(self._config, f"{self._workdir}/{step}", self._role)[1]

@@ -50,6 +50,8 @@ def test_page_of_a_run(tmp_path, config):
     assert "a 'run' <1>: student, best hmean 0.6250 at step 20" in page.text
     assert "0.6250 hmean" in page.text and "0.5000 hmean of the base" in page.text
     assert "+0.1250 gain" in page.text and "a note <x>" in page.text
+    assert "hmean would most likely lie between 0." in page.text
+    assert "The best state against its base: hmean +0.0000 (no image tells them" in page.text
     assert "1 false box and 2 missed words are merged" in page.text
     assert "1 line of metrics.jsonl cannot be read" in page.text
     assert "4 of 5 images" in page.text and "1. 2 missed, 1 false (1 false box" in page.text

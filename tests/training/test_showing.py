@@ -91,6 +91,7 @@ def test_the_best_state_is_shown_and_not_the_last(run):
 
 def test_a_best_state_from_before_a_resume_is_shown(run):
     run(1, 2, 0, again=False)
+    run.progress.best["more"] = "than a step and its hmean may be noted of it"
     assert "at step 10" in run(0).text and run.kept("best") == [1, 1, 0] and not run.loaded
 
 
