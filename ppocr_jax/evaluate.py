@@ -11,8 +11,8 @@ last line on stdout is one JSON object; `--output FILE` writes it to a file too.
 
 `--sweep` reads the same maps with other thresholds, says which are best and with which options any
 command takes them. `--report DIR` writes a page for people, `report.html` (`report_<role>.html`
-each for several roles): what is found and missed by size, shape and direction, the sweep, and the
-images with most errors.
+each for several roles): the images with most errors, which boxes are merged, split or false, what
+is found and missed by size, shape and direction, the sweep, and the run that the weights come from.
 """
 
 import json

@@ -7,8 +7,9 @@
 Slurm, Open MPI and TPU pods start one process per host or card; elsewhere start each with
 `--coordinator_address=HOST:PORT --num_processes=N --process_id=I` and the same other arguments.
 
-The workdir gets `checkpoints/` (best and latest), `config.json`, `metrics.jsonl`, TensorBoard
-`events/` and, at the end, `predictions.png`.
+The workdir gets `checkpoints/` (best and latest, which `checkpoints.json` names), `config.json`,
+`metrics.jsonl`, TensorBoard `events/` and, at the end or a stop, `results.html`: curves, what the
+best state finds and misses, and what to type next; `predictions.png` shows the best state too.
 """
 
 from ppocr_jax import cli

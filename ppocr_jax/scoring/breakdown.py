@@ -125,3 +125,10 @@ def divide(values, matched, edges, unit="", unknown=""):
     first, last = (used[0], used[-1]) if used.size else (0, -1)
     bins = [Bin(*row) for row in zip(names, totals, hits, strict=False)][first : last + 1]
     return bins + ([Bin(unknown, totals[-1], hits[-1])] if totals[-1] else [])
+
+
+def align(tables):
+    """Bins of several tables side by side: `[(range, [Bin or None of each table])]`."""
+    names = list(dict.fromkeys(bin.name for table in tables for bin in table))
+    by_name = [{bin.name: bin for bin in table} for table in tables]
+    return [(name, [bins.get(name) for bins in by_name]) for name in names]

@@ -3,8 +3,9 @@
 from ppocr_jax import devices
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.models.detector import build_detector
-from ppocr_jax.pages.pictures import draw_rows, save_predictions
+from ppocr_jax.pages.pictures import draw_rows
 from ppocr_jax.scoring.evaluation import evaluate, explain
+from ppocr_jax.training.showing import Results
 from ppocr_jax.training.state import extract_role
 from ppocr_jax.training.verdict import Verdicts
 
@@ -19,13 +20,18 @@ class Judge:
         validation: list of `data.labels.Sample`.
         log: `RunLog`.
         training: `data.training_split.Training`.
+        workdir: of the run.
+
+    Attributes:
+        results: what the run shows at its end.
     """
 
-    def __init__(self, setup, validation, log, training):
+    def __init__(self, setup, validation, log, training, workdir):
         self._setup, self._validation, self._log = setup, validation, log
         self._verdicts = Verdicts(setup.config, training, len(validation))
         self._predicts = share_predicts(setup.config)
         self._outcomes = []  # of the best role at the last evaluation
+        self.results = Results(setup.config, setup.mesh, self._predicts, validation, log, workdir)
 
     def __call__(self, state, progress):
         """Scores the weights of `state`, says and records it, and notes it in `progress`."""
@@ -48,6 +54,7 @@ class Judge:
             self._show(role, progress.step, outcomes)
         progress.note_evaluation(metrics, config.best.role)
         self._verdicts.note(progress)
+        self.results.keep(self._outcomes, progress)
 
     def conclude(self, progress):
         """Says why a run gained nothing, at its end."""
@@ -72,12 +79,6 @@ class Judge:
         if not progress.evaluated:
             return None
         return progress.metrics[self._setup.config.best.role]["hmean"]
-
-    def draw(self, path):
-        """Writes a picture of what the best role found at the last evaluation, beside labels."""
-        count = self._setup.config.eval.pictures
-        if count and save_predictions(path, self._outcomes[:count]):
-            self._log.say(f"predictions beside labels: {path}")
 
 
 def share_predicts(config):

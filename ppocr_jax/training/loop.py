@@ -73,7 +73,7 @@ def train(config, workdir):
             config=configs.record(config),
         )
         opened.enter_context(log)
-        judge = Judge(setup, validation, log, training)
+        judge = Judge(setup, validation, log, training, workdir)
         first = start.owes_evaluation(begun, due)
         evaluations = due.evaluations_after(progress.step) + first
         notes += begun.notes
@@ -123,12 +123,12 @@ def train(config, workdir):
                 meter.clock.skip()
             if now.stop:
                 checkpoints.wait()
+                judge.results.show(progress, again=False)
                 log.say(f"stopped at step {progress.step}; the same command continues from there")
                 raise Stopped(signal)
 
         checkpoints.wait()
-        if leads:  # one file, of which all would make a temporary one of the same name
-            judge.draw(workdir / "predictions.png")
+        judge.results.show(progress)
         judge.conclude(progress)
         best = describe_best(progress, config.best.role)
         log.say(f"done: {counted(progress.step, 'step')}, {best}; in {workdir}")
