@@ -6,6 +6,29 @@ from ppocr_jax.data.pipeline import Batches, make_batches
 from ppocr_jax.errors import UserError
 
 
+def require_learnable(parts, config):
+    """Refuses what no run can learn from: no word, ratios that do not fit, too few images.
+
+    Args:
+        parts: lists of samples, one per source.
+        config: a whole config.
+
+    Returns:
+        Samples of an epoch.
+
+    Raises:
+        UserError: says which.
+    """
+    require_text([sample for part in parts for sample in part])
+    per_epoch = samples_per_epoch([len(part) for part in parts], config.data.ratios)
+    if config.batch_size > per_epoch:
+        raise UserError(
+            f"config.batch_size={config.batch_size} is more than the {per_epoch} images of an "
+            f"epoch of {config.data.train}: take a smaller batch"
+        )
+    return per_epoch
+
+
 class Training:
     """The training split.
 
@@ -22,13 +45,7 @@ class Training:
         self.notes = []
         self._sources = read_sources(config.data.train, config.data.root, self.notes.append)
         self.samples = [sample for part in self._sources for sample in part]
-        require_text(self.samples)
-        per_epoch = samples_per_epoch([len(part) for part in self._sources], config.data.ratios)
-        if config.batch_size > per_epoch:
-            raise UserError(
-                f"config.batch_size={config.batch_size} is more than the {per_epoch} images of "
-                f"{config.data.train}: take a smaller batch"
-            )
+        per_epoch = require_learnable(self._sources, config)
         self.epoch_steps = steps_per_epoch(per_epoch, config.batch_size, config.data.last_batch)
         self.total_steps = config.steps or config.epochs * self.epoch_steps
 
