@@ -7,6 +7,7 @@ import os
 import pathlib
 from typing import NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
 from ppocr_jax.data import remarks
@@ -20,6 +21,7 @@ from ppocr_jax.data.labels import (
     scan_labels,
     split_sources,
 )
+from ppocr_jax.data.likeness import fingerprint
 from ppocr_jax.data.polygon_faults import find_fault
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.roots import guess_root
@@ -40,6 +42,7 @@ class Picture(NamedTuple):
         size: (height, width), pixels, turned; None where it cannot be read.
         digest: of the file's bytes; "" where it cannot be read.
         turned: whether its EXIF entry turns it.
+        mark: its `likeness.fingerprint`; None where it cannot be read.
     """
 
     sample: Sample
@@ -47,6 +50,7 @@ class Picture(NamedTuple):
     size: tuple[int, int] | None = None
     digest: str = ""
     turned: bool = False
+    mark: np.ndarray | None = None
 
 
 def check(config, progress=False):
@@ -64,7 +68,7 @@ def check(config, progress=False):
         UserError: a label file is missing or empty.
     """
     prepare_root(config)
-    problems, summary, hints, seen = [], [], [], {}
+    problems, summary, hints, seen, training = [], [], [], {}, []
     for split in SPLITS:
         parts, found, notes = scan_split(config, split)
         pictures = _look_at_images([s for part in parts for s in part], progress)
@@ -73,7 +77,9 @@ def check(config, progress=False):
         found += _find_duplicates(split, pictures, seen)
         found += find_refusals(config, split, parts, found)
         problems += found
-        summary += [*notes, describe(split, pictures), *remarks.find(config, split, pictures)]
+        summary += [*notes, describe(split, pictures)]
+        summary += remarks.find(config, split, pictures, training)
+        training = training or pictures
     return problems, [*summary, *(f"hint: {hint}" for hint in hints)]
 
 
@@ -93,11 +99,11 @@ def _look_at_images(samples, progress):
 
     def look(sample):
         try:
-            size = read_image(sample.image_path, lambda image: image.shape[:2])
+            size, mark = read_image(sample.image_path, lambda i: (i.shape[:2], fingerprint(i)))
             digest = hashlib.sha256(pathlib.Path(sample.image_path).read_bytes()).hexdigest()
         except (UserError, OSError) as error:
             return Picture(sample, str(error))
-        return Picture(sample, "", size, digest, is_turned(sample.image_path))
+        return Picture(sample, "", size, digest, is_turned(sample.image_path), mark)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         bar = tqdm(pool.map(look, samples), total=len(samples), unit="image", disable=not progress)

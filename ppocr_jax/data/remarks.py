@@ -9,26 +9,29 @@ import numpy as np
 
 from ppocr_jax.data.crops import words_in_crop
 from ppocr_jax.data.examples import MakeExample
+from ppocr_jax.data.likeness import find_alike
 from ppocr_jax.data.polygons import box_around
 from ppocr_jax.data.resize import plan_size
 
 PROBES = 200  # training images whose augmentation is tried
 SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
 FEW_IMAGES, WIDE = 50, 0.05  # validation images, and the uncertainty of their hmean
+SHOWN = 3  # pairs of near-duplicates
 MUCH = 0.2  # share of the words, or of the crops
 
 
-def find(config, split, pictures):
+def find(config, split, pictures, training=()):
     """Lines on a split: those that say how it is seen, and those that begin with `note: `.
 
     Args:
         config: a whole config.
         split: "train" or "val".
         pictures: `inspection.Picture`s.
+        training: those of the training split, with which others are compared.
     """
     usable = [picture for picture in pictures if picture.size]
     lines = [_survival(usable, config)] if split == "train" else []
-    notes = [_turned(usable), _small(usable, config)]
+    notes = [_turned(usable), _small(usable, config), _alike(usable, training)]
     if split == "val" and pictures:
         notes.append(_uncertain(pictures))
     return [*lines, *(f"note: {split}: {note}" for note in notes if note)]
@@ -75,6 +78,26 @@ def _small(pictures, config):
         f"(eval.limit_side={config.eval.limit_side}, limit_type={config.eval.limit_type}), and are "
         "found by luck: a larger eval.limit_side helps"
     )
+
+
+def _alike(pictures, training):
+    """Pictures that show what one of training shows, without being the same file."""
+    training = [picture for picture in training if picture.size]
+    pairs = find_alike([p.mark for p in pictures], [p.mark for p in training])
+    pairs = [(pictures[i], training[j], bits) for i, j, bits in pairs]
+    pairs = sorted((pair for pair in pairs if pair[0].digest != pair[1].digest), key=_bits)
+    if not pairs:
+        return ""
+    count = len({picture.sample.image_path for picture, _, _ in pairs})
+    named = [f"{a.sample.image_path} and {b.sample.image_path}" for a, b, _ in pairs[:SHOWN]]
+    return (
+        f"{count} of {len(pictures)} pictures are near-duplicates of training ones, which makes "
+        f"hmean look better than it is: {'; '.join(named)}{' ...' * (len(pairs) > SHOWN)}"
+    )
+
+
+def _bits(pair):
+    return pair[2]
 
 
 def _uncertain(pictures):

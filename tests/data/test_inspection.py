@@ -258,3 +258,14 @@ def test_equal_findings_are_counted():
         "... and 117 more like that, the last: a.txt line 120",
         "a.txt line 5: has no tab",
     ]
+
+
+def test_near_duplicates_of_training_pictures(clean, tmp_path):
+    shutil.copytree(clean / "data", tmp_path / "data")
+    data = tmp_path / "data"
+    Image.open(data / "train_4.png").resize((90, 90)).save(data / "val_1.png")
+    problems, summary = check(tmp_path, "data.augment.scale=(1.0,1.0)")
+    assert all("reaches" in problem for problem in problems)  # of the smaller picture
+    (note,) = [text for text in summary if "near-duplicates" in text]
+    assert note.startswith("note: val: 1 of 3 pictures are near-duplicates of training ones")
+    assert note.endswith(f"{data}/val_1.png and {data}/train_4.png")
