@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from strict_page import check_alone
 from tiny import draw_data, load_config, run, start, write_config
 
 from ppocr_jax.config import describe_rate
@@ -72,6 +73,11 @@ def test_a_run_leaves_what_it_promises(straight, config_path):
     assert [record["step"] for record in records(workdir, "eval")] == [4, 8]
     assert any((workdir / "events").iterdir())
     assert (workdir / "predictions.png").read_bytes().startswith(b"\x89PNG")
+    names = json.loads((workdir / "checkpoints.json").read_text())
+    assert (names["best"]["step"], names["latest"]["step"]) == (best_step(workdir), 8)
+    assert all((workdir / name["path"]).is_dir() for name in names.values())
+    page = check_alone((workdir / "results.html").read_text())
+    assert f"--weights {workdir}" in page.text and "has done 8 steps" in page.text
 
 
 def test_the_same_command_again_changes_nothing(straight, config_path, capfd):

@@ -1,20 +1,15 @@
-"""Plots of a report, each an SVG inside a `data:` address that any page can hold."""
+"""Plots of a sweep, each an SVG inside a `data:` address that any page can hold."""
 
-import base64
 import io
 
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from ppocr_jax.pages.building import data_address
 from ppocr_jax.scoring.sweep import AXES
 
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
-
-
-def data_address(kind, data):
-    """Bytes as the address of a picture, such as `data:image/png;base64,...`."""
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def _save(figure):
@@ -22,19 +17,6 @@ def _save(figure):
     with io.BytesIO() as file, matplotlib.rc_context({"svg.hashsalt": "ppocr_jax"}):
         figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight")
         return data_address("svg+xml", file.getvalue())
-
-
-def draw_bins(bins, what):
-    """Bars of the shares of `breakdown.Bin`s, with counts; `what` names the share."""
-    figure = Figure(figsize=(6.2, 2.6))
-    axes = figure.subplots()
-    bars = axes.bar(range(len(bins)), [part.share for part in bins], color=BLUE, width=0.7)
-    axes.bar_label(bars, [f"{part.matched}/{part.total}" for part in bins], fontsize=7, padding=1)
-    names = [part.name.replace(" (", "\n(") for part in bins]
-    axes.set_xticks(range(len(bins)), names, rotation=25, ha="right", fontsize=8)
-    axes.set(ylim=(0, 1.08), ylabel=what)
-    axes.spines[["top", "right"]].set_visible(False)
-    return _save(figure)
 
 
 def _table(swept):

@@ -54,8 +54,8 @@ class Overlaps:
 
     def __init__(self, truth, ignore, found):
         self._totals = len(truth), len(found)
-        self._truth, truth = _usable(truth)
-        self._found, found = _usable(found)
+        self._truth, truth = usable(truth)
+        self._found, found = usable(found)
         tags = np.array([bool(ignore[index]) for index in self._truth], bool)
         self._ignored = {index for index in self._truth if ignore[index]}
         # (label, found) with an IoU above the limit, in the order of the lists
@@ -102,7 +102,7 @@ class Overlaps:
         return pairs
 
 
-def _usable(polygons):
+def usable(polygons):
     """`(indices, shapely polygons)` of the valid and simple ones."""
     indices = [index for index, points in enumerate(polygons) if len(points) >= 3]
     shapes = [shapely.Polygon(np.asarray(polygons[index], np.float32)) for index in indices]
@@ -111,7 +111,7 @@ def _usable(polygons):
     return [index for index, fine in zip(indices, good, strict=True) if fine], shapes[good]
 
 
-def _meeting(truth, found):
+def meeting(truth, found):
     """`(rows, columns)` of pairs that have a point in common, in the order of the lists."""
     rows, columns = shapely.STRtree(found).query(truth, predicate="intersects")
     order = np.lexsort((columns, rows))
@@ -120,7 +120,7 @@ def _meeting(truth, found):
 
 def _partners(truth, rows, found):
     """`(row, column)` of pairs with an IoU above the limit, of these rows of the labels."""
-    numbers, columns = _meeting(truth[rows], found)
+    numbers, columns = meeting(truth[rows], found)
     rows = rows[numbers]
     true_areas, areas = shapely.area(truth)[rows], shapely.area(found)[columns]
     # An IoU is at most the smaller area by the larger: thousands of labels over one another are
@@ -136,7 +136,7 @@ def _partners(truth, rows, found):
 
 def _inside(regions, found):
     """Columns of what lies in one region by more than the limit; each is cut until it does."""
-    rows, columns = _meeting(regions, found)
+    rows, columns = meeting(regions, found)
     areas, dropped = shapely.area(found), np.zeros(len(found), bool)
     starts = np.searchsorted(rows, np.arange(len(regions) + 1))
     for region, start, end in zip(regions, starts, starts[1:], strict=False):

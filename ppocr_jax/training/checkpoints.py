@@ -29,6 +29,7 @@ from ppocr_jax.weights.damage import (
     reading,
 )
 from ppocr_jax.weights.meta import FOLDER, METRICS, is_sealed, list_steps, seal
+from ppocr_jax.weights.names import write_names
 
 COPIES = 2  # of a state in memory while it is read: as it comes from disk, and on the device
 
@@ -79,6 +80,7 @@ class Checkpoints:
         self._place = _identity(self.folder)
         for folder in (self.folder.parent, self.folder.parent.parent):
             sync_names(folder)
+        self._name_states()  # a kill may have come between a state and its name
 
     def __exit__(self, _, raised, __):
         with self._opened:
@@ -198,9 +200,15 @@ class Checkpoints:
                     sync(path)
             sync_names(folder)
             sync_names(self.folder)
+        self._name_states()  # while all that it named before is still there
         for path in (self.folder / str(other) for other in old):
             if path.exists():
                 path.rmtree()
+
+    def _name_states(self):
+        in_place = _identity(self.folder) == self._place
+        if jax.process_index() == 0 and in_place and self._steps():
+            write_names(self.folder.parent)
 
     def _failure(self, step, error):
         """UserError for a save that failed; what it left is removed."""
@@ -256,6 +264,8 @@ class Checkpoints:
             for worse, reason in damaged.items():
                 self._move_aside(worse, reason)
                 self._manager.reload()
+            if damaged:
+                self._name_states()
             return restored
         lost = sorted([*damaged, *self._lost])
         if lost:

@@ -62,7 +62,7 @@ def train(config, workdir):
             configs.save(config, workdir / "config.json")
         log = RunLog(workdir, training.total_steps, progress.step, leads)
         opened.enter_context(log)
-        judge = Judge(setup, validation, log)
+        judge = Judge(setup, validation, log, workdir)
         first = start.owes_evaluation(begun, due)
         evaluations = due.evaluations_after(progress.step) + first
         notes += begun.notes
@@ -104,12 +104,12 @@ def train(config, workdir):
                 meter.clock.skip()
             if now.stop:
                 checkpoints.wait()
+                judge.show(progress, again=False)
                 log.say(f"stopped at step {progress.step}; the same command continues from there")
                 raise Stopped(signal)
 
         checkpoints.wait()
-        if leads:  # one file, of which all would make a temporary one of the same name
-            judge.draw(workdir / "predictions.png")
+        judge.show(progress)
         hmean, best = progress.best["hmean"], progress.best["step"]
         log.say(f"done: {progress.step} steps, best hmean {hmean:.4f} at step {best}, in {workdir}")
     return state, progress.metrics

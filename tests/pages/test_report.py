@@ -1,7 +1,6 @@
 """The report: a page that stands alone, and pictures that show what became of each box."""
 
 import base64
-import html.parser
 import json
 import types
 
@@ -9,13 +8,15 @@ import cv2
 import numpy as np
 import pytest
 from outcomes import EVIL, bar, four_outcomes, make_outcome, map_of
+from strict_page import browse, check_alone
 from tiny import draw_data, load_config, write_config
 
 from ppocr_jax import evaluate
 from ppocr_jax.detection.inference import Predicted
 from ppocr_jax.detection.network import Network
-from ppocr_jax.pages import report
+from ppocr_jax.pages import mistakes, report
 from ppocr_jax.scoring import evaluation, sweep
+from ppocr_jax.scoring.mistakes import name_kinds
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +25,10 @@ def outcomes():
 
 
 def test_most_errors_come_first(outcomes):
-    worst = report.find_worst(outcomes, 12)
+    worst = mistakes.find_worst(outcomes, 12)
     assert [o.sample.image_path for o in worst] == ["first.png", EVIL, "blank.png"]
-    assert [report.count_errors(o) for o in worst] == [(1, 1), (2, 0), (0, 1)]
-    assert report.find_worst(outcomes, 1) == worst[:1] and report.find_worst(outcomes, 0) == []
+    assert [mistakes.count_errors(o) for o in worst] == [(1, 1), (2, 0), (0, 1)]
+    assert mistakes.find_worst(outcomes, 1) == worst[:1] and mistakes.find_worst(outcomes, 0) == []
 
 
 def test_a_picture_shows_what_became_of_every_polygon(tmp_path):
@@ -40,57 +41,19 @@ def test_a_picture_shows_what_became_of_every_polygon(tmp_path):
     outcome = make_outcome(labels, [False, False, True], shrink_map, (200, 200), path)
     assert outcome.matches.truth == ["matched", "missed", "ignored"]
     assert sorted(outcome.matches.found) == ["false", "ignored", "matched"]
-    picture = report.draw_errors(outcome)
+    picture = mistakes.draw_errors(outcome, name_kinds(outcome))
     assert picture.shape == (800, 800, 3)  # a small image is enlarged four times
 
     def style_at(polygon):
-        x, y = (4 * (polygon[0] + polygon[1]) / 2).astype(int)  # the middle of the upper side
+        x, y = (4 * (polygon[1] + polygon[2]) / 2).astype(int)  # the middle of the right side
         colour = picture[y - 2 : y + 3, x - 2 : x + 3, ::-1].max((0, 1))  # on black
-        return min(report.STYLES, key=lambda style: abs(colour - report.STYLES[style][0]).sum())
+        return min(mistakes.STYLES, key=lambda style: abs(colour - mistakes.STYLES[style][0]).sum())
 
     for polygon, status in zip(labels, outcome.matches.truth, strict=True):
         assert style_at(polygon) == f"label {status}"
     for polygon, status in zip(outcome.polygons, outcome.matches.found, strict=True):
         expected = "label ignored" if status == "ignored" else f"found {status}"
         assert style_at(polygon) == expected
-
-
-class Page(html.parser.HTMLParser):
-    """What a page holds: its tags with attributes, its text, which tags are not closed."""
-
-    VOID = ("meta", "img", "br")
-
-    def __init__(self, text):
-        super().__init__()
-        self.tags, self.words, self.open = [], [], []
-        self.feed(text)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-
-    def images(self):
-        return [attributes["src"] for tag, attributes in self.tags if tag == "img"]
-
-
-def check_alone(text):
-    """A page that is well formed and asks for nothing outside itself; returned as `Page`."""
-    page = Page(text)
-    assert page.open == []
-    names = {tag for tag, _ in page.tags}
-    assert not names & {"script", "link", "iframe", "object", "a", "b>&"}
-    assert all(source.startswith("data:image/") for source in page.images())
-    outside = [a for _, a in page.tags for name in a if name in ("href", "srcset", "onclick")]
-    assert outside == [] and "@import" not in text and "url(" not in text
-    return page
 
 
 @pytest.fixture
@@ -115,16 +78,22 @@ def test_page(outcomes, config, tmp_path):
     assert "Of 4 boxes, 2 are on a word (precision); the other 2 are false." in page.text
     assert "1 more labels are marked as not to be judged" in page.text
     assert "1 images could not be read" in page.text and f"{EVIL}: not an image" in page.text
-    assert "The 3 images with most errors" in page.text and "processes" not in page.text
+    assert "the worst first (3)" in page.text and "processes" not in page.text
     assert "1. 1 missed, 1 false ; 2 of 3 words found, 1 labels ignored." in page.text
     assert '"box_type": "quad"' in page.text
     svgs = [s for s in page.images() if s.startswith("data:image/svg+xml;base64,")]
-    assert len(svgs) == 7 == len(page.images())  # none of the images is there to be shown
+    assert len(svgs) == 2 == len(page.images())  # none of the images is there to be shown
     assert all(b"</svg>" in base64.b64decode(s.partition(",")[2]) for s in svgs)
     again = write(tmp_path / "again.html", outcomes, config, loaded="hash <1>")
     assert again.images() == page.images()
     few = write(tmp_path / "few.html", outcomes, config, worst=1)
-    assert "The 1 images" in few.text and "blank.png" not in few.text
+    assert "the worst first (1)" in few.text and "blank.png" not in few.text
+
+
+def test_page_in_a_browser(outcomes, config, tmp_path):
+    write(tmp_path / "page.html", outcomes, config)
+    said, dom = browse(tmp_path / "page.html")
+    assert said == [] and "Evaluation of student" in dom
 
 
 def test_page_of_one_process_of_several(outcomes, config, tmp_path, monkeypatch):
