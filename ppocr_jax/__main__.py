@@ -10,7 +10,8 @@ from ppocr_jax import __version__, cli
 from ppocr_jax.errors import UserError
 
 COMMANDS = (
-    "train", "evaluate", "predict", "extract", "export", "check_data", "convert_config", "download",
+    "train", "evaluate", "predict", "extract", "export", "check_data", "show_data",
+    "convert_config", "download",
 )  # fmt: skip
 
 
