@@ -40,7 +40,7 @@ def find_fault(polygon, size):
 
 
 def _describe(reason, polygon, kind=""):
-    where = np.round(polygon, 1).tolist()
+    where = np.round(polygon.astype(float), 1).tolist()
     where = where if len(where) <= SHOWN else f"{len(where)} points from {where[0]} on"
     return Fault(f"{reason}: {where}", kind or reason)
 

@@ -49,34 +49,31 @@ class Differences(NamedTuple):
 
 
 def compare(outcomes):
-    """`Differences` of `evaluation.Outcome`s; ignored labels and the boxes in them do not count."""
-    items, counts, ratios = [], np.zeros(8, int), []
-    for outcome in outcomes:
-        truth, found = outcome.matches.truth, outcome.matches.found
-        labels = [
-            polygon
-            for polygon, status in zip(outcome.sample.polygons, truth, strict=True)
-            if status in ("matched", "missed")
-        ]
-        boxes = [
-            polygon
-            for polygon, status in zip(outcome.polygons, found, strict=True)
-            if status in ("matched", "false")
-        ]
-        items.append(Item(labels, [np.asarray(b, np.float32) for b in boxes], outcome.size))
+    """`Differences` of `evaluation.Outcome`s; ignored labels and the boxes in them do not count.
+
+    Where a move makes the labels fit, the moved ones are compared.
+    """
+    items = [_counting(outcome) for outcome in outcomes]
+    move = find_move(items)
+    counts, ratios = np.zeros(8, int), []
+    for labels, boxes, size in items:
+        labels = [move.apply(label, size) for label in labels] if move else labels
         numbers, pairs = _relate(labels, boxes)
         counts += numbers
         ratios += [_ratios(labels[row], boxes[column]) for row, column in pairs]
     medians = np.median(ratios, axis=0) if ratios else np.full(4, np.nan)
-    joined_labels, joined_boxes, cut_labels, cut_boxes, apart_labels, apart_boxes = counts[2:]
-    return Differences(
-        *counts[:2].tolist(),
-        *(int(n) for n in (joined_labels, joined_boxes, cut_labels, cut_boxes)),
-        len(ratios),
-        *medians.tolist(),
-        int(apart_labels),
-        int(apart_boxes),
-        find_move(items),
+    counts, medians = counts.tolist(), medians.tolist()
+    return Differences(*counts[:6], len(ratios), *medians, *counts[6:], move)
+
+
+def _counting(outcome):
+    """The `Item` of an outcome: labels and boxes that are not ignored, and whole."""
+    labels = zip(outcome.sample.polygons, outcome.matches.truth, strict=True)
+    boxes = zip(outcome.polygons, outcome.matches.found, strict=True)
+    return Item(
+        [polygon for polygon, status in labels if status in ("matched", "missed")],
+        [np.asarray(box, np.float32) for box, status in boxes if status in ("matched", "false")],
+        outcome.size,
     )
 
 
@@ -130,7 +127,7 @@ def explain(differences):
         yield (
             f"The labels fit the boxes when they are {d.move.name}: {d.move.after} of "
             f"{d.move.total} then, {d.move.before} as they are. They seem to belong to other "
-            "pictures: resized, cut or turned ones."
+            "pictures: resized, cut or turned ones (by EXIF). What follows is of labels so moved."
         )
     yield _granularity(d)
     if d.pairs:
@@ -145,6 +142,8 @@ def explain(differences):
 
 def _granularity(d):
     joined, cut = d.joined_labels / d.labels, d.cut_labels / d.labels
+    if d.pairs / d.labels + joined + cut < MANY:
+        return f"Hardly a label meets a box: {d.labels - d.apart_labels} of {d.labels} touch one."
     if joined > MANY and joined >= cut:
         return (
             f"Lines against words: {d.joined_labels} of {d.labels} labels lie with others in one "
