@@ -69,7 +69,8 @@ def first_examples(sources, config, count):
     """
     order = EpochOrder([len(part) for part in sources], config.data.ratios, config.seed)
     make = MakeExample([sample for part in sources for sample in part], config)
-    keys = [(0, record, occurrence) for record, occurrence in order.order(0)[:count].tolist()]
+    first = order.order(0)[:count].tolist() if order.length else []
+    keys = [(0, record, occurrence) for record, occurrence in first]
     return make, ((key, make.map(key)) for key in keys)
 
 

@@ -175,14 +175,15 @@ def find_refusals(config, split, parts, known):
 
 def _guess(config, split, pictures, problems):
     """Lines on what may be the cause of missing pictures, or of labels that do not fit."""
-    lost = [p.sample.image_path for p in pictures if not os.path.exists(p.sample.image_path)]
-    lost += [
+    paths = [picture.sample.image_path for picture in pictures]
+    paths += [
         str(pathlib.Path(config.data.root, pathlib.Path(problem.source).stem.removeprefix("gt_")))
         for problem in problems
         if problem.kind == NO_PICTURE
     ]
+    lost = not all(map(os.path.exists, paths))
     frame = guess_frame([(p.sample.polygons, p.size, p.turned) for p in pictures if p.size])
-    guesses = [guess_root(config, split, lost) if lost else "", frame]
+    guesses = [guess_root(config, split, paths) if lost else "", frame]
     return [f"{split}: {guess}" for guess in guesses if guess]
 
 

@@ -17,7 +17,8 @@ PROBES = 200  # training images whose augmentation is tried
 SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
 FEW_IMAGES, WIDE = 50, 0.05  # validation images, and the uncertainty of their hmean
 SHOWN = 3  # pairs of near-duplicates
-MUCH = 0.2  # share of the words, or of the crops
+SMALL_SHARE = 0.05  # of the words, that are too small
+MUCH = 0.2  # share of the words of training's crops, or of the crops
 
 
 def find(config, split, pictures, training=()):
@@ -49,6 +50,8 @@ def _survival(pictures, config):
         f"at crop {config.crop}, {share} of {total} words in {len(chosen)} augmented images are "
         f"at least data.targets.min_text_size={least} pixels"
     )
+    if total - kept > MUCH * total:
+        line += " (a larger config.crop keeps more, or a smaller min_text_size)"
     empty = sum(bool(lost.all()) for lost in crops)
     if crops and empty > MUCH * len(crops):
         line += f"; {empty} of the {len(crops)} crops hold no word to learn from"
@@ -73,7 +76,7 @@ def _small(pictures, config):
             if not ignored:
                 total += 1
                 small += box_around((polygon * scale[::-1]).astype(np.float32))[1] < SMALL_TEXT
-    return small > MUCH / 4 * total and (
+    return small > SMALL_SHARE * total and (
         f"{small} of {total} words are lower than {SMALL_TEXT} pixels at the network's size "
         f"(eval.limit_side={config.eval.limit_side}, limit_type={config.eval.limit_type}), and are "
         "found by luck: a larger eval.limit_side helps"

@@ -4,7 +4,6 @@ Other tools write paths that begin with the name of the folder, with the folder 
 or with nothing but the picture's name. A guess costs a bounded number of looks at the disk.
 """
 
-import collections
 import os
 import pathlib
 
@@ -12,40 +11,39 @@ from ppocr_jax.data.labels import IMAGE_SUFFIXES, find_source, split_sources
 from ppocr_jax.data.picture_paths import near_folders
 from ppocr_jax.errors import UserError
 
-MOST_LOOKED_UP = 300  # missing pictures that each folder is tried with
+MOST_LOOKED_UP = 300  # pictures that each folder is tried with
 MOST_FILES = 50_000  # that are listed in search of a name
 
 
-def guess_root(config, split, missing):
+def guess_root(config, split, paths):
     """What would find missing pictures, as a line of advice; "" where nothing does.
 
     Args:
         config: a whole config, of which `data.root` and `data.<split>` are read.
         split: "train" or "val".
-        missing: paths of pictures that are not there, as `Sample.image_path` has them. One without
+        paths: of all labelled pictures, there or not, as `Sample.image_path` has them. One without
             an ending stands for a picture of any format.
     """
     root = pathlib.Path(config.data.root)
-    names = [_below(path, root) for path in missing[:: -(-len(missing) // MOST_LOOKED_UP)]]
+    chosen = paths[:: -(-len(paths) // MOST_LOOKED_UP) or 1]
+    names = [_below(path, root) for path in chosen]
+    now, of = sum(map(_is_there, chosen)), f"{len(names)} pictures"
+    if len(chosen) < len(paths):
+        of = f"{len(chosen)} pictures looked up of {len(paths)}"
     counts = [(_count(folder, names), folder) for folder in near_folders(root)]
     found, folder = max(counts, key=lambda pair: pair[0], default=(0, None))
-    if found:
+    if found > now:
         option = f"--config.data.root={folder}{_sources(config, split, folder)}"
-        return f"{option} would find {_share(found, names, missing)}"
-    folder, found = _search(root, names)
-    if found:
-        first = next(name for name in names if os.path.basename(name) in _names_in(folder))
-        return (
-            f"{_share(found, names, missing)} lie in {folder}, but the labels say "
-            f"{os.path.dirname(first) or 'no folder'}: name them as they are below data.root"
-        )
-    return ""
-
-
-def _share(found, names, missing):
-    """Such as `120 of 120`, or `300 of 300 (of 900, those that were looked up)`."""
-    looked_up = f" (looked up of {len(missing)})" if len(names) < len(missing) else ""
-    return f"{found} of {len(names)}{looked_up} missing pictures"
+        return f"{option} would find {found} of {of}, where {now} are found now"
+    missing = [name for name, path in zip(names, chosen, strict=True) if not _is_there(path)]
+    folder, here = _search(root, missing)
+    if not here:
+        return ""
+    first = next(name for name in missing if os.path.basename(name) in here)
+    return (
+        f"{len(here)} of {len(missing)} missing pictures lie in {folder} by their names, but the "
+        f"labels say {os.path.dirname(first) or 'no folder'}: name them as they are below data.root"
+    )
 
 
 def _below(path, root):
@@ -81,17 +79,14 @@ def _sources(config, split, folder):
 
 
 def _search(root, names):
-    """`(folder, count)`: where most of the pictures lie by their names alone."""
-    wanted = {os.path.basename(name) for name in names}
-    folders, seen = collections.Counter(), 0
+    """`(folder, the names in it)`: where most of the pictures lie by their names alone."""
+    wanted, best, seen = {os.path.basename(name) for name in names}, ("", set()), 0
     for folder, below, files in os.walk(root):
         below[:] = sorted(name for name in below if not name.startswith("."))
-        folders[folder] = len(wanted.intersection(files))
+        here = wanted.intersection(files)
+        if len(here) > len(best[1]):
+            best = folder, here
         seen += len(files)
         if seen > MOST_FILES:
             break
-    return max(folders.items(), key=lambda pair: pair[1], default=("", 0))
-
-
-def _names_in(folder):
-    return set(os.listdir(folder))
+    return best

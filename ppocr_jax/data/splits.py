@@ -87,7 +87,7 @@ def require_images(samples, config):
     if missing:
         sample, others = missing[0], len(missing) - 1
         more = f", and {others} more images" if others else ""
-        hint = guess_root(config, "val", [sample.image_path for sample in missing])
+        hint = guess_root(config, "val", [sample.image_path for sample in samples])
         raise UserError(
             f"{place_of(sample)}: {sample.image_path} is missing{more}; "
             + (hint or "check config.data.root")

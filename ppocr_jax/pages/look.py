@@ -90,11 +90,14 @@ def show(config, output, images=12, crops=8, base=None, progress=False):
         }
         problems = [problem for split in splits for problem in split.problems]
         findings = list(condense(problems))
+        unread = [line for split in splits for line in condense(split.unread)]
+        failures = dict.fromkeys(album.failures)
+        failures = [line for line in failures if not any(line in text for text in unread)]
         write_text(page.with_name("words.csv"), write_table(splits))
         write_page(
             page, "look.html", **values,
             findings=findings[:MOST_FINDINGS], more_findings=len(findings[MOST_FINDINGS:]),
-            count=len(problems), failures=album.failures, config=config, version=__version__,
+            count=len(problems), failures=failures, config=config, version=__version__,
             legend_entries=[(text, _rgb(COLOURS[kind])) for kind, text in LABEL_LEGEND.items()],
             crop_legend=[(text, _rgb(colour)) for text, colour in CROP_LEGEND.items()],
             base_legend=error_legend(),
@@ -103,8 +106,7 @@ def show(config, output, images=12, crops=8, base=None, progress=False):
     lines += [values["lost"]["sentence"], *filter(None, values["small"])]
     lines += values["base"]["sentences"] if base else []
     lines.append(f"{page}: {album.count} pictures, also in {pictures}; every word in words.csv")
-    unread = [line for split in splits for line in condense(split.unread)]
-    return Look(lines, list(dict.fromkeys([*unread, *album.failures])))
+    return Look(lines, [*unread, *failures])
 
 
 class Album:
@@ -141,7 +143,6 @@ def _show_labels(split, config, most, album):
     limits = {key: config.eval[key] for key in ("limit_side", "limit_type")}
     for number in choose(kinds, most):
         sample, size = split.pictures[number].sample, split.pictures[number].size
-
         figures.append({
             "address": album.add(
                 f"labels_{split.name}_{len(figures) + 1:03}",

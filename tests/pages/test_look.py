@@ -12,6 +12,7 @@ from tiny import draw_data, load_config, write_config
 
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.detection.network import Network
+from ppocr_jax.errors import UserError
 from ppocr_jax.pages import look, look_data, look_pictures
 from ppocr_jax.pages.histograms import NAMES, draw_histograms
 
@@ -166,5 +167,12 @@ def test_data_that_training_refuses_is_shown(data, tmp_path, monkeypatch):
     page = check_alone((tmp_path / "look" / "index.html").read_text())
     assert "9 words and all are ignored" in page.text and seen.failures == []
     assert "0 of 0 words in 24 crops" in page.text and "its first 2 crops" in page.text
-    with pytest.raises(Exception, match="all are ignored"):
+    with pytest.raises(UserError, match="all are ignored"):
         Training(config)
+    (tmp_path / "train.txt").write_text("no tab")
+    seen = look.show(config, tmp_path / "look", images=2, crops=2)
+    assert seen.failures == [
+        f"{tmp_path}/train.txt line 1: has no tab between image path and labels"
+    ]
+    page = check_alone((tmp_path / "look" / "index.html").read_text())
+    assert "There is no image to show" in page.text and "No crop can be made" in page.text
