@@ -7,11 +7,11 @@ import math
 
 import numpy as np
 
-from ppocr_jax.data.crops import words_in_crop
 from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.likeness import find_alike
 from ppocr_jax.data.polygons import box_around
 from ppocr_jax.data.resize import plan_size
+from ppocr_jax.data.words_in_crops import words_in_crop
 
 PROBES = 200  # training images whose augmentation is tried
 SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppocr_jax.data.crops import words_in_crop
 from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.polygons import measure
 from ppocr_jax.data.resize import plan_size
+from ppocr_jax.data.words_in_crops import words_in_crop
 
 MOST_CROPS = 2000  # that are drawn, without pixels, to see what becomes of the words
 MOST_EPOCHS = 8  # of which they are

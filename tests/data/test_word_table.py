@@ -8,9 +8,9 @@ import pytest
 from tiny import draw_data, load_config, write_config
 
 from ppocr_jax.data import word_table
-from ppocr_jax.data.crops import words_in_crop
 from ppocr_jax.data.examples import first_examples
 from ppocr_jax.data.training_split import Training
+from ppocr_jax.data.words_in_crops import words_in_crop
 
 SIDE = (96, 96)
 
