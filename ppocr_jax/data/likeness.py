@@ -12,6 +12,7 @@ import numpy as np
 
 SIDE = 64  # pixels, to which a picture is brought
 WAVES = 16  # of each direction: text lines of a page are told apart, single letters are not
+FLAT = 1.0  # grey levels of deviation: a picture without structure is like no other
 ALIKE = 32  # bits: pictures that differ by at most so many are taken for the same
 ROWS = 1024  # fingerprints that are compared with all at a time
 
@@ -23,10 +24,12 @@ def fingerprint(image):
         image: uint8 `[H, W, 3]` BGR, upright, of any size.
 
     Returns:
-        uint64 `[4]`, 256 bits.
+        uint64 `[4]`, 256 bits; 0 for a picture without structure, which is alike to none.
     """
     grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
     small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
+    if small.std() < FLAT:
+        return np.zeros(4, np.uint64)
     waves = cv2.dct(small)[:WAVES, :WAVES].ravel()
     waves[0] = 0.0  # the brightness
     return np.packbits(waves > np.median(waves[1:])).view(np.uint64)
@@ -52,7 +55,7 @@ def find_alike(first, second=None, most=ALIKE):
         bits = np.zeros((len(part), len(others)), np.uint16)
         for word in range(4):  # one at a time: four times less memory
             bits += np.bitwise_count(part[:, None, word] ^ others[None, :, word])
-        for row, column in np.argwhere(bits <= most).tolist():
+        for row, column in np.argwhere((bits <= most) & part.any(1)[:, None]).tolist():
             if second is not None or column > start + row:
                 pairs.append((start + row, column, int(bits[row, column])))
     return pairs

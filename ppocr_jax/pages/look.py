@@ -191,7 +191,7 @@ def _describe_lost(split, config):
     always = sum(seen == lost for *_, seen, lost in rows)
     often = int(split.small().sum())
     sentence = (
-        f"at crop {config.crop} and min_text_size {config.data.targets.min_text_size}, "
+        f"At crop {config.crop} and min_text_size {config.data.targets.min_text_size}, "
         f"{looks.lost.sum()} of {looks.seen.sum()} words in {looks.crops} crops are too small to "
         f"be learned: {always} of {len(looks.seen)} words in every crop that showed them, {often} "
         "in half of theirs or more"

@@ -58,7 +58,7 @@ def test_others_are_not(make):
 
 def test_pairs_are_those_of_counting_bits():
     rng = np.random.default_rng(0)
-    prints = rng.integers(0, 1 << 63, (30, 4)).astype(np.uint64)
+    prints = rng.integers(1, 1 << 63, (30, 4)).astype(np.uint64)
     prints[20:] = prints[:10]
     prints[25:, 2] ^= np.uint64(0b1011)
     plain = [
@@ -78,6 +78,7 @@ def test_what_is_connected_through_others_is_one_group():
     assert join(2, []) == [0, 1]
 
 
-def test_a_blank_picture_has_a_fingerprint():
+def test_a_blank_picture_is_alike_to_none():
     blank = [fingerprint(np.full(shape, 9, np.uint8)) for shape in ((5, 7, 3), (300, 20, 3))]
-    assert find_alike(blank) == [(0, 1, 0)]
+    assert find_alike(blank) == [] and find_alike(blank, [fingerprint(photo(0))]) == []
+    assert find_alike([fingerprint(photo(0)[:1])], [fingerprint(photo(0)[:1])]) == [(0, 0, 0)]

@@ -69,8 +69,8 @@ def test_page(shown):
     assert "What w/<x>.pdparams finds" in page.text and "a stand-in; 3 of 3 validation" in page.text
     assert 'e<b>&"\\x1b[31mvil\\u202e.png' in page.text  # shown as it is, and harmless
     assert "its first 4 crops" in page.text and "of the crop is shrunk text" in page.text
-    assert "1 ignored (*, ###); 1 too small in half of their crops" in page.text
-    assert "at evaluation; 1 at fault" in page.text
+    assert "ignored (*, ###): 1; too small in half of their crops" in page.text
+    assert "at evaluation: 1; at fault: 1" in page.text
     kinds = [source.partition(";")[0] for source in page.images()]
     assert kinds.count("data:image/svg+xml") == 1
     assert browse(folder / "index.html")[0] == []
