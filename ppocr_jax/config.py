@@ -1,5 +1,7 @@
 """A config as a run sees it: checked values, its saved form, what a resume may change."""
 
+import math
+
 from ppocr_jax import files
 from ppocr_jax.data import RESIZE_RULES, STREAMS
 from ppocr_jax.errors import UserError
@@ -50,6 +52,9 @@ AT_LEAST = {
     "eval.pictures": 0,
     "mesh.devices": 0,
     "postprocess.max_candidates": 1,
+    "postprocess.unclip_ratio": 0,
+    "optimizer.eps": 0,
+    "optimizer.l2": 0,
     "save.every_steps": 0,
     "log.every_steps": 1,
 }
@@ -80,6 +85,11 @@ AT_MOST = {
     "postprocess.max_candidates": 10**5,
     "postprocess.unclip_ratio": 100,
 }
+SHARES = (  # 0 to 1: probabilities, thresholds of maps, decays of moments
+    "postprocess.thresh", "postprocess.box_thresh", "data.max_bad_share", "data.augment.flip",
+    "data.augment.paste_ratio", "data.augment.min_crop_side", "data.targets.thresh_min",
+    "data.targets.thresh_max", "optimizer.b1", "optimizer.b2",
+)  # fmt: skip
 MOST_ROLES = 16  # networks of one run; each is held in memory
 MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
     "dtype": " (float16 overflows here)",
@@ -114,10 +124,14 @@ def check(config):
         if not good:
             raise UserError(f"config.{key}={values.get(key)}: should be {wanted}")
 
+    for key, value in values.items():
+        need(key, _is_finite(value), "finite")
     for key, least in AT_LEAST.items():
         need(key, values[key] >= least, f"at least {least}{MEANING.get(key, '')}")
     for key, most in AT_MOST.items():
         need(key, values[key] <= most, f"at most {most}")
+    for key in SHARES:
+        need(key, 0 <= values[key] <= 1, "from 0 to 1")
     for key, names in NAMES.items():
         need(key, values[key] in names, one_of(names) + MEANING.get(key, ""))
     need("crop", config.crop >= 32 and config.crop % 32 == 0, "a multiple of 32")
@@ -126,6 +140,12 @@ def check(config):
     shared = config.eval.shared_shapes
     need("eval.shared_shapes", shared >= 0 and shared % 32 == 0, "0 or a multiple of 32")
     _check_roles(config, need)
+
+
+def _is_finite(value):
+    if isinstance(value, list):
+        return all(map(_is_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _check_roles(config, need):

@@ -112,6 +112,27 @@ def test_scales_that_no_picture_has_are_refused(tiny_config, scale):
         config.check(tiny_config)
 
 
+@pytest.mark.parametrize("value", [-0.1, 7.0])
+def test_shares_lie_between_0_and_1(tiny_config, value):
+    for key in ("thresh", "box_thresh"):
+        tiny_config.postprocess[key] = value
+        with pytest.raises(UserError, match=f"config.postprocess.{key}={value}: .* from 0 to 1"):
+            config.check(tiny_config)
+        tiny_config.postprocess[key] = 0.5
+
+
+@pytest.mark.parametrize("key", ["postprocess.thresh", "learning_rate", "data.augment.scale"])
+def test_numbers_that_are_none_are_refused(tiny_config, key):
+    *parents, last = key.split(".")
+    section = tiny_config
+    for parent in parents:
+        section = section[parent]
+    bad = float("nan")
+    section[last] = (0.5, bad) if isinstance(section[last], tuple) else bad
+    with pytest.raises(UserError, match=f"config.{key}=.*: should be finite"):
+        config.check(tiny_config)
+
+
 def test_names_of_the_yaml_reader_are_in_the_tables():
     assert set(paddle_losses.MAIN.values()) <= set(MAIN_LOSSES)
     assert set(paddle_settings.OPTIMISERS.values()) <= set(OPTIMISERS)

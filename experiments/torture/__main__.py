@@ -3,7 +3,8 @@
     python -m experiments.torture --minutes 30 --seed 0
     python -m experiments.torture --minutes 30 --seed 0 --project ../older --output runs/torture
 
-Every kind of trial takes its turn until the time is over, two trials at a time. Prints a table with
+Every kind of trial takes its turn until the time is over, three trials at a time; where a slow
+machine has not come to enough of each by then, for up to half that time more. Prints a table with
 a row per kind, and keeps of each kind that failed the smallest input, with its command and what
 came out, below `--output`. The status is 1 when a trial failed or a kind had too few trials.
 """
@@ -52,16 +53,22 @@ def parse(argv):
 
 
 class Turns:
-    """Whose turn it is: each kind in order, round after round, until the time is over."""
+    """Whose turn it is: each kind in order, round after round, until the time is over.
 
-    def __init__(self, kinds, seconds, rounds):
+    Half as long again at most, where that takes `least` rounds.
+    """
+
+    def __init__(self, kinds, seconds, rounds, least):
         self._kinds, self._lock, self._count = list(kinds), threading.Lock(), 0
-        self._until, self._last = time.monotonic() + seconds, rounds * len(self._kinds)
+        self._least, self._last = least * len(self._kinds), rounds * len(self._kinds)
+        now = time.monotonic()
+        self._until, self._at_most = now + seconds, now + 1.5 * seconds
 
     def take(self):
         """`(kind, number)` of the next trial, None at the end."""
         with self._lock:
-            if time.monotonic() > self._until or self._count == self._last:
+            until = self._at_most if self._count < self._least else self._until
+            if time.monotonic() > until or self._count == self._last:
                 return None
             number, place = divmod(self._count, len(self._kinds))
             self._count += 1
@@ -110,7 +117,7 @@ def torture(args, folder):
             print("its imports start threads: every command is a fresh process", file=sys.stderr)
         ground = Ground(folder / "ground", servers[0])
         ground.build(pair=bool({"host-dies", "hosts-differ"} & set(kinds)))
-        turns = Turns(kinds, 60 * args.minutes, args.rounds)
+        turns = Turns(kinds, 60 * args.minutes, args.rounds, least)
         lanes = [
             threading.Thread(
                 target=work,

@@ -115,9 +115,14 @@ class Running:
         )
 
     def has_mapped(self, name):
-        """Whether a library of that name is loaded."""
+        """Whether a fresh process has loaded a library of that name.
+
+        Until it has become the program, it is a fork of the server, which has loaded all of them.
+        """
+        place = pathlib.Path(f"/proc/{self.pid}")
         with contextlib.suppress(OSError):
-            return name in pathlib.Path(f"/proc/{self.pid}/maps").read_text(encoding="utf-8")
+            forked = b"server.py" in (place / "cmdline").read_bytes()
+            return not forked and name in (place / "maps").read_text(encoding="utf-8")
         return False
 
     def segments(self):

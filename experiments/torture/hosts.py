@@ -8,6 +8,7 @@ from experiments.torture.judge import MORE_SECONDS, require
 from experiments.torture.runs import result_of
 
 TOGETHER = 30.0  # seconds within which both processes have ended
+MEETING = 60.0  # seconds that they wait for one that has never come
 SLOWER = 4.0  # than alone: a pair compiles anew, beside what the other lanes compile
 
 
@@ -88,7 +89,9 @@ def one_dies(trial):
     started[victim].send(number)
     dead = trial.finish(started[victim], "train", judged=False)
     signals = (number,) if number == signal.SIGTERM else ()  # they agree to stop
-    other = trial.finish(started[1 - victim], "train", signals, TOGETHER)
+    # One that dies so early may not have come to the meeting yet, where the other waits for it.
+    within = TOGETHER if after else MEETING + MORE_SECONDS
+    other = trial.finish(started[1 - victim], "train", signals, within)
     require(over or dead.status == 0 or other.status, "the other one goes on alone")
     if after and trial.rng.random() < 0.5:
         _goes_on(trial, workdir)

@@ -99,7 +99,7 @@ def changed_lines(trial):
         trial.note = damage.damage(trial.rng, path)
     command, outcome = _given(trial, path)
     if outcome.status:
-        require_refused(outcome, "labels.txt", "nothing")
+        require_refused(outcome, "labels.txt", picture, "nothing")
 
 
 def _points(value):

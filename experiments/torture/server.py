@@ -94,7 +94,9 @@ def begin(order, warm):
         os.execvp(order["program"], [order["program"], *order["argv"]])
     if fresh:
         os.execv(sys.executable, [sys.executable, "-m", module, *order["argv"]])
-    sys.argv = [module, *order["argv"]]
+    sys.argv = ["-m", *order["argv"]]
+    importlib.reload(sys.modules["ppocr_jax"])  # it takes over Ctrl-C when a command is started
+    sys.argv[0] = module
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

@@ -13,10 +13,9 @@ import time
 
 import jax
 
-from ppocr_jax.errors import UserError, first_line
+from ppocr_jax.errors import UserError, first_line, tell
 from ppocr_jax.processes import company
 
-COUNTS = ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE")  # what launchers call the number of processes
 JOIN_S = 60  # that processes started by hand wait for each other
 LAUNCHED_S = 300  # the same for those that a launcher starts, on machines that may have to boot
 # JAX's own watch over the processes, for what ours cannot see.
@@ -50,18 +49,29 @@ def join(address=None, count=None, index=None):
     given = [value is not None for value in (address, count, index)]
     if any(given) and not all(given):
         raise UserError("--coordinator_address, --num_processes and --process_id belong together")
-    launched = any(int(os.environ.get(name) or 1) > 1 for name in COUNTS)
     if all(given):
         host, port = _checked(address, count, index)
         if count > 1:
             _initialize(
                 f"the first process at {address}", JOIN_S, host, port, address, count, index
             )
-    elif launched:
+    elif _launched():
         _initialize("the processes that were launched with it", LAUNCHED_S)
     elif importlib.util.find_spec("libtpu"):
         _initialize("the hosts of this pod", LAUNCHED_S, alone=True)
     _found_company()
+
+
+def _launched():
+    """Whether a launcher has started several processes of this run."""
+    if int(os.environ.get("OMPI_COMM_WORLD_SIZE") or 1) > 1:
+        return True
+    tasks = int(os.environ.get("SLURM_NTASKS") or 1)
+    # The script of a job knows its number of tasks too, but is one process: `srun` starts the many.
+    by_srun = "SLURM_STEP_NODELIST" in os.environ
+    if tasks > 1 and not by_srun:
+        tell(f"started without srun in a job of {tasks} tasks: this process runs alone")
+    return tasks > 1 and by_srun
 
 
 def _checked(address, count, index):

@@ -4,6 +4,7 @@ import ctypes
 import glob
 import hashlib
 import importlib.util
+import inspect
 import logging
 import os
 import pathlib
@@ -23,21 +24,25 @@ def prepare():
     choose_platform()
     keep_freed_memory()
     keep_programs()
-    ignore_late_writes()
+    ignore_late_ends()
 
 
-def ignore_late_writes():
-    """Silences what TensorStore says of writes that end after the one that failed.
+def ignore_late_ends():
+    """Silences what Orbax says of reads and writes that end after the one that failed.
 
-    Their results go to tasks that nobody asks any more, or to an event loop that Orbax has closed
-    by then: a traceback each. The failure itself reaches the caller, who says it in one line.
+    Their results go to tasks and coroutines that nobody waits for any more, or to an event loop
+    that is closed by then: a traceback each. The failure itself reaches the caller, who says it in
+    one line.
     """
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     before = sys.unraisablehook
 
     def hook(unraisable):
-        late = isinstance(unraisable.exc_value, RuntimeError)
-        if not (late and str(unraisable.exc_value) == "Event loop is closed"):
+        closed = isinstance(unraisable.exc_value, RuntimeError) and (
+            str(unraisable.exc_value) == "Event loop is closed"
+        )
+        interrupted = issubclass(unraisable.exc_type, KeyboardInterrupt)
+        if interrupted or not (closed or inspect.iscoroutine(unraisable.object)):
             before(unraisable)
 
     sys.unraisablehook = hook

@@ -192,3 +192,22 @@ def test_other_weights_and_folders_are_said(say, monkeypatch, tmp_path):
     with pytest.raises(UserError, match="--workdir of process 1 is not the folder"):
         agreement.require_same_folder(tmp_path / "one")
     assert not list((tmp_path / "one").iterdir())
+
+
+@pytest.mark.parametrize(
+    "variables, several",
+    [
+        ({}, False),
+        ({"SLURM_NTASKS": "4"}, False),  # the script of a job, or a shell in one
+        ({"SLURM_NTASKS": "4", "SLURM_STEP_NODELIST": "n[1-4]"}, True),
+        ({"SLURM_NTASKS": "1", "SLURM_STEP_NODELIST": "n1"}, False),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
+    ],
+)
+def test_only_what_a_launcher_started_waits_for_others(monkeypatch, capsys, variables, several):
+    for name in ("SLURM_NTASKS", "SLURM_STEP_NODELIST", "OMPI_COMM_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert joining._launched() is several
+    assert ("without srun" in capsys.readouterr().err) == (variables == {"SLURM_NTASKS": "4"})

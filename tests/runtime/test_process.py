@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+import types
 
 import jax
 import numpy as np
@@ -63,3 +64,29 @@ def test_a_batch_is_there_when_its_program_is_called():
     for _ in range(5):
         batch = {"image": np.ones((4, 1000, 1000, 3), np.float32)}
         assert devices.put_batch(batch, mesh)["image"].is_ready()
+
+
+def test_reads_that_fail_after_the_first_are_not_heard(monkeypatch):
+    heard = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: heard.append(told.exc_type))
+    process.ignore_late_ends()
+
+    @types.coroutine
+    def wait():
+        yield
+
+    async def read():
+        try:
+            await wait()
+        finally:  # let go of while it waits, as Orbax does with the others when one has failed
+            raise OSError("error while reading")
+
+    read().send(None)
+    assert heard == []
+
+    class Other:
+        def __del__(self):
+            raise OSError("of something else")
+
+    Other()
+    assert heard == [OSError]
