@@ -6,6 +6,7 @@ import numpy as np
 from ppocr_jax.data import STREAMS
 from ppocr_jax.data.augment import Job, View, augment, generator
 from ppocr_jax.data.labels import Problem
+from ppocr_jax.data.order import EpochOrder
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.data.targets import draw_targets
 from ppocr_jax.errors import UserError
@@ -53,6 +54,24 @@ class MakeExample:
         except UserError as error:
             raise UserError(str(Problem(sample.source, sample.line, str(error)))) from None
         return {"image": view.image, **targets}
+
+
+def first_examples(sources, config, count):
+    """`(make, [(key, example)])`: the examples that a run begins with, at most an epoch's.
+
+    Args:
+        sources: lists of samples, one per source.
+        config: a whole config.
+        count: how many are made, lazily.
+
+    Raises:
+        UserError: ratios that do not fit the sources.
+    """
+    order = EpochOrder([len(part) for part in sources], config.data.ratios, config.seed)
+    make = MakeExample([sample for part in sources for sample in part], config)
+    first = order.order(0)[:count].tolist() if order.length else []
+    keys = [(0, record, occurrence) for record, occurrence in first]
+    return make, ((key, make.map(key)) for key in keys)
 
 
 def stack(examples):

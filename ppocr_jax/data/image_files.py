@@ -133,6 +133,16 @@ def find_orientation(image):
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
+def is_turned(path):
+    """Whether an entry in the file turns its picture, as `read_image` gives it."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            tags = getattr(image, "tag_v2", {})  # of a TIFF, whose size Pillow gives turned
+            return find_orientation(image) != 1 or tags.get(ORIENTATION, 1) not in (0, 1)
+    except Exception:  # as in `read_header`
+        return False
+
+
 def find_fault(data):
     """Why the data of a file cannot be a whole picture, in words; "" when nothing is found.
 

@@ -1,165 +1,198 @@
-"""What is wrong with the labels and images of a config's data."""
+"""What is wrong with the labels and images of a config's data, and what is worth a remark."""
 
 import collections
 import concurrent.futures
 import hashlib
 import os
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
-import shapely
 from tqdm import tqdm
 
-from ppocr_jax.data.augment import Job, View, augment, shared_stream
-from ppocr_jax.data.labels import Problem, require_text, scan_labels, split_sources
-from ppocr_jax.data.polygons import signed_area
+from ppocr_jax.data import remarks
+from ppocr_jax.data.frames import guess_frame
+from ppocr_jax.data.image_files import is_turned
+from ppocr_jax.data.labels import (
+    NO_PICTURE,
+    Problem,
+    Sample,
+    place_of,
+    scan_labels,
+    split_sources,
+)
+from ppocr_jax.data.likeness import fingerprint
+from ppocr_jax.data.polygon_faults import find_fault
 from ppocr_jax.data.resize import read_image
-from ppocr_jax.data.splits import prepare_root
-from ppocr_jax.data.targets import draw_shrink_map, require_drawable
+from ppocr_jax.data.roots import guess_root
+from ppocr_jax.data.splits import prepare_root, require_images
+from ppocr_jax.data.targets import require_drawable
+from ppocr_jax.data.training_split import require_learnable
 from ppocr_jax.errors import UserError
 
-PROBES = 200  # training images whose augmentation is tried
-SHOWN = 20  # points of a polygon that are written out
+SPLITS = ("train", "val")
+
+
+class Picture(NamedTuple):
+    """A labelled image that was looked at.
+
+    Attributes:
+        sample: its labels.
+        reason: why it cannot be used; "" where it can.
+        size: (height, width), pixels, turned; None where it cannot be read.
+        digest: of the file's bytes; "" where it cannot be read.
+        turned: whether its EXIF entry turns it.
+        mark: its `likeness.fingerprint`; None where it cannot be read.
+    """
+
+    sample: Sample
+    reason: str = ""
+    size: tuple[int, int] | None = None
+    digest: str = ""
+    turned: bool = False
+    mark: np.ndarray | None = None
 
 
 def check(config, progress=False):
-    """Looks at both splits.
+    """Looks at both splits: all that `train` would refuse of them, and more.
 
     Args:
         config: a whole config.
         progress: show a bar.
 
     Returns:
-        `(problems, summary)`: a list of `Problem`, and lines of text.
+        `(problems, summary)`: a list of `Problem`, and lines of text: counts, remarks that begin
+        with `note: ` and guesses at a cause that begin with `hint: `.
 
     Raises:
         UserError: a label file is missing or empty.
     """
     prepare_root(config)
-    problems, summary, seen = [], [], {}
-    for split in ("train", "val"):
-        samples = []
-        for source in split_sources(config.data[split]):
-            part, found, notes = scan_labels(source, config.data.root)
-            samples += part
-            problems += found
-            summary += notes
-        facts = _look_at_images(samples, progress)
-        for sample, (reason, size, _) in zip(samples, facts, strict=True):
-            if reason:
-                problems.append(Problem(sample.source, sample.line, reason))
-            problems += _look_at_polygons(sample, size, config.data.targets.shrink_ratio)
-        problems += _find_duplicates(split, samples, facts, seen)
-        problems += _find_no_words(split, samples, config.data[split])
-        summary.append(_describe(split, samples))
-        if split == "train":
-            good = [s for s, (reason, _, _) in zip(samples, facts, strict=True) if not reason]
-            summary.append(_survival(good, config))
-    return problems, summary
+    problems, summary, hints, seen, training = [], [], [], {}, []
+    for split in SPLITS:
+        parts, found, notes = scan_split(config, split)
+        pictures = _look_at_images([s for part in parts for s in part], progress)
+        hints += _guess(config, split, pictures, found)
+        found += look_at_labels(pictures, config.data.targets.shrink_ratio)
+        found += _find_duplicates(split, pictures, seen)
+        found += find_refusals(config, split, parts, found)
+        problems += found
+        summary += [*notes, describe(split, pictures)]
+        summary += remarks.find(config, split, pictures, training)
+        training = training or pictures
+    return problems, [*summary, *(f"hint: {hint}" for hint in hints)]
+
+
+def scan_split(config, split):
+    """`(list of samples per source, problems, notes)` of the label files of a split."""
+    parts, problems, notes = [], [], []
+    for source in split_sources(config.data[split]):
+        samples, found, said = scan_labels(source, config.data.root)
+        parts.append(samples)
+        problems += found
+        notes += said
+    return parts, problems, notes
 
 
 def _look_at_images(samples, progress):
-    """`(reason or "", (height, width) or None, hash of the file)` per sample."""
+    """A `Picture` per sample; each is read as a whole."""
 
     def look(sample):
         try:
-            height, width = read_image(sample.image_path).shape[:2]
-        except UserError as error:
-            return str(error), None, None
-        data = pathlib.Path(sample.image_path).read_bytes()
-        return "", (height, width), hashlib.sha256(data).hexdigest()
+            size, mark = read_image(sample.image_path, lambda i: (i.shape[:2], fingerprint(i)))
+            digest = hashlib.sha256(pathlib.Path(sample.image_path).read_bytes()).hexdigest()
+        except (UserError, OSError) as error:
+            return Picture(sample, str(error))
+        return Picture(sample, "", size, digest, is_turned(sample.image_path), mark)
 
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         bar = tqdm(pool.map(look, samples), total=len(samples), unit="image", disable=not progress)
         return list(bar)
 
 
-def _look_at_polygons(sample, size, shrink_ratio):
-    """Problems of a sample's polygons."""
+def look_at_labels(pictures, shrink_ratio):
+    """Problems of pictures that cannot be used and of polygons that make no sense."""
     found = []
-    if size is not None:
-        try:
-            require_drawable(sample.polygons, sample.ignore, *size, shrink_ratio)
-        except UserError as error:
-            found.append(Problem(sample.source, sample.line, str(error)))
-    for index, polygon in enumerate(sample.polygons, 1):
-        reason = ""
-        if abs(signed_area(polygon)) < 1:
-            reason = "has no area"
-        elif not shapely.Polygon(polygon).is_valid:
-            reason = "crosses itself"
-        elif size is not None and _is_outside(polygon, size):
-            reason = f"lies outside the image of {size[1]}x{size[0]} pixels"
-        if reason:
-            where = np.round(polygon, 1).tolist()
-            where = where if len(where) <= SHOWN else f"{len(where)} points from {where[0]} on"
-            found.append(Problem(sample.source, sample.line, f"polygon {index} {reason}: {where}"))
+    for picture in pictures:
+        sample, place = picture.sample, (picture.sample.source, picture.sample.line)
+        if picture.reason:
+            kind = picture.reason.replace(sample.image_path, "")
+            found.append(Problem(*place, picture.reason, kind=kind))
+        if picture.size:
+            try:
+                require_drawable(sample.polygons, sample.ignore, *picture.size, shrink_ratio)
+            except UserError as error:
+                found.append(Problem(*place, str(error)))
+        for index, polygon in enumerate(sample.polygons, 1):
+            fault = find_fault(polygon, picture.size)
+            if fault:
+                reason = f"polygon {index} {fault.reason}"
+                found.append(Problem(*place, reason, kind=fault.kind))
     return found
 
 
-def _is_outside(polygon, size):
-    """Whether a vertex is more than a pixel off the image."""
-    low, high = polygon.min(0), polygon.max(0)
-    return bool((low < -1).any() or high[0] > size[1] + 1 or high[1] > size[0] + 1)
-
-
-def _find_duplicates(split, samples, facts, seen):
+def _find_duplicates(split, pictures, seen):
     """Images that were met before, in this split or the other, by content. Updates `seen`."""
     found = []
-    for sample, (_, _, digest) in zip(samples, facts, strict=True):
-        if digest is None:
+    for picture in pictures:
+        sample = picture.sample
+        if not picture.digest:
             continue
-        if digest in seen:
-            other_split, other = seen[digest]
-            kind = "is also in training" if other_split != split else "is there twice"
-            found.append(
-                Problem(
-                    sample.source,
-                    sample.line,
-                    f"{sample.image_path} {kind}: {other.source} line {other.line}",
-                )
-            )
-        else:
-            seen[digest] = split, sample
+        if picture.digest not in seen:
+            seen[picture.digest] = split, sample
+            continue
+        other_split, other = seen[picture.digest]
+        kind = "is also in training" if other_split != split else "is there twice"
+        reason = f"{sample.image_path} {kind}: {place_of(other)}"
+        found.append(Problem(sample.source, sample.line, reason, kind=kind))
     return found
 
 
-def _find_no_words(split, samples, sources):
-    """Training data without a word to learn, which `train` refuses."""
-    if split == "train" and samples:
-        try:
-            require_text(samples)
-        except UserError as error:
-            return [Problem(str(sources), 0, str(error))]
+def find_refusals(config, split, parts, known):
+    """Why `train` would not begin with a split, as a list of one problem or none.
+
+    Args:
+        config: a whole config.
+        split: "train" or "val".
+        parts: lists of samples, one per source.
+        known: problems of single lines and images, for which it may refuse as well.
+    """
+    samples = [sample for part in parts for sample in part]
+    try:
+        if split == "train" and samples:
+            require_learnable(parts, config)
+        elif split == "val" and not known:
+            require_images(samples, config)
+        if split == "val" and samples and all(all(sample.ignore) for sample in samples):
+            raise UserError(
+                f"none of {sum(len(sample.ignore) for sample in samples)} words counts, since all "
+                "are ignored (`*`, `###`): hmean would be 0 whatever is found"
+            )
+    except UserError as error:
+        return [Problem(str(config.data[split]), 0, str(error))]
     return []
 
 
-def _describe(split, samples):
+def _guess(config, split, pictures, problems):
+    """Lines on what may be the cause of missing pictures, or of labels that do not fit."""
+    paths = [picture.sample.image_path for picture in pictures]
+    paths += [
+        str(pathlib.Path(config.data.root, pathlib.Path(problem.source).stem.removeprefix("gt_")))
+        for problem in problems
+        if problem.kind == NO_PICTURE
+    ]
+    lost = not all(map(os.path.exists, paths))
+    frame = guess_frame([(p.sample.polygons, p.size, p.turned) for p in pictures if p.size])
+    guesses = [guess_root(config, split, paths) if lost else "", frame]
+    return [f"{split}: {guess}" for guess in guesses if guess]
+
+
+def describe(split, pictures):
+    """One line: how many images, words, ignored words and images without text."""
+    samples = [picture.sample for picture in pictures]
     words = collections.Counter(bool(ignored) for s in samples for ignored in s.ignore)
     empty = sum(not sample.polygons for sample in samples)
     return (
         f"{split}: {len(samples)} images, {words[False]} words, {words[True]} ignored, "
         f"{empty} images without text"
-    )
-
-
-def _survival(samples, config):
-    """Share of the words in augmented crops that are large enough to learn from."""
-    rng = np.random.default_rng(config.seed)
-    job, targets = Job(config.data.augment.to_dict(), config.crop), config.data.targets
-    kept = total = 0
-    for index in rng.permutation(len(samples))[:PROBES]:
-        sample = samples[index]
-        size = read_image(sample.image_path).shape[:2]
-        view = View(None, size, sample.polygons, sample.ignore)  # no pixels: nothing is drawn
-        view = augment(view, job, shared_stream((config.seed, 0, int(index), 0), rng))
-        _, _, after = draw_shrink_map(
-            view.polygons, view.ignore, *view.size, targets.shrink_ratio, targets.min_text_size
-        )
-        total += view.ignore.count(False)
-        kept += int((~after).sum())
-    share = f"{kept / total:.0%}" if total else "none"
-    return (
-        f"at crop {config.crop}, {share} of {total} words in {min(PROBES, len(samples))} augmented "
-        f"images are at least data.targets.min_text_size={targets.min_text_size} pixels"
     )

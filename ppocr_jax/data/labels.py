@@ -11,12 +11,14 @@ import numpy as np
 from ppocr_jax.data import icdar
 from ppocr_jax.data.label_polygons import as_polygon, require_few
 from ppocr_jax.data.marks import WordCounts, is_mark
-from ppocr_jax.data.picture_paths import PicturePaths
+from ppocr_jax.data.picture_paths import PicturePaths, near_folders
 from ppocr_jax.errors import UserError, shown
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpe",
                   ".jfif", ".dib", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm")  # fmt: skip
 
+BYTE_ORDER_MARK = "begins with a byte order mark, which is passed over here; save it without"
+NO_PICTURE = "no image of this name"
 MOST_BYTES = 1 << 30  # of a label file: it is read at once, and ICDAR 2015's has 0.5 MB
 
 
@@ -41,16 +43,28 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What is wrong with a line of a label file; `harmless` where it can be read all the same."""
+    """What is wrong with a line of a label file.
+
+    Attributes:
+        source, line: as those of `Sample`.
+        reason: what is wrong.
+        harmless: whether it can be read all the same.
+        kind: what problems that are alike have in common; "": the reason without its numbers.
+    """
 
     source: str
     line: int
     reason: str
     harmless: bool = False
+    kind: str = ""
 
     def __str__(self):
-        where = f"{self.source} line {self.line}" if self.line else self.source
-        return shown(f"{where}: {self.reason}")
+        return shown(f"{place_of(self)}: {self.reason}")
+
+
+def place_of(item):
+    """Where a `Sample` or a `Problem` stands: `train.txt line 3`, or the file of one picture."""
+    return f"{item.source} line {item.line}" if item.line else item.source
 
 
 class Reading(NamedTuple):
@@ -137,7 +151,10 @@ def find_source(source, root):
     for path in (pathlib.Path(root) / source, pathlib.Path(source)):
         if path.exists():
             return path
-    raise UserError(f"label file {source} is missing, in {root or 'the current folder'} too")
+    near = near_folders(root) if str(root) else ()
+    near = next((folder for folder in near if os.path.exists(os.path.join(folder, source))), None)
+    hint = f"; --config.data.root={near} would find it" if near else ""
+    raise UserError(f"label file {source} is missing, in {root or 'the current folder'} too{hint}")
 
 
 def read_label_bytes(path):
@@ -165,8 +182,7 @@ def _scan_file(path, root, pictures, words):
         raise UserError(f"{path}: the label file is empty")
     samples, problems = [], []
     if marked:
-        reason = "begins with a byte order mark; save it without"
-        problems.append(Problem(str(path), 1, reason, harmless=True))
+        problems.append(Problem(str(path), 1, BYTE_ORDER_MARK, harmless=True))
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
@@ -236,7 +252,11 @@ def _scan_folder(folder, root, pictures, words):
     if not files:
         raise UserError(f"{folder}: holds no gt_*.txt")
     samples, problems, fit = [], [], 0
-    texts = {path: _read_lines(path) for path in files}
+    texts = {}
+    for path in files:
+        texts[path], marked = _read_lines(path)
+        if marked:
+            problems.append(Problem(str(path), 1, BYTE_ORDER_MARK, harmless=True))
     numbered = [(path, n, line) for path, lines in texts.items() for n, line in lines]
     form = icdar.settle([line for _, _, line in numbered])
     if numbered and form is None:
@@ -244,7 +264,7 @@ def _scan_folder(folder, root, pictures, words):
         reason = (
             f"the folder has none of the forms that are known: {icdar.KNOWN}; this is `{line[:60]}`"
         )
-        return Reading([], [Problem(str(path), number, reason)], [])
+        return Reading([], [*problems, Problem(str(path), number, reason)], [])
     for path, lines in texts.items():
         polygons, ignore = [], []
         for number, line in lines:
@@ -264,8 +284,8 @@ def _scan_folder(folder, root, pictures, words):
             continue
         image = _image_of(path.stem.removeprefix("gt_"), folder, root, pictures)
         if image is None:
-            reason = f"no image of this name in {root} or {folder}"
-            problems.append(Problem(str(path), 0, reason))
+            reason = f"{NO_PICTURE} in {root} or {folder}"
+            problems.append(Problem(str(path), 0, reason, kind=NO_PICTURE))
         else:
             samples.append(Sample(image, tuple(polygons), tuple(ignore), str(path), 0))
     return Reading(samples, problems, _folder_notes(folder, files, form, fit, len(numbered)))
@@ -282,11 +302,11 @@ def _folder_notes(folder, files, form, fit, total):
 
 
 def _read_lines(path):
-    """`(number, text)` of the lines that are not blank."""
-    data, _ = read_label_bytes(path)
+    """`(number, text)` of the lines that are not blank, and whether a byte order mark begins it."""
+    data, marked = read_label_bytes(path)
     # A text in another encoding is still a text: only the numbers and the mark matter.
     lines = [line.decode("utf-8", "replace") for line in data.splitlines()]
-    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    return [(number, line) for number, line in enumerate(lines, 1) if line.strip()], marked
 
 
 def _image_of(stem, folder, root, pictures):

@@ -6,6 +6,8 @@ import pathlib
 import unicodedata
 
 BACKSLASHES = "/ for \\ in their path"
+LEVELS_UP, LEVELS_DOWN = 3, 2  # from a folder to those that may be meant in its place
+MOST_FOLDERS = 200  # below it that are tried
 OTHER_FORM = "another Unicode form of their name"
 
 
@@ -74,3 +76,24 @@ class PicturePaths:
             f"{count} of {total} pictures are found by {kind}"
             for kind, count in self.changed.items()
         ]
+
+
+def near_folders(folder):
+    """Folders above and below one that may have been meant instead, the nearest first."""
+    for level in range(1, LEVELS_UP + 1):
+        yield os.path.normpath(os.path.join(folder, *[".."] * level))
+    below, left = [str(folder)], MOST_FOLDERS
+    for _ in range(LEVELS_DOWN):
+        below = [inner for outer in below for inner in _folders_in(outer)][:left]
+        left -= len(below)
+        yield from below
+
+
+def _folders_in(folder):
+    """Folders in a folder, without hidden ones; none where it cannot be read."""
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.is_dir() and not e.name.startswith(".")]
+    except OSError:
+        return []
+    return [os.path.join(folder, name) for name in sorted(names)[:MOST_FOLDERS]]

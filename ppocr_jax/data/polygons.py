@@ -1,9 +1,41 @@
 """Polygons, float32 or int32 `[P, 2]`, (x, y) in pixels: area, offset, box around, mean inside."""
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 import pyclipper
 import shapely
+
+NEARLY_SQUARE = 1.5  # longer side / shorter side, below which a polygon has no direction
+
+
+class Shape(NamedTuple):
+    """The smallest rotated rectangle around a polygon.
+
+    Attributes:
+        height: its shorter side, pixels.
+        width: its longer side, pixels.
+        aspect: width / height.
+        angle: degrees between the longer side and the horizontal, 0 to 90; NaN where the aspect
+            is below `NEARLY_SQUARE`, so that neither side is the longer one for sure.
+    """
+
+    height: float
+    width: float
+    aspect: float
+    angle: float
+
+
+def measure(polygon):
+    """`Shape` of a polygon."""
+    quad, height = box_around(np.asarray(polygon, np.float32))
+    sides = quad[1] - quad[0], quad[2] - quad[1]
+    x, y = max(sides, key=np.linalg.norm)
+    width = np.hypot(x, y)
+    aspect = width / max(height, 1e-6)
+    angle = np.degrees(np.arctan2(abs(y), abs(x))) if aspect >= NEARLY_SQUARE else np.nan
+    return Shape(height, width, aspect, angle)
 
 
 def box_around(points):

@@ -2,7 +2,8 @@
 
 import os
 
-from ppocr_jax.data.labels import read_sources, split_sources
+from ppocr_jax.data.labels import place_of, read_sources, split_sources
+from ppocr_jax.data.roots import guess_root
 from ppocr_jax.data.scenes import read_record, write_scenes
 from ppocr_jax.errors import UserError
 
@@ -70,14 +71,24 @@ def read_validation(config, say=None):
         UserError: a label file or an image is missing, or there is none.
     """
     samples = [s for part in read_sources(config.data.val, config.data.root, say) for s in part]
+    require_images(samples, config)
+    return samples
+
+
+def require_images(samples, config):
+    """Refuses a validation split that is empty, or of which an image is missing.
+
+    Raises:
+        UserError: names the first, and the folder in which the images are, where that is found.
+    """
     if not samples:
         raise UserError(f"{config.data.val}: holds no image to evaluate")
     missing = [sample for sample in samples if not os.path.exists(sample.image_path)]
     if missing:
         sample, others = missing[0], len(missing) - 1
         more = f", and {others} more images" if others else ""
+        hint = guess_root(config, "val", [sample.image_path for sample in samples])
         raise UserError(
-            f"{sample.source} line {sample.line}: {sample.image_path} is missing{more}; check "
-            "config.data.root"
+            f"{place_of(sample)}: {sample.image_path} is missing{more}; "
+            + (hint or "check config.data.root")
         )
-    return samples

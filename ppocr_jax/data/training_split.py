@@ -6,6 +6,34 @@ from ppocr_jax.data.pipeline import Batches, make_batches
 from ppocr_jax.errors import UserError
 
 
+def require_learnable(parts, config):
+    """Refuses what no run can learn from: no word, ratios that do not fit, too few images.
+
+    Args:
+        parts: lists of samples, one per source.
+        config: a whole config.
+
+    Returns:
+        Samples of an epoch.
+
+    Raises:
+        UserError: says which.
+    """
+    require_text([sample for part in parts for sample in part])
+    per_epoch = samples_per_epoch([len(part) for part in parts], config.data.ratios)
+    require_batch(config, per_epoch)
+    return per_epoch
+
+
+def require_batch(config, images):
+    """Refuses a batch of more than the `images` of an epoch. Raises UserError."""
+    if config.batch_size > images:
+        raise UserError(
+            f"config.batch_size={config.batch_size} is more than the {images} images of an epoch "
+            f"of {config.data.train}: take a smaller batch"
+        )
+
+
 class Training:
     """The training split.
 
@@ -25,20 +53,14 @@ class Training:
         self.notes = []
         self._sources = read_sources(config.data.train, config.data.root, self.notes.append)
         self.samples = [sample for part in self._sources for sample in part]
-        require_text(self.samples)
-        sizes = [len(part) for part in self._sources]
-        self.epoch_images = samples_per_epoch(sizes, config.data.ratios)
+        self.epoch_images = require_learnable(self._sources, config)
         if config.batch_size:
             self.plan(config)
 
     def plan(self, config):
         """Settles the updates by a config's batch. Raises UserError: it is more than an epoch."""
         self._config = config
-        if config.batch_size > self.epoch_images:
-            raise UserError(
-                f"config.batch_size={config.batch_size} is more than the {self.epoch_images} "
-                f"images of {config.data.train}: take a smaller batch"
-            )
+        require_batch(config, self.epoch_images)
         self.epoch_steps = steps_per_epoch(
             self.epoch_images, config.batch_size, config.data.last_batch
         )

@@ -12,8 +12,9 @@ from ppocr_jax.scoring.sweep import AXES
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
 
 
-def _save(figure):
-    # The salt and the missing date make equal plots equal text.
+def save_svg(figure):
+    """A Matplotlib figure as the address of a picture; equal figures give equal text."""
+    # For that the salt, and no date.
     with io.BytesIO() as file, matplotlib.rc_context({"svg.hashsalt": "ppocr_jax"}):
         figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight")
         return data_address("svg+xml", file.getvalue())
@@ -44,7 +45,7 @@ def draw_sweep_lines(swept):
             axes.set_ylabel("hmean")
             handles = axes.get_legend_handles_labels()
     figure.legend(*handles, loc="lower center", bbox_to_anchor=(0.5, 0.95), ncols=3, frameon=False)
-    return _save(figure)
+    return save_svg(figure)
 
 
 def draw_sweep_maps(swept, columns=5):
@@ -73,4 +74,4 @@ def draw_sweep_maps(swept, columns=5):
     figure.supxlabel("unclip_ratio", fontsize=9)
     figure.supylabel("box_thresh", fontsize=9)
     figure.colorbar(image, ax=panels.tolist(), label="hmean")
-    return _save(figure)
+    return save_svg(figure)

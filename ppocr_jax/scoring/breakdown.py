@@ -4,10 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ppocr_jax.data.polygons import box_around
+from ppocr_jax.data.polygons import NEARLY_SQUARE, box_around, measure
 
 HEIGHTS = (8, 12, 16, 24, 32, 48, 64)  # pixels
-ASPECTS = (1.5, 3, 5, 8, 12)  # longer side / shorter side
+ASPECTS = (NEARLY_SQUARE, 3, 5, 8, 12)  # longer side / shorter side
 ANGLES = (5, 15, 30, 60)  # degrees between the longer side and the horizontal
 SCORES = (0.5, 0.6, 0.7, 0.8, 0.9)
 
@@ -62,11 +62,7 @@ def measure_words(outcomes):
 
 
 def _measure(polygon, outcome):
-    quad, height = box_around(np.asarray(polygon, np.float32))
-    sides = quad[1] - quad[0], quad[2] - quad[1]
-    x, y = max(sides, key=np.linalg.norm)
-    aspect = np.hypot(x, y) / max(height, 1e-6)
-    angle = np.degrees(np.arctan2(abs(y), abs(x))) if aspect >= ASPECTS[0] else np.nan
+    height, _, aspect, angle = measure(polygon)
     network_height = np.nan
     if not outcome.reason:
         scale = np.array(outcome.network_size[::-1]) / np.array(outcome.size[::-1])

@@ -120,6 +120,7 @@ def test_orientations_turn_pixels_and_sizes_alike(tmp_path, form, mode):
             upright = ImageOps.exif_transpose(opened).convert("RGB")
         actual, expected = read_image(path), np.asarray(upright)[..., ::-1]
         assert read_size(path) == actual.shape[:2] == expected.shape[:2]
+        assert image_files.is_turned(path) == (orientation != 1)
         assert np.abs(actual.astype(int) - expected).mean() < 3, orientation
 
 

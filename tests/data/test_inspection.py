@@ -4,14 +4,18 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 from tiny import draw_data, load_config, write_config
 
-from ppocr_jax.data import augment, inspection
+from ppocr_jax.data import augment, findings, frames, inspection
 from ppocr_jax.data.augment import generator
+from ppocr_jax.data.labels import Problem, place_of
 from ppocr_jax.data.pipeline import MakeExample
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.errors import UserError
+from ppocr_jax.training.loop import read_splits
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +69,7 @@ def test_every_mistake_is_found(clean, tmp_path):
         ("train.txt line 4", "gone.png: No such file"),
         ("train.txt line 5", "polygon 1 has no area"),
         ("train.txt line 6", "polygon 1 crosses itself"),
-        ("train.txt line 7", "lies outside the image of 96x96"),
+        ("train.txt line 7", "reaches 54 pixels over the edge of the image of 96x96"),
         ("train.txt line 8", "train_5.png: not an image"),
         ("val.txt line 1", "is also in training"),
     ]
@@ -112,7 +116,7 @@ def test_how_labels_are_read_is_said(clean, tmp_path):
     (data / "gt" / "gt_train_0.txt").write_text("9,9,50,9,50,30,9,30,Latin,####\n" * 2
                                                 + "9,9,50,9,50,30,9,30,Latin,A\n")  # fmt: skip
     path = write_config(tmp_path, data)
-    problems, summary = check(tmp_path, "data.train=gt")
+    problems, summary = check(tmp_path, "data.train=gt", "batch_size=1")
     assert (
         problems == []
         and summary[2] == "train: 1 images, 1 words, 2 ignored, 0 images without text"
@@ -148,3 +152,120 @@ def test_a_new_augmentation_leaves_the_share_of_words(clean, monkeypatch, place)
     monkeypatch.setattr(augment, "AUGMENTATIONS", tuple(entries))
     _, after = check(clean, "data.targets.min_text_size=14")
     assert before == after and "100%" not in before[1] and " 0%" not in before[1]
+
+
+def rewrite(path, old, new):
+    path.write_text(re.sub(old, new, path.read_text()))
+
+
+REFUSED = {
+    "all words ignored": (lambda d: rewrite(d / "train.txt", r'"w\d"', '"###"'), ()),
+    "an image of val is missing": (lambda d: (d / "val_1.png").unlink(), ()),
+    "a line without tab": (lambda d: rewrite(d / "val.txt", "\t", " "), ()),
+    "val is empty": (lambda d: (d / "val.txt").write_text("\n"), ()),
+    "no val": (lambda d: None, ("data.val=",)),
+    "a batch larger than the epoch": (lambda d: None, ("batch_size=11",)),
+    "a share that leaves too few": (lambda d: None, ("data.ratios=(0.2,)",)),
+    "ratios of other sources": (lambda d: None, ("data.ratios=(1.0,1.0)",)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_train_refuses_is_found(clean, tmp_path, name):
+    spoil, overrides = REFUSED[name]
+    shutil.copytree(clean / "data", tmp_path / "data")
+    spoil(tmp_path / "data")
+    config = load_config(write_config(tmp_path, tmp_path / "data"), *overrides)
+    with pytest.raises(UserError) as refused:
+        read_splits(config)
+    try:
+        problems, _ = inspection.check(config)
+    except UserError as error:
+        assert str(error) == str(refused.value)
+    else:
+        assert problems and not any(problem.harmless for problem in problems)
+        text = str(refused.value)
+        assert any(problem.reason in text or place_of(problem) in text for problem in problems)
+
+
+def test_validation_without_a_word_to_find(clean, tmp_path):
+    shutil.copytree(clean / "data", tmp_path / "data")
+    rewrite(tmp_path / "data" / "val.txt", r'"w\d"', '"*"')
+    (problem,), _ = check(tmp_path)
+    assert problem.startswith("val.txt: none of 9 words counts")
+
+
+def test_labels_in_folders_like_those_in_files(clean, tmp_path):
+    """A byte order mark counts alike; a bow-tie and a double are called so, without a line 0."""
+    shutil.copytree(clean / "data", tmp_path / "data")
+    data = tmp_path / "data"
+    (data / "gt").mkdir()
+    (data / "gt" / "gt_train_0.txt").write_bytes(b"\xef\xbb\xbf9,9,50,9,50,30,9,30,A\n")
+    (data / "gt" / "gt_train_1.txt").write_text("9,9,50,30,50,9,9,30,A\n")
+    shutil.copy(data / "train_1.png", data / "gt" / "twin.png")
+    (data / "gt" / "gt_twin.txt").write_text("100,9,150,9,150,30,100,30,A\n")
+    problems, _ = check(tmp_path, "data.train=gt", "batch_size=1")
+    mark, bow, outside, twin = (problem.partition("gt_")[2] for problem in problems)
+    assert mark.startswith("train_0.txt line 1: begins with a byte order mark")
+    assert bow.startswith("train_1.txt: polygon 1 crosses itself: a bow-tie")
+    assert outside.startswith("twin.txt: polygon 1 lies outside the image")
+    assert "is there twice: " in twin and twin.endswith("gt_train_1.txt") and "line 0" not in twin
+    config = load_config(write_config(tmp_path, data), "data.train=gt", "batch_size=1")
+    harmless = [problem for problem in inspection.check(config)[0] if problem.harmless]
+    text = data / "train.txt"
+    text.write_bytes(b"\xef\xbb\xbf" + text.read_bytes())
+    plain, _ = inspection.check(load_config(write_config(tmp_path, data)))
+    assert [p.reason for p in plain] == [p.reason for p in harmless] and plain[0].harmless
+
+
+def test_notes(clean, tmp_path):
+    shutil.copytree(clean / "data", tmp_path / "data")
+    data, exif = tmp_path / "data", Image.Exif()
+    exif[0x0112] = 6
+    for index in range(2):
+        picture = Image.open(data / f"train_{index}.png").resize((200, 96))
+        picture.save(data / f"train_{index}.png", exif=exif)
+    lines = (data / "train.txt").read_text().splitlines()
+    lines[:2] = [line(f"train_{i}.png", [[20, 9], [190, 9], [190, 30], [20, 30]]).strip()
+                 for i in range(2)]  # fmt: skip
+    (data / "train.txt").write_text("\n".join(lines))
+    problems, summary = check(tmp_path, "data.augment.scale=(0.1,0.2)", "eval.limit_type=max",
+                              "eval.limit_side=32")  # fmt: skip
+    assert all("reaches 94 pixels over" in problem for problem in problems) and len(problems) == 2
+    notes = [text for text in summary if text.startswith(("note", "hint"))]
+    assert notes[0].startswith("note: train: EXIF turns 2 of 10 pictures")
+    assert notes[1].startswith("note: train: 26 of 26 words are lower than 8 pixels")
+    assert notes[2].startswith("note: val: 9 of 9 words") and "larger eval.limit_side" in notes[2]
+    assert notes[3].startswith("note: val: 3 images with 9 words tell hmean to +-0.33")
+    assert notes[4].startswith("hint: train: the labels of 2 pictures fit the pictures as they are")
+
+
+@pytest.mark.parametrize(
+    ("factor", "hint"),
+    [(3, "reach 2.81 times as far"), (0.3, "lie in their upper left 28% x 25%"), (1, "")],
+)
+def test_labels_of_another_picture_size(factor, hint):
+    quad = np.array([[10, 10], [90, 10], [90, 80], [10, 80]], np.float32)
+    assert hint in frames.guess_frame([((quad * factor,), (96, 96), False)] * 9)
+    assert frames.guess_frame([((quad * factor,), (96, 96), False)] * 4) == ""
+
+
+def test_equal_findings_are_counted():
+    problems = [Problem("a.txt", n, f"polygon {n} has no area: [[{n}, 2]]") for n in range(1, 121)]
+    problems.insert(7, Problem("a.txt", 5, "has no tab"))
+    assert list(findings.condense(problems)) == [
+        *map(str, problems[:3]),
+        "... and 117 more like that, the last: a.txt line 120",
+        "a.txt line 5: has no tab",
+    ]
+
+
+def test_near_duplicates_of_training_pictures(clean, tmp_path):
+    shutil.copytree(clean / "data", tmp_path / "data")
+    data = tmp_path / "data"
+    Image.open(data / "train_4.png").resize((90, 90)).save(data / "val_1.png")
+    problems, summary = check(tmp_path, "data.augment.scale=(1.0,1.0)")
+    assert all("reaches" in problem for problem in problems)  # of the smaller picture
+    (note,) = [text for text in summary if "near-duplicates" in text]
+    assert note.startswith("note: val: 1 of 3 pictures are near-duplicates of training ones")
+    assert note.endswith(f"{data}/val_1.png and {data}/train_4.png")
