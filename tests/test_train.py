@@ -91,6 +91,7 @@ def test_same_seed_same_run_whatever_the_workers(straight, config_path, folder):
 
 def test_kill_and_resume_equals_a_straight_run(folder, config_path):
     overrides = ["steps=40", "eval.every_steps=20", "save.every_steps=20", "log.every_steps=8"]
+    overrides += ["average.decay=0.9", "best.role=student_average"]
     whole, _ = train(load_config(config_path, *overrides), folder / "whole")
     killed = folder / "killed"
     argv = ["--config", config_path, "--workdir", killed, *(f"--config.{o}" for o in overrides)]

@@ -2,7 +2,7 @@
 
 import jax
 
-from ppocr_jax import __version__
+from ppocr_jax import __version__, averages
 from ppocr_jax import config as configs
 from ppocr_jax.training.records import format_duration, format_losses
 
@@ -28,6 +28,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
         f"ppocr_jax {__version__}: {learning} on {devices}, {len(training.samples)} training and "
         f"{len(validation)} validation images",
         configs.describe_rate(config),
+        *averages.describe(config),
         f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone",
         f"{training.total_steps} steps, {training.epoch_steps} per epoch; {evaluations} "
         f"evaluations to come{', one of them now' * first}",

@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from ppocr_jax import devices
+from ppocr_jax import averages, devices
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import make_schedule
 from ppocr_jax.training import agreement
+from ppocr_jax.training.averaging import Averages
 from ppocr_jax.training.checkpoints import state_tree
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.state import TrainState, init_roles, make_state
@@ -27,7 +28,7 @@ class Setup(NamedTuple):
     Attributes:
         config: a whole config.
         mesh: the devices.
-        models: `{role: Detector}`.
+        models: `{role: Detector}` of all roles but averages.
         schedule: `updates done -> rate`.
         tx: the optimiser, over the roles that learn.
     """
@@ -51,6 +52,7 @@ class Setup(NamedTuple):
             accumulate=config.accumulate,
             little_memory=config.remat,
             mesh=self.mesh,
+            averages=Averages.of(config),
         )
 
 
@@ -59,8 +61,8 @@ def set_up(config, total_steps, epoch_steps) -> Setup:
     mesh = devices.make_mesh(config)
     devices.require_even_shares(config, mesh)
     models = {
-        role: build_detector(network, config.dtype, config.remat)
-        for role, network in config.roles.items()
+        role: build_detector(config.roles[role], config.dtype, config.remat)
+        for role in averages.networks(config)
     }
     for model in dict.fromkeys(models.values()):
         shapes_of(model)  # refuses what would fill the memory, before it does
@@ -94,7 +96,7 @@ def begin(setup) -> Start:
     """
     config, notes, reports, initial = setup.config, [], {}, {}
     variables = init_roles(setup.models, init_variables, config.seed)
-    for role in config.roles:
+    for role in setup.models:
         path = config.init_from[role] or config.init_from.get("all", "")
         learns = role in config.trainable
         if path:
@@ -107,7 +109,7 @@ def begin(setup) -> Start:
         if fresh:
             initial[role] = fresh
             notes.append(f"warning: {role} starts from fresh values in {', '.join(fresh)}")
-    state = make_state(variables, setup.tx, config.trainable)
+    state = Averages.of(config).begin(make_state(variables, setup.tx, config.trainable))
     agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
     return Start(devices.replicate(state, setup.mesh), Progress(), notes, reports, initial)
 
@@ -127,14 +129,28 @@ def restore(checkpoints, setup, total_steps, changes) -> Start | None:
     restored = checkpoints.restore(_template(setup))
     if restored is None:
         return None
-    state, meta = restored
+    (state, meta), config = restored, setup.config
     progress = Progress.from_meta(meta)
     agreement.require_same_state("restored at step", progress.step, meta.get("checksums", {}))
     note = f"continuing from step {progress.step} of {total_steps}"
     if progress.best["step"] >= 0:
         best = progress.best
         note += f"; best hmean so far {best['hmean']:.4f} at step {best['step']}"
-    return Start(state, progress, [note, *changes])
+    state, lines = _with_averages(state, config)
+    return Start(state, progress, [note, *changes, *lines])
+
+
+def _with_averages(state, config):
+    """`(state, lines)`: a restored state with the averages of a config, and what that changed."""
+    wanted = Averages.of(config)
+    saved = [role for role in state.params if averages.is_average(role)]
+    begun = [
+        f"{role} begins at the present weights of {averages.followed(role)}"
+        for role in wanted.roles
+        if role not in saved
+    ]
+    ended = [f"{role} is not kept any more" for role in saved if role not in wanted.roles]
+    return wanted.begin(state), [*begun, *ended]
 
 
 def owes_evaluation(begun, due) -> bool:
