@@ -12,7 +12,7 @@ from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS
 from ppocr_jax.optim import OPTIMISERS
 
 MOST_SIDE = 8192  # pixels of a picture or a crop; one such map alone takes 256 MiB
-PUBLISHED_BATCH = 64  # 8 devices x 8 samples: what the published rates are meant for
+TUNED = ((4, 1e-3), (32, 2e-3))  # batches and rates that fine-tuned the published student well
 
 NAMES = {  # key: the names that it may have; those of functions are tables in the rooms
     "dtype": DTYPES,
@@ -39,6 +39,7 @@ AT_LEAST = {
     "steps": 0,
     "learning_rate": 0,
     "warmup_epochs": 0,
+    "warmup_steps": 0,
     "accumulate": 1,
     "average.decay": 0,
     "average.share": 0,
@@ -68,6 +69,7 @@ AT_MOST = {
     "steps": 2**31 - 2,  # a state counts them in 32 bits
     "epochs": 10**6,
     "warmup_epochs": 10**6,
+    "warmup_steps": 2**31 - 2,
     "batch_size": 2**16,
     "accumulate": 2**16,
     "average.decay": 0.99999,
@@ -179,11 +181,20 @@ def _check_roles(config, need):
 
 
 def describe_rate(config):
-    """One line: global batch, rate, and the published rate scaled linearly to this batch."""
-    scaled = 1e-3 * config.batch_size / PUBLISHED_BATCH
+    """One line: global batch, rate, and rates that are known to work.
+
+    Between the batches of `TUNED` it says a rate on the straight line through both logarithms:
+    with the cube root of the batch, far from the linear scaling that is often advised.
+    """
+    (small, low), (large, high) = TUNED
+    here, between = config.batch_size, ""
+    if small < here < large:
+        slope = math.log(high / low) / math.log(large / small)
+        between = f", which lets expect about {low * (here / small) ** slope:.2g} here"
     return (
-        f"global batch {config.batch_size}, learning rate {config.learning_rate:g}; linear "
-        f"scaling from the published {PUBLISHED_BATCH} at 0.001 would give {scaled:g}"
+        f"global batch {here}, learning rate {config.learning_rate:g}; known to fine-tune the "
+        f"published student: {low:g} at batch {small}, {high:g} at {large}{between}; published for "
+        "training from ImageNet weights: 0.001 at 64"
     )
 
 

@@ -84,8 +84,9 @@ def base(epochs):
     config.steps = 0  # 0: as many as the epochs need
     config.batch_size = 8  # samples of one update, over all devices and processes
     config.crop = 960  # pixels, a multiple of 32
-    config.learning_rate = 1e-3  # published for 8 devices x 8 samples: scale it with the batch
+    config.learning_rate = 1e-3  # published for 8 devices x 8 samples
     config.warmup_epochs = 2.0
+    config.warmup_steps = 0  # when set, it replaces warmup_epochs
     config.dtype = "float32"  # of activations: float32 or bfloat16; parameters stay float32
     config.optimizer = dict(name="adam", b1=0.9, b2=0.999, eps=1e-8, l2=5e-5)
     config.data = dict(
