@@ -27,5 +27,5 @@ def get_config():
     config.warmup_steps = 20  # in updates: an epoch of few images is shorter than that
     config.average.decay = 0.998
     config.best.role = "student_average"
-    config.eval.every_steps = config.save.every_steps = 50
+    config.eval.every_steps = config.save.every_steps = 100
     return config
