@@ -19,7 +19,8 @@ from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.state import TrainState, init_roles, make_state
 from ppocr_jax.training.step import make_train_step
 from ppocr_jax.weights.checks import checksums
-from ppocr_jax.weights.sources import fill_initial, load_role
+from ppocr_jax.weights.meta import best_role
+from ppocr_jax.weights.sources import fill_initial, load_role, open_source
 
 
 class Setup(NamedTuple):
@@ -103,6 +104,7 @@ def begin(setup) -> Start:
             loaded, reports[role] = load_role(path, role, variables[role], learns)
             variables[role] = fill_initial(loaded, variables[role])
             notes.append(f"{role} from {path}: {reports[role]}")
+            notes += _chosen_by_average(path, role)
         elif not learns:
             raise UserError(f"config.init_from.{role} is empty: a frozen role needs weights")
         fresh = reports[role].initial if path else ["all of it"]
@@ -112,6 +114,18 @@ def begin(setup) -> Start:
     state = Averages.of(config).begin(make_state(variables, setup.tx, config.trainable))
     agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
     return Start(devices.replicate(state, setup.mesh), Progress(), notes, reports, initial)
+
+
+def _chosen_by_average(path, role):
+    """A line where weights are not those that their run was judged by, in a list; else none."""
+    source = open_source(path)
+    best = best_role(source.meta)
+    if source.kind != "checkpoint" or not averages.is_average(best):
+        return []
+    return [
+        f"warning: {source} was chosen by {best}, and these are the weights of {role}: `extract "
+        f"--weights {path} --role {best}` makes a folder of the others, to begin with them"
+    ]
 
 
 def restore(checkpoints, setup, total_steps, changes) -> Start | None:

@@ -14,9 +14,10 @@ from ppocr_jax.detection.network import load_network
 from ppocr_jax.errors import UserError
 from ppocr_jax.training.averaging import Averages
 from ppocr_jax.training.checkpoints import Checkpoints
-from ppocr_jax.training.loop import train
+from ppocr_jax.training.loop import read_splits, train
+from ppocr_jax.training.start import begin, set_up
 from ppocr_jax.training.state import extract_role
-from ppocr_jax.weights.meta import list_steps, read_meta
+from ppocr_jax.weights.meta import read_meta
 
 ON = ("average.decay=0.75", "average.share=0.5", "best.role=student_average")
 
@@ -128,16 +129,28 @@ def test_a_run_takes_one_up_and_lets_it_go(plain_run, path, tmp_path, capfd):
     workdir, state = tmp_path / "run", plain_run[1]
     shutil.copytree(plain_run[0], workdir)
     shutil.rmtree(workdir / "checkpoints" / "8")
-    taken, _ = train(load_config(path, *ON, "save.every_steps=1"), workdir)
+    taken, _ = train(load_config(path, *ON), workdir)
     err = capfd.readouterr().err
     assert "changed since the run began: config.average.decay: 0.0 -> 0.75" in err
     assert "student_average begins at the present weights of student" in err
+    assert "student_average: weights averaged over about the last 50% of the updates, 4 at" in err
     for part in (lambda s: extract_role(s, "student"), lambda s: s.opt_state):
         jax.tree.map(np.testing.assert_array_equal, part(state), jax.device_get(part(taken)))
-    assert list_steps(workdir)[-2:] == [7, 8]
     again, _ = train(load_config(path), workdir)
     assert "student_average is not kept any more" in capfd.readouterr().err
     jax.tree.map(np.testing.assert_array_equal, state, jax.device_get(again))
+
+
+def test_weights_that_were_not_judged_are_named(averaged, path, tmp_path):
+    """A run that was chosen by its average gives another run the network itself."""
+    workdir, _ = averaged
+    config = load_config(path, f"init_from.student={workdir}", "average.decay=0.5")
+    training, _ = read_splits(config)
+    begun = begin(set_up(config, training.total_steps, training.epoch_steps))
+    assert any("was chosen by student_average, and these are" in note for note in begun.notes)
+    for role in ("params", "batch_stats"):
+        tree = jax.device_get(getattr(begun.state, role))
+        jax.tree.map(np.testing.assert_array_equal, tree["student"], tree["student_average"])
 
 
 @pytest.mark.parametrize(
