@@ -120,7 +120,7 @@ def _chosen_by_average(path, role):
     """A line where weights are not those that their run was judged by, in a list; else none."""
     source = open_source(path)
     best = best_role(source.meta)
-    if source.kind != "checkpoint" or not averages.is_average(best):
+    if source.kind != "checkpoint" or best != role + averages.ENDING:
         return []
     return [
         f"warning: {source} was chosen by {best}, and these are the weights of {role}: `extract "
