@@ -16,7 +16,7 @@ import time
 
 from etils import epath
 
-from ppocr_jax import cli
+from ppocr_jax import averages, cli
 from ppocr_jax import config as configs
 from ppocr_jax.errors import UserError
 
@@ -85,7 +85,7 @@ def parse(argv):
     _, teacher = cli.parse(cli.parser(""), ["--config", file, *overrides])
     for config in (student, teacher):
         configs.check(config)
-    frozen = [role for role in student.roles if role not in student.trainable]
+    frozen = [role for role in averages.networks(student) if role not in student.trainable]
     if len(frozen) != 1:
         raise UserError(f"--config {args.config}: should have one frozen role, the teacher")
     return args, student, teacher, frozen[0]

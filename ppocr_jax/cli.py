@@ -10,6 +10,7 @@ import absl.logging
 from absl import flags
 from ml_collections import config_flags
 
+from ppocr_jax import averages
 from ppocr_jax.config_files import open_config
 from ppocr_jax.errors import Escaping, UserError, explain, tell
 from ppocr_jax.forms import keys
@@ -200,6 +201,7 @@ def override(config, overrides):
         raise UserError(f"config: {str(error).replace('flag --', '')}") from None
     if left:
         raise UserError(f"{left[0]}: unknown argument")
+    averages.complete(values.config)
     return values.config
 
 

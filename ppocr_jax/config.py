@@ -2,7 +2,7 @@
 
 import math
 
-from ppocr_jax import files
+from ppocr_jax import averages, files
 from ppocr_jax.data import RESIZE_RULES, STREAMS
 from ppocr_jax.errors import UserError
 from ppocr_jax.forms import FORM, flatten, plain, upgrade
@@ -13,7 +13,7 @@ from ppocr_jax.optim import OPTIMISERS
 from ppocr_jax.writers import WRITERS
 
 MOST_SIDE = 8192  # pixels of a picture or a crop; one such map alone takes 256 MiB
-PUBLISHED_BATCH = 64  # 8 devices x 8 samples: what the published rates are meant for
+TUNED = ((4, 1e-3), (32, 2e-3))  # batches and rates that fine-tuned the published student well
 
 NAMES = {  # key: the names that it may have; those of functions are tables in the rooms
     "dtype": DTYPES,
@@ -40,7 +40,10 @@ AT_LEAST = {
     "steps": 0,
     "learning_rate": 0,
     "warmup_epochs": 0,
+    "warmup_steps": 0,
     "accumulate": 1,
+    "average.decay": 0,
+    "average.share": 0,
     "data.workers": 0,
     "data.prefetch_mb": 0,
     "data.augment.crop_tries": 1,
@@ -70,8 +73,11 @@ AT_MOST = {
     "steps": 2**31 - 2,  # a state counts them in 32 bits
     "epochs": 10**6,
     "warmup_epochs": 10**6,
+    "warmup_steps": 2**31 - 2,
     "batch_size": 2**16,
     "accumulate": 2**16,
+    "average.decay": 0.99999,
+    "average.share": 1,
     "crop": MOST_SIDE,
     "data.workers": 512,  # each is a process of 260 MB
     "data.prefetch_mb": 2**20,
@@ -100,6 +106,7 @@ SHARES = (  # 0 to 1: probabilities, thresholds of maps, decays of moments
 MOST_ROLES = 16  # networks of one run; each is held in memory
 MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
     "dtype": " (float16 overflows here)",
+    "average.decay": " (0: no average)",
     "steps": " (0: by epochs)",
     "batch_size": " (0: the largest that fits)",
     "eval.every_steps": " (0: never, but at the end)",
@@ -111,7 +118,7 @@ MEANING = {  # said beside a limit or a list of names, where a number alone woul
 # Keys that change nothing of what is learned: a resumed run may set them anew.
 FREE_ON_RESUME = (
     "data.root", "data.workers", "data.prefetch_mb", "data.max_bad_share", "eval.", "save.",
-    "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat",
+    "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat", "average.",
 )  # fmt: skip
 
 
@@ -165,13 +172,16 @@ def _check_roles(config, need):
     for role in roles:
         for part, table in (("backbone", BACKBONES), ("neck", NECKS), ("head", HEADS)):
             need(f"roles.{role}.{part}.name", config.roles[role][part].name in table, one_of(table))
-    named = list(config.trainable) + list(config.loss.labels) + [config.best.role]
+    averages.check(config)
+    named = list(config.trainable) + list(config.loss.labels)
     pairs = weighted_pairs(config.loss.mutual) + weighted_pairs(config.loss.teacher)
     for pair in pairs:
         named += pair[:2]
-    unknown = [role for role in named if role not in roles]
+    own = averages.networks(config)
+    unknown = [role for role in named if role not in own]
+    unknown += [role for role in [config.best.role] if role not in roles]
     if unknown:
-        raise UserError(f"config: role {unknown[0]} is not among roles {', '.join(roles)}")
+        raise UserError(f"config: role {unknown[0]} is not among roles {', '.join(own)}")
     alone = [pair[0] for pair in pairs if pair[0] == pair[1]]
     if alone:
         raise UserError(f"config.loss: a pair is two roles, not twice {alone[0]}")
@@ -181,11 +191,20 @@ def _check_roles(config, need):
 
 
 def describe_rate(config):
-    """One line: global batch, rate, and the published rate scaled linearly to this batch."""
-    scaled = 1e-3 * config.batch_size / PUBLISHED_BATCH
+    """One line: global batch, rate, and rates that are known to work.
+
+    Between the batches of `TUNED` it says a rate on the straight line through both logarithms:
+    with the cube root of the batch, far from the linear scaling that is often advised.
+    """
+    (small, low), (large, high) = TUNED
+    here, between = config.batch_size, ""
+    if small < here < large:
+        slope = math.log(high / low) / math.log(large / small)
+        between = f", which lets expect about {low * (here / small) ** slope:.2g} here"
     return (
-        f"global batch {config.batch_size}, learning rate {config.learning_rate:g}; linear "
-        f"scaling from the published {PUBLISHED_BATCH} at 0.001 would give {scaled:g}"
+        f"global batch {here}, learning rate {config.learning_rate:g}; known to fine-tune the "
+        f"published student: {low:g} at batch {small}, {high:g} at {large}{between}; published for "
+        "training from ImageNet weights: 0.001 at 64"
     )
 
 
@@ -211,7 +230,8 @@ def compare_for_resume(config, saved):
     """
     saved, upgraded = upgrade(saved)
     old, new = flatten(saved), flatten(upgrade(plain(config), "config")[0])
-    changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+    keys = [key for key in sorted({*old, *new}) if not _is_of_average(key)]
+    changed = [key for key in keys if old.get(key) != new.get(key)]
     lines = {key: f"config.{key}: {old.get(key)} -> {new.get(key)}" for key in changed}
     refused = [key for key in changed if not key.startswith(FREE_ON_RESUME)]
     if refused:
@@ -225,3 +245,8 @@ def compare_for_resume(config, saved):
         for key, line in lines.items()
     ]
     return [*(f"config.json: {line}" for line in upgraded), *differences]
+
+
+def _is_of_average(key):
+    """Whether a key is of the network of an average, which follows from `average.decay`."""
+    return key.startswith("roles.") and averages.is_average(key.split(".")[1])

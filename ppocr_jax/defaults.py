@@ -8,6 +8,8 @@ import itertools
 
 import ml_collections
 
+from ppocr_jax.averages import is_average
+
 
 def small():
     """The student: MobileNetV3-large x0.5 without squeeze-excite, RSE-FPN, DB head."""
@@ -44,9 +46,11 @@ def all_pairs(roles):
 def init_from(roles):
     """One empty entry per role, and "all" for a file that holds the trees of all of them.
 
-    A path is a `.pdparams` file, a workdir, one of its checkpoints or an extracted folder.
+    A path is a `.pdparams` file, a workdir, one of its checkpoints or an extracted folder. An
+    average has none: it begins at the weights of its role.
     """
-    return dict.fromkeys([*roles, "all"], "")
+    own = [role for role in roles if not is_average(role)]
+    return dict.fromkeys([*own, "all"], "")
 
 
 def losses(labels, mutual=(), teacher=()):
@@ -80,8 +84,9 @@ def base(epochs):
     config.steps = 0  # 0: as many as the epochs need
     config.batch_size = 8  # samples of one update, over all devices and processes
     config.crop = 960  # pixels, a multiple of 32
-    config.learning_rate = 1e-3  # published for 8 devices x 8 samples: scale it with the batch
+    config.learning_rate = 1e-3  # published for 8 devices x 8 samples
     config.warmup_epochs = 2.0
+    config.warmup_steps = 0  # when set, it replaces warmup_epochs
     config.dtype = "float32"  # of activations: float32 or bfloat16; parameters stay float32
     config.optimizer = dict(name="adam", b1=0.9, b2=0.999, eps=1e-8, l2=5e-5)
     config.data = dict(
@@ -135,5 +140,7 @@ def base(epochs):
     config.norm_scope = "global"  # batch norm and loss ratios over the whole batch, or per device
     config.accumulate = 1  # micro-batches of an update, each with its own statistics and ratios
     config.remat = False  # less memory for about a third more arithmetic in the backbones
+    # An average of each network that learns, over about that share of the updates so far.
+    config.average = dict(decay=0.0, share=0.2)  # decay: kept by an update at most; 0: no average
     config.best = dict(role="student")
     return config

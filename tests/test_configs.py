@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny import CHEAP, ROOT
 
-from ppocr_jax import cli, config, forms
+from ppocr_jax import averages, cli, config, forms
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
@@ -20,6 +20,7 @@ PARAMETERS = {  # config: parameters of all roles, of those that learn
     "ppocrv3_det_cml": (34_102_806, 1_206_836),
     "ppocrv3_det_dml": (65_791_940, 65_791_940),
     "ppocrv3_det_server": (32_895_970, 32_895_970),
+    "finetune": (1_206_836, 603_418),  # the student and its average
     "quickstart": (603_418, 603_418),
     "quickstart_dml": (4_575_524, 4_575_524),
     "quickstart_cml": (3_494_598, 1_206_836),
@@ -53,7 +54,7 @@ def test_parameters_are_counted(name):
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_every_config_has_the_common_keys(name):
     c = load(name)
-    assert {*COMMON, *(f"init_from.{role}" for role in c.roles)} <= set(forms.keys(c))
+    assert {*COMMON, *(f"init_from.{role}" for role in averages.networks(c))} <= set(forms.keys(c))
     config.check(c)
     json.dumps(config.plain(c))
 

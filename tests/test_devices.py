@@ -159,6 +159,7 @@ def cml(tmp_path_factory):
     write_pdparams(folder / "teacher.pdparams", to_paddle(teacher))
     weights = f"--config.init_from.teacher={folder / 'teacher.pdparams'}"
     every = ["--config.eval.every_steps=4", "--config.save.every_steps=4"]
+    every += ["--config.average.decay=0.9"]
     return folder, ["--config", str(config), weights, "--config.steps=8", *every]
 
 

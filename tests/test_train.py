@@ -98,6 +98,7 @@ def test_same_seed_same_run_whatever_the_workers(straight, config_path, folder):
 def test_kill_and_resume_equals_a_straight_run(straight, folder, config_path):
     overrides = ["steps=40", "eval.every_steps=20", "save.every_steps=20", "log.every_steps=8"]
     overrides += [f"init_from.student={straight[0]}"]
+    overrides += ["average.decay=0.9", "best.role=student_average"]
     whole, _ = train(load_config(config_path, *overrides), folder / "whole")
     killed = folder / "killed"
     argv = ["--config", config_path, "--workdir", killed, *(f"--config.{o}" for o in overrides)]
@@ -354,6 +355,11 @@ def test_no_evaluation_is_announced(config_path, tmp_path, capfd):
     assert "1 evaluation to come" in capfd.readouterr().err  # the one at the end
 
 
-def test_linear_scaling_is_shown(config_path):
-    line = describe_rate(load_config(config_path, "batch_size=8"))
-    assert "global batch 8" in line and "0.000125" in line
+@pytest.mark.parametrize(
+    ("batch", "advice"), [(2, ""), (4, ""), (8, "0.0013"), (16, "0.0016"), (32, ""), (64, "")]
+)
+def test_known_rates_are_shown(config_path, batch, advice):
+    line = describe_rate(load_config(config_path, f"batch_size={batch}"))
+    assert line.startswith(f"global batch {batch}, learning rate 0.001; known to fine-tune ")
+    assert "0.001 at batch 4, 0.002 at 32" in line
+    assert ("expect" in line) == bool(advice) and advice in line

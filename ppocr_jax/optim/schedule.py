@@ -40,7 +40,7 @@ def make_schedule(config, steps, steps_per_epoch):
     Raises:
         UserError: more updates than a state can count.
     """
-    warmup = round(config.warmup_epochs * steps_per_epoch)
+    warmup = config.get("warmup_steps") or round(config.warmup_epochs * steps_per_epoch)
     for key, updates in (("epochs", steps), ("warmup_epochs", warmup)):
         if updates >= MOST_STEPS:
             raise UserError(

@@ -18,7 +18,7 @@ from ppocr_jax import devices
 from ppocr_jax.errors import UserError, explain
 from ppocr_jax.files import discard, sync, sync_names, write_json
 from ppocr_jax.locks import hold_folder
-from ppocr_jax.training import agreement
+from ppocr_jax.training import agreement, averaging
 from ppocr_jax.weights import meta as metas
 from ppocr_jax.weights.checks import checksums, own_copy, require_finite, require_saved
 from ppocr_jax.weights.damage import (
@@ -283,6 +283,7 @@ class Checkpoints:
     def _restore_step(self, step, template):
         folder = self.folder / str(step)
         meta = metas.read_meta(self.folder.parent, step)
+        template = averaging.as_saved(template, meta.get("roles", template.params))
         items = ocp.args.Composite(state=ocp.args.StandardRestore(state_tree(template)))
         tree = self._manager.restore(step, args=items)["state"]
         values = own_copy(tree)

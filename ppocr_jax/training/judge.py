@@ -1,6 +1,6 @@
 """Scoring the roles of a state while a run goes on."""
 
-from ppocr_jax import devices
+from ppocr_jax import averages, devices
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.models.detector import build_detector
 from ppocr_jax.pages.pictures import draw_rows
@@ -13,7 +13,7 @@ PICTURE_WIDTH = 800  # pixels of a pair that writers get: each takes about 100 k
 
 
 class Judge:
-    """Evaluates every role that learns on the validation split.
+    """Evaluates every role that learns, and the averages of them, on the validation split.
 
     Args:
         setup: `start.Setup`.
@@ -36,7 +36,7 @@ class Judge:
     def __call__(self, state, progress):
         """Scores the weights of `state`, says and records it, and notes it in `progress`."""
         config, metrics = self._setup.config, {}
-        for role in config.trainable:
+        for role in averages.scored(config):
             variables, sharding = devices.own_part(extract_role(state, role), self._setup.mesh)
             metrics[role], outcomes = evaluate(
                 self._predicts[role], variables, self._validation, config, sharding

@@ -2,7 +2,7 @@
 
 import jax
 
-from ppocr_jax import __version__
+from ppocr_jax import __version__, averages
 from ppocr_jax import config as configs
 from ppocr_jax.errors import counted
 from ppocr_jax.training.forecast import describe_course
@@ -34,6 +34,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
         f"{counted(len(validation), 'validation image')}",
         configs.describe_rate(config),
         *(() if begun.progress.step else describe_course(config, training)),
+        *averages.describe(config),
         f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone",
         f"{counted(training.total_steps, 'step')}, {training.epoch_steps} per epoch; "
         f"{counted(evaluations, 'evaluation')} to come{', one of them now' * first}",

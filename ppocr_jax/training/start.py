@@ -6,19 +6,21 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from ppocr_jax import devices
+from ppocr_jax import averages, devices
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import make_schedule
 from ppocr_jax.training import agreement
+from ppocr_jax.training.averaging import Averages
 from ppocr_jax.training.checkpoints import state_tree
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.state import TrainState, init_roles, make_state, norm_of
 from ppocr_jax.training.step import make_train_step
 from ppocr_jax.weights.checks import checksums
-from ppocr_jax.weights.sources import fill_initial, load_role
+from ppocr_jax.weights.meta import best_role
+from ppocr_jax.weights.sources import fill_initial, load_role, open_source
 
 
 class Setup(NamedTuple):
@@ -27,7 +29,7 @@ class Setup(NamedTuple):
     Attributes:
         config: a whole config.
         mesh: the devices.
-        models: `{role: Detector}`.
+        models: `{role: Detector}` of all roles but averages.
         schedule: `updates done -> rate`.
         tx: the optimiser, over the roles that learn.
     """
@@ -51,6 +53,7 @@ class Setup(NamedTuple):
             accumulate=config.accumulate,
             little_memory=config.remat,
             mesh=self.mesh,
+            averages=Averages.of(config),
         )
 
 
@@ -59,8 +62,8 @@ def set_up(config, total_steps, epoch_steps) -> Setup:
     mesh = devices.make_mesh(config)
     devices.require_even_shares(config, mesh)
     models = {
-        role: build_detector(network, config.dtype, config.remat)
-        for role, network in config.roles.items()
+        role: build_detector(config.roles[role], config.dtype, config.remat)
+        for role in averages.networks(config)
     }
     for model in dict.fromkeys(models.values()):
         shapes_of(model)  # refuses what would fill the memory, before it does
@@ -94,13 +97,14 @@ def begin(setup) -> Start:
     """
     config, notes, reports, initial = setup.config, [], {}, {}
     variables = init_roles(setup.models, init_variables, config.seed)
-    for role in config.roles:
+    for role in setup.models:
         path = config.init_from[role] or config.init_from.get("all", "")
         learns = role in config.trainable
         if path:
             loaded, reports[role] = load_role(path, role, variables[role], learns)
             variables[role] = fill_initial(loaded, variables[role])
             notes.append(f"{role} from {path}: {reports[role]}")
+            notes += _chosen_by_average(path, role)
         elif not learns:
             raise UserError(f"config.init_from.{role} is empty: a frozen role needs weights")
         fresh = reports[role].initial if path else ["all of it"]
@@ -109,9 +113,21 @@ def begin(setup) -> Start:
             notes.append(f"warning: {role} starts from fresh values in {', '.join(fresh)}")
     norms = {role: norm_of(variables[role]["params"]) for role in config.trainable}
     progress = Progress(course={"fresh": initial, "norm": norms})
-    state = make_state(variables, setup.tx, config.trainable)
+    state = Averages.of(config).begin(make_state(variables, setup.tx, config.trainable))
     agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
     return Start(devices.replicate(state, setup.mesh), progress, notes, reports, initial)
+
+
+def _chosen_by_average(path, role):
+    """A line where weights are not those that their run was judged by, in a list; else none."""
+    source = open_source(path)
+    best = best_role(source.meta)
+    if source.kind != "checkpoint" or best != role + averages.ENDING:
+        return []
+    return [
+        f"warning: {source} was chosen by {best}, and these are the weights of {role}: `extract "
+        f"--weights {path} --role {best}` makes a folder of the others, to begin with them"
+    ]
 
 
 def restore(checkpoints, setup, total_steps, changes) -> Start | None:
@@ -129,14 +145,28 @@ def restore(checkpoints, setup, total_steps, changes) -> Start | None:
     restored = checkpoints.restore(template(setup))
     if restored is None:
         return None
-    state, meta = restored
+    (state, meta), config = restored, setup.config
     progress = Progress.from_meta(meta)
     agreement.require_same_state("restored at step", progress.step, meta.get("checksums", {}))
     note = f"continuing from step {progress.step} of {total_steps}"
     if progress.best["step"] >= 0:
         best = progress.best
         note += f"; best hmean so far {best['hmean']:.4f} at step {best['step']}"
-    return Start(state, progress, [note, *changes])
+    state, lines = _with_averages(state, config)
+    return Start(state, progress, [note, *changes, *lines])
+
+
+def _with_averages(state, config):
+    """`(state, lines)`: a restored state with the averages of a config, and what that changed."""
+    wanted = Averages.of(config)
+    saved = [role for role in state.params if averages.is_average(role)]
+    begun = [
+        f"{role} begins at the present weights of {averages.followed(role)}"
+        for role in wanted.roles
+        if role not in saved
+    ]
+    ended = [f"{role} is not kept any more" for role in saved if role not in wanted.roles]
+    return wanted.begin(state), [*begun, *ended]
 
 
 def owes_evaluation(begun, due) -> bool:

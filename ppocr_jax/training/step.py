@@ -13,6 +13,7 @@ import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from ppocr_jax.runtime.compiler import compiler_options
+from ppocr_jax.training.averaging import NONE
 from ppocr_jax.training.state import TrainState
 
 MAPS = ("threshold_map", "threshold_mask", "shrink_map", "shrink_mask")
@@ -29,6 +30,7 @@ def make_train_step(
     accumulate=1,
     little_memory=False,
     mesh=None,
+    averages=NONE,
 ):
     """Returns a jitted `(state, batch) -> (state, metrics)`; the given state is donated.
 
@@ -48,6 +50,7 @@ def make_train_step(
         little_memory: compile for memory before speed; for models that rematerialise.
         mesh: the devices, see `devices.make_mesh`; needed for "device" and for micro-batches
             over several devices.
+        averages: roles that no gradient sees: they follow others after the update.
 
     The batch holds `image` (uint8 `[B, H, W, 3]` BGR, or normalised floats) and the four target
     maps `[B, H, W]` in any dtype. `metrics` are scalars: every loss and the gradient's norm.
@@ -60,12 +63,15 @@ def make_train_step(
 
     def train_step(state, batch):
         batch = {name: batch[name] for name in ("image", *MAPS)}
-        batch_stats, (grads, losses) = gradient(state.params, state.batch_stats, batch)
+        params, batch_stats = map(averages.leave_out, (state.params, state.batch_stats))
+        batch_stats, (grads, losses) = gradient(params, batch_stats, batch)
         learning = {role: state.params[role] for role in trainable}
         updates, opt_state = tx.update(grads, state.opt_state, learning)
         params = {**state.params, **optax.apply_updates(learning, updates)}
+        batch_stats = {**state.batch_stats, **batch_stats}
         metrics = {**losses, "grad_norm": optax.tree.norm(grads)}
-        return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
+        state = TrainState(state.step + 1, params, batch_stats, opt_state)
+        return averages.follow(state), metrics
 
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     return jax.jit(

@@ -86,11 +86,16 @@ def rank_of(meta):
     """
     if meta.get("evaluated_step", -1) != meta.get("step"):
         return None
-    best = meta.get("config", {}).get("best")
-    role = best.get("role") if isinstance(best, dict) else None
-    scored = meta.get("metrics", {}).get(role) if isinstance(role, str) else None
+    scored = meta.get("metrics", {}).get(best_role(meta))
     hmean = None if scored is None else scored.get("hmean")
     return hmean if hmean is None or math.isfinite(hmean) else -1.0
+
+
+def best_role(meta):
+    """The role that a run chose its best state by; "" where `meta` does not say."""
+    best = meta.get("config", {}).get("best")
+    role = best.get("role") if isinstance(best, dict) else None
+    return role if isinstance(role, str) else ""
 
 
 def read_rank(workdir, step):

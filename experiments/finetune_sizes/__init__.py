@@ -1,0 +1,1 @@
+"""What averaging gives, and what few images give: `python -m experiments.finetune_sizes`."""

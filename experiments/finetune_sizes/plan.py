@@ -1,0 +1,115 @@
+"""What is tried: settings of runs, their names, and the minutes that they should take. Pure."""
+
+from typing import Any, NamedTuple
+
+SIZES = (50, 200, 900)  # training images
+HELD_OUT = 100  # images on which everything is chosen
+SEEDS = (11, 12, 13)  # of the averaging stage, those of ../icdar2015_finetune
+SCORED_SEEDS = (1, 2)  # of the sizes; the first one is the one that settings are chosen with
+
+# Where every size begins, and what is then tried, one key after the other; the number of steps
+# last, so that all else is tried in short runs.
+START = {
+    "learning_rate": 1e-3,
+    "steps": 300,
+    "crop": 640,
+    "data.augment.scale": (0.5, 3.0),
+    "average.share": 0.2,
+    "best.role": "student_average",
+}
+ROUNDS = (
+    ("learning_rate", (5e-4, 2e-3)),
+    ("crop", (480,)),
+    ("data.augment.scale", ((0.7, 1.5),)),
+    ("average.share", (0.1, 0.4)),
+    ("steps", (600, 1200)),
+)
+GAIN = 0.005  # held-out hmean by which another value has to be better; less is noise
+EVALUATIONS = 6  # of a run after the one of its base
+
+# On 2 cores of a shared machine, for the minutes of the plan.
+UPDATE_S = 0.85  # four crops of 640x640
+IMAGE_S = 0.09  # one image in one evaluation of one role
+BEGIN_S = 30.0  # imports, reading, the compiled program from the cache
+
+
+class Run(NamedTuple):
+    """One training run.
+
+    Attributes:
+        name: of its folder.
+        config: file.
+        train: label file below the folder of splits.
+        keys: `{key of the config: value}`.
+    """
+
+    name: str
+    config: str
+    train: str
+    keys: dict[str, Any]
+
+    @property
+    def roles(self):
+        """How many roles it evaluates."""
+        return 1 if self.keys.get("average.decay") == 0.0 else 2
+
+    @property
+    def minutes(self):
+        """That it should take."""
+        updates = self.keys["steps"] * UPDATE_S * (self.keys["crop"] / 640) ** 2
+        evaluations = self.keys["steps"] // self.keys["eval.every_steps"] + 1
+        return (BEGIN_S + updates + evaluations * self.roles * HELD_OUT * IMAGE_S) / 60
+
+
+def averaging_run(seed, averaged):
+    """A run of ../icdar2015_finetune: the same budget, with or without the average."""
+    keys = {
+        "crop": 640,
+        "batch_size": 4,
+        "steps": 300,
+        "learning_rate": 1e-3,
+        "warmup_steps": 20,
+        "seed": seed,
+        "eval.every_steps": 25,
+        "save.every_steps": 25,
+        "average.decay": 0.998 if averaged else 0.0,
+        "best.role": "student_average" if averaged else "student",
+    }
+    name = f"averaging/{'averaged' if averaged else 'raw'}_seed{seed}"
+    return Run(name, "configs/ppocrv3_det_mobile.py", "train_900.txt", keys)
+
+
+def size_run(size, settings, seed):
+    """A run of `configs/finetune.py` with these settings on so many training images."""
+    every = settings["steps"] // EVALUATIONS
+    keys = {**settings, "seed": seed, "eval.every_steps": every, "save.every_steps": every}
+    low, high = settings["data.augment.scale"]
+    name = (
+        f"sizes/{size}_rate{settings['learning_rate']:g}_steps{settings['steps']}"
+        f"_crop{settings['crop']}_scale{low:g}-{high:g}_share{settings['average.share']:g}"
+        f"_{settings['best.role']}_seed{seed}"
+    )
+    return Run(name, "configs/finetune.py", f"train_{size}.txt", keys)
+
+
+def expected(score_s=60.0):
+    """`[(what, runs, minutes)]` if every size keeps what it begins with but for 600 steps.
+
+    Args:
+        score_s: one pass over the test set.
+    """
+    averaging = [averaging_run(seed, on) for seed in SEEDS for on in (False, True)]
+    rows = [("averaging: 3 seeds, raw and averaged", averaging, len(averaging))]
+    for size in SIZES:
+        settings, runs = dict(START), [size_run(size, START, SCORED_SEEDS[0])]
+        for key, values in ROUNDS:
+            tried = [{**settings, key: value} for value in values]
+            runs += [size_run(size, other, SCORED_SEEDS[0]) for other in tried]
+        settings["steps"] = 600
+        rows.append((f"{size} images: settings, on held-out images", runs, 0))
+        rest = [size_run(size, settings, seed) for seed in SCORED_SEEDS[1:]]
+        rows.append((f"{size} images: the other seed, the test set", rest, len(SCORED_SEEDS)))
+    return [
+        (what, len(runs), sum(run.minutes for run in runs) + scores * score_s / 60)
+        for what, runs, scores in rows
+    ]
