@@ -77,11 +77,11 @@ def train(config, workdir):
             progress.window, Clock(), functools.partial(describe, training, begun, workdir)
         )
         batches = opened.enter_context(training.batches(progress.step, own_share()))
-        step_fn = None
+        step_fn, plan = None, devices.replicate(setup.segment.numbers(), setup.mesh)
         for batch in meter.clock.waiting(batches):
             skipped.note(batch.pop("failures"), progress.step)
             records, textless = batch.pop("record"), count_textless(batch)
-            arrays = devices.put_batch(batch, setup.mesh)
+            arrays = {**devices.put_batch(batch, setup.mesh), "plan": plan}
             if step_fn is None:
                 step_fn = compile_step(setup, state, arrays, log)
                 stop = opened.enter_context(StopOnSignal())  # until here there is nothing to save

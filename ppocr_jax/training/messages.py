@@ -60,7 +60,7 @@ def record_updates(log, step, meter, setup, training, skipped):
         skipped: number of training records that could not be used so far.
     """
     losses, figures = meter.take(setup.config.batch_size)
-    rate = float(setup.schedule(step - 1))
+    rate = setup.segment(step - 1)
     epoch = (step - 1) // training.epoch_steps + 1
     left = (training.total_steps - step) * figures.pop("seconds_per_step")
     log.say(

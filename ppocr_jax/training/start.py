@@ -1,6 +1,5 @@
 """What a run is made of, and its first state: restored from the workdir, or made from weights."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +10,7 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.optim import make_optimizer
-from ppocr_jax.optim.schedule import make_schedule
+from ppocr_jax.optim.schedule import Segment, first_segment, rate_at
 from ppocr_jax.training import agreement
 from ppocr_jax.training.checkpoints import state_tree
 from ppocr_jax.training.progress import Progress
@@ -28,14 +27,14 @@ class Setup(NamedTuple):
         config: a whole config.
         mesh: the devices.
         models: `{role: Detector}`.
-        schedule: `updates done -> rate`.
+        segment: of the learning rate.
         tx: the optimiser, over the roles that learn.
     """
 
     config: Any
     mesh: jax.sharding.Mesh
     models: dict[str, Any]
-    schedule: Callable[..., Any]
+    segment: Segment
     tx: optax.GradientTransformation
 
     def train_step(self):
@@ -64,8 +63,8 @@ def set_up(config, total_steps, epoch_steps) -> Setup:
     }
     for model in dict.fromkeys(models.values()):
         shapes_of(model)  # refuses what would fill the memory, before it does
-    schedule = make_schedule(config, total_steps, epoch_steps)
-    return Setup(config, mesh, models, schedule, make_optimizer(config.optimizer, schedule))
+    segment = first_segment(config, total_steps, epoch_steps)
+    return Setup(config, mesh, models, segment, make_optimizer(config.optimizer, rate_at))
 
 
 class Start(NamedTuple):

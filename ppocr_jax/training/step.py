@@ -50,7 +50,8 @@ def make_train_step(
             over several devices.
 
     The batch holds `image` (uint8 `[B, H, W, 3]` BGR, or normalised floats) and the four target
-    maps `[B, H, W]` in any dtype. `metrics` are scalars: every loss and the gradient's norm.
+    maps `[B, H, W]` in any dtype; `plan`, the numbers of a rate by `tx`'s schedule, if it takes
+    them. `metrics` are scalars: every loss and the gradient's norm.
     """
     gradient = make_gradient(models, loss_fn, trainable, frozen_norm)
     if norm_scope == "device":
@@ -59,10 +60,10 @@ def make_train_step(
         gradient = over_micro_batches(gradient, accumulate, spread_over=mesh)
 
     def train_step(state, batch):
-        batch = {name: batch[name] for name in ("image", *MAPS)}
-        batch_stats, (grads, losses) = gradient(state.params, state.batch_stats, batch)
+        pictures = {name: batch[name] for name in ("image", *MAPS)}
+        batch_stats, (grads, losses) = gradient(state.params, state.batch_stats, pictures)
         learning = {role: state.params[role] for role in trainable}
-        updates, opt_state = tx.update(grads, state.opt_state, learning)
+        updates, opt_state = tx.update(grads, state.opt_state, learning, plan=batch.get("plan"))
         params = {**state.params, **optax.apply_updates(learning, updates)}
         metrics = {**losses, "grad_norm": optax.tree.norm(grads)}
         return TrainState(state.step + 1, params, batch_stats, opt_state), metrics
