@@ -39,6 +39,7 @@ AT_LEAST = {
     "steps": 0,
     "learning_rate": 0,
     "warmup_epochs": 0,
+    "time_limit_minutes": 0,
     "accumulate": 1,
     "data.workers": 0,
     "data.prefetch_mb": 0,
@@ -49,6 +50,9 @@ AT_LEAST = {
     "eval.every_epochs": 0,
     "eval.batch_size": 1,
     "eval.limit_side": 32,
+    "eval.patience": 0,
+    "eval.patience_min_gain": 0,
+    "eval.patience_min_steps": 0,
     "eval.pictures": 0,
     "mesh.devices": 0,
     "postprocess.max_candidates": 1,
@@ -79,6 +83,7 @@ AT_MOST = {
     "data.targets.min_text_size": MOST_SIDE,
     "eval.batch_size": 2**8,
     "eval.limit_side": MOST_SIDE,
+    "eval.patience_min_gain": 1,
     "eval.shared_shapes": 2**10,  # a larger multiple only fills memory with padding
     "eval.pictures": 1000,
     "mesh.devices": 2**16,
@@ -98,13 +103,17 @@ MEANING = {  # said beside a limit or a list of names, where a number alone woul
     "eval.every_epochs": " (0: never, but at the end)",
     "save.every_steps": " (0: never, but at the end)",
     "eval.limit_side": " pixels",
+    "eval.patience": " (0: the run goes on whatever is found)",
+    "time_limit_minutes": " (0: no limit)",
 }
 
 # Keys that change nothing of what is learned: a resumed run may set them anew.
 FREE_ON_RESUME = (
     "data.root", "data.workers", "data.prefetch_mb", "data.max_bad_share", "eval.", "save.",
-    "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat",
+    "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat", "time_limit_minutes",
 )  # fmt: skip
+# Keys that a resumed run goes on with in a new segment of the rate, see `training.segments`.
+NEW_SEGMENT = ("steps", "epochs", "learning_rate", "warmup_epochs")
 
 
 def one_of(names):
@@ -203,7 +212,7 @@ def compare_for_resume(config, saved):
     old, new = flatten(saved), flatten(upgrade(plain(config), "config")[0])
     changed = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
     lines = {key: f"config.{key}: {old.get(key)} -> {new.get(key)}" for key in changed}
-    refused = [key for key in changed if not key.startswith(FREE_ON_RESUME)]
+    refused = [key for key in changed if not (key.startswith(FREE_ON_RESUME) or key in NEW_SEGMENT)]
     if refused:
         raise UserError(
             f"the workdir holds a run of another config ({'; '.join(lines[k] for k in refused)}): "

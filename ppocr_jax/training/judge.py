@@ -34,7 +34,7 @@ class Judge:
                 self._outcomes = outcomes
             self._log.say(f"evaluated {role} at step {progress.step}: {explain(metrics[role])}")
             self._log.record("eval", progress.step, {"role": role, **metrics[role]})
-        progress.note_evaluation(metrics, config.best.role)
+        progress.note_evaluation(metrics, config.best.role, config.eval.patience_min_gain)
 
     def hmean(self, progress):
         """Of the best role, for the state that is about to be saved; None where it has no score."""

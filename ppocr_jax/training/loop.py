@@ -16,7 +16,8 @@ from ppocr_jax.training import agreement, start
 from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.judge import Judge
-from ppocr_jax.training.messages import announce, record_updates
+from ppocr_jax.training.limits import Limits
+from ppocr_jax.training.messages import announce, record_updates, say_the_end
 from ppocr_jax.training.meter import Clock, Meter
 from ppocr_jax.training.records import RunLog
 from ppocr_jax.training.signals import StopOnSignal, Stopped
@@ -25,12 +26,13 @@ from ppocr_jax.weights import saved_config
 from ppocr_jax.weights.meta import list_steps
 
 
-def train(config, workdir):
+def train(config, workdir, given=()):
     """Trains to the end of the schedule, from scratch or from where the workdir stands.
 
     Args:
         config: a whole config.
         workdir: folder of the run; made when it is missing.
+        given: keys of the config that the command itself names, see `segments.go_on`.
 
     Returns:
         `(state, metrics)`: the last TrainState and the last evaluation by role.
@@ -44,7 +46,7 @@ def train(config, workdir):
     training, validation = read_splits(config)
     agreement.require_same_labels(config, training, validation)
     workdir, changes = open_workdir(config, workdir)
-    setup = start.set_up(config, training.total_steps, training.epoch_steps)
+    setup = start.set_up(config)
     due = Cadence.of(config, training.total_steps, training.epoch_steps)
     leads, notes = jax.process_index() == 0, []
     with contextlib.ExitStack() as opened:
@@ -53,18 +55,21 @@ def train(config, workdir):
         opened.enter_context(company.telling(apart_from=Stopped))
 
         # The first state: the newest of the workdir, else one from weights or fresh values.
-        begun = start.restore(checkpoints, setup, training.total_steps, changes)
-        begun = begun or start.begin(setup)
+        begun = start.restore(checkpoints, setup, training, changes, given)
+        begun = begun or start.begin(setup, training)
         state, progress = begun.state, begun.progress
-        if progress.step < training.total_steps:
+        limits = Limits(config, progress)
+        ending = limits.reached(progress, limits.time_is_up)
+        first_step = training.total_steps if ending.why else progress.step  # of those to come
+        if first_step < training.total_steps:
             checkpoints.require_space(state)  # rather now than after hours
         if leads:
             configs.save(config, workdir / "config.json")
         log = RunLog(workdir, training.total_steps, progress.step, leads)
         opened.enter_context(log)
         judge = Judge(setup, validation, log)
-        first = start.owes_evaluation(begun, due)
-        evaluations = due.evaluations_after(progress.step) + first
+        first = start.owes_evaluation(begun, due, bool(ending.why))
+        evaluations = due.evaluations_after(first_step) + first
         notes += begun.notes
         announce(log, setup, training, validation, begun, notes, evaluations, first)
         if first:
@@ -76,8 +81,8 @@ def train(config, workdir):
         meter = Meter(
             progress.window, Clock(), functools.partial(describe, training, begun, workdir)
         )
-        batches = opened.enter_context(training.batches(progress.step, own_share()))
-        step_fn, plan = None, devices.replicate(setup.segment.numbers(), setup.mesh)
+        batches = opened.enter_context(training.batches(first_step, own_share()))
+        step_fn, plan = None, devices.replicate(progress.segment.numbers(), setup.mesh)
         for batch in meter.clock.waiting(batches):
             skipped.note(batch.pop("failures"), progress.step)
             records, textless = batch.pop("record"), count_textless(batch)
@@ -88,15 +93,17 @@ def train(config, workdir):
                 meter.restart()
             state, metrics = step_fn(state, arrays)
             progress.step += 1
+            progress.seconds = limits.seconds
             meter.add(progress.step, metrics, textless, records)
             log.advance()
 
             signal = agree_to_stop(stop, due.records(progress.step))
-            now = due(progress.step, stopping=bool(signal))
+            time_is_up = agree_on_time(limits, due.records(progress.step))
+            now = due(progress.step, bool(signal), time_is_up)
             if now.record or now.save:
                 meter.settle()
             if now.record:
-                record_updates(log, progress.step, meter, setup, training, len(skipped))
+                record_updates(log, progress, meter, setup, training, len(skipped))
             if now.evaluate:
                 judge(state, progress)
             if now.save:
@@ -106,12 +113,14 @@ def train(config, workdir):
                 checkpoints.wait()
                 log.say(f"stopped at step {progress.step}; the same command continues from there")
                 raise Stopped(signal)
+            ending = limits.reached(progress, time_is_up)
+            if ending.why:
+                break
 
         checkpoints.wait()
         if leads:  # one file, of which all would make a temporary one of the same name
             judge.draw(workdir / "predictions.png")
-        hmean, best = progress.best["hmean"], progress.best["step"]
-        log.say(f"done: {progress.step} steps, best hmean {hmean:.4f} at step {best}, in {workdir}")
+        say_the_end(log, progress, ending, workdir)
     return state, progress.metrics
 
 
@@ -191,3 +200,10 @@ def agree_to_stop(stop, recording):
     if jax.process_count() == 1:
         return stop.number
     return int(devices.gather([stop.number]).max()) if recording else 0
+
+
+def agree_on_time(limits, recording):
+    """Whether the time is up for one of the processes, which ask each other when they record."""
+    if jax.process_count() == 1 or not limits.minutes:
+        return limits.time_is_up
+    return bool(devices.gather([int(limits.time_is_up)]).max()) if recording else False

@@ -1,5 +1,7 @@
 """What a run says and records of itself: at its start, and every few updates."""
 
+import dataclasses
+
 import jax
 
 from ppocr_jax import __version__
@@ -44,23 +46,25 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
         "optimizer_bytes": slots,
         "weights": {role: str(report) for role, report in begun.reports.items()},
         "initial": begun.initial,
+        "segments": [dataclasses.asdict(segment) for segment in begun.progress.segments],
         "notes": notes,
     })  # fmt: skip
 
 
-def record_updates(log, step, meter, setup, training, skipped):
+def record_updates(log, progress, meter, setup, training, skipped):
     """One line and one record: means over the updates since the last one.
 
     Args:
         log: `RunLog`.
-        step: updates done.
+        progress: `Progress`.
         meter: `Meter`; begins a new record.
         setup: `start.Setup`.
         training: `data.training_split.Training`.
         skipped: number of training records that could not be used so far.
     """
     losses, figures = meter.take(setup.config.batch_size)
-    rate = setup.segment(step - 1)
+    step = progress.step
+    rate = progress.segment(step - 1)
     epoch = (step - 1) // training.epoch_steps + 1
     left = (training.total_steps - step) * figures.pop("seconds_per_step")
     log.say(
@@ -81,3 +85,28 @@ def record_updates(log, step, meter, setup, training, skipped):
             "smaller than data.targets.min_text_size after scaling, ignored (*, ###), or "
             "unlabelled; check_data counts them"
         )
+
+
+def say_the_end(log, progress, ending, workdir):
+    """How far the run came, why it ends, and what would take it further.
+
+    Args:
+        log: `RunLog`.
+        progress: `Progress`.
+        ending: `limits.Ending`; an empty one at the last step.
+        workdir: folder of the run.
+    """
+    step, segment = progress.step, progress.segment
+    best = f"best hmean {progress.best['hmean']:.4f} at step {progress.best['step']}, in {workdir}"
+    if step < segment.end:
+        log.say(f"ended at step {step} of {segment.end}: {ending.why}; {best}")
+        log.say(
+            f"the same command with {ending.remedy} goes on from there; with another "
+            "--config.steps or --config.learning_rate it begins a new cosine"
+        )
+        return
+    log.say(f"done: {step} steps, {best}")
+    log.say(
+        f"to train it further: the same command with --config.steps={2 * step}, at rate "
+        f"{segment(step - 1):.3g}, where it stands, or at --config.learning_rate=RATE"
+    )

@@ -10,8 +10,8 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.optim import make_optimizer
-from ppocr_jax.optim.schedule import Segment, first_segment, rate_at
-from ppocr_jax.training import agreement
+from ppocr_jax.optim.schedule import rate_at
+from ppocr_jax.training import agreement, segments, versions
 from ppocr_jax.training.checkpoints import state_tree
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.state import TrainState, init_roles, make_state
@@ -27,14 +27,12 @@ class Setup(NamedTuple):
         config: a whole config.
         mesh: the devices.
         models: `{role: Detector}`.
-        segment: of the learning rate.
         tx: the optimiser, over the roles that learn.
     """
 
     config: Any
     mesh: jax.sharding.Mesh
     models: dict[str, Any]
-    segment: Segment
     tx: optax.GradientTransformation
 
     def train_step(self):
@@ -53,7 +51,7 @@ class Setup(NamedTuple):
         )
 
 
-def set_up(config, total_steps, epoch_steps) -> Setup:
+def set_up(config) -> Setup:
     """Networks, optimiser and devices of a config. Raises UserError where they do not fit."""
     mesh = devices.make_mesh(config)
     devices.require_even_shares(config, mesh)
@@ -63,8 +61,7 @@ def set_up(config, total_steps, epoch_steps) -> Setup:
     }
     for model in dict.fromkeys(models.values()):
         shapes_of(model)  # refuses what would fill the memory, before it does
-    segment = first_segment(config, total_steps, epoch_steps)
-    return Setup(config, mesh, models, segment, make_optimizer(config.optimizer, rate_at))
+    return Setup(config, mesh, models, make_optimizer(config.optimizer, rate_at))
 
 
 class Start(NamedTuple):
@@ -85,13 +82,18 @@ class Start(NamedTuple):
     initial: dict[str, list[str]] = {}
 
 
-def begin(setup) -> Start:
+def begin(setup, training) -> Start:
     """The first state of a run: weights where the config names some, else fresh values.
+
+    Args:
+        setup: what the run is made of.
+        training: `data.training_split.Training`.
 
     Raises:
         UserError: weights that do not fit, or a frozen role without any.
     """
     config, notes, reports, initial = setup.config, [], {}, {}
+    progress = Progress(segments=[segments.first(config, training)])
     variables = init_roles(setup.models, init_variables, config.seed)
     for role in config.roles:
         path = config.init_from[role] or config.init_from.get("all", "")
@@ -108,20 +110,21 @@ def begin(setup) -> Start:
             notes.append(f"warning: {role} starts from fresh values in {', '.join(fresh)}")
     state = make_state(variables, setup.tx, config.trainable)
     agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
-    return Start(devices.replicate(state, setup.mesh), Progress(), notes, reports, initial)
+    return Start(devices.replicate(state, setup.mesh), progress, notes, reports, initial)
 
 
-def restore(checkpoints, setup, total_steps, changes) -> Start | None:
+def restore(checkpoints, setup, training, changes, given=()) -> Start | None:
     """The newest state of the workdir that can be read; None where the run has saved none yet.
 
     Args:
         checkpoints: `Checkpoints`.
         setup: what the run is made of.
-        total_steps: updates of the whole run.
+        training: `data.training_split.Training`.
         changes: lines on the keys that differ from the config of the run.
+        given: see `segments.go_on`.
 
     Raises:
-        UserError: see `Checkpoints.restore`.
+        UserError: see `Checkpoints.restore` and `segments.go_on`.
     """
     restored = checkpoints.restore(_template(setup))
     if restored is None:
@@ -129,21 +132,28 @@ def restore(checkpoints, setup, total_steps, changes) -> Start | None:
     state, meta = restored
     progress = Progress.from_meta(meta)
     agreement.require_same_state("restored at step", progress.step, meta.get("checksums", {}))
-    note = f"continuing from step {progress.step} of {total_steps}"
+    changes = [
+        *changes,
+        *segments.go_on(progress, meta.get("config"), setup.config, training, given),
+        versions.compare(meta.get("version")),
+    ]
+    plan = {f"segment {n} of the rate": str(s) for n, s in enumerate(progress.segments, 1)}
+    agreement.require_same("segments", plan)
+    note = f"continuing from step {progress.step} of {training.total_steps}"
     if progress.best["step"] >= 0:
         best = progress.best
         note += f"; best hmean so far {best['hmean']:.4f} at step {best['step']}"
-    return Start(state, progress, [note, *changes])
+    return Start(state, progress, [note, *filter(None, changes)])
 
 
-def owes_evaluation(begun, due) -> bool:
+def owes_evaluation(begun, due, ends=False) -> bool:
     """Whether the state should be scored before it is changed.
 
     Weights that were given are scored as they are, so that what training gains can be seen. A run
-    that was stopped where an evaluation was due makes up for it.
+    that was stopped where an evaluation was due makes up for it, and so does one that `ends` here.
     """
     step = begun.progress.step
-    owed = due.evaluates(step) if step else bool(begun.reports)
+    owed = ends or (due.evaluates(step) if step else bool(begun.reports))
     return owed and not begun.progress.evaluated
 
 
