@@ -95,6 +95,7 @@ SHARES = (  # 0 to 1: probabilities, thresholds of maps, decays of moments
     "data.augment.paste_ratio", "data.augment.min_crop_side", "data.targets.thresh_min",
     "data.targets.thresh_max", "optimizer.b1", "optimizer.b2",
 )  # fmt: skip
+PARTS = ("backbone", "neck", "head")  # of a network
 MOST_ROLES = 16  # networks of one run; each is held in memory
 MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
     "dtype": " (float16 overflows here)",
@@ -162,7 +163,7 @@ def _check_roles(config, need):
     if len(roles) > MOST_ROLES:
         raise UserError(f"config.roles holds {len(roles)} networks: should be {MOST_ROLES} at most")
     for role in roles:
-        for part, table in (("backbone", BACKBONES), ("neck", NECKS), ("head", HEADS)):
+        for part, table in zip(PARTS, (BACKBONES, NECKS, HEADS), strict=True):
             need(f"roles.{role}.{part}.name", config.roles[role][part].name in table, one_of(table))
     named = list(config.trainable) + list(config.loss.labels) + [config.best.role]
     pairs = weighted_pairs(config.loss.mutual) + weighted_pairs(config.loss.teacher)
@@ -177,6 +178,32 @@ def _check_roles(config, need):
     if not pairs and not config.loss.labels:
         raise UserError("config.loss: labels, mutual and teacher are empty: nothing is learned")
     need("trainable", len(config.trainable) > 0, f"one or more of {', '.join(roles)}")
+    frozen_parts(config)
+
+
+def frozen_parts(config):
+    """What `config.freeze` names: `{role: parts}`, of the networks that learn.
+
+    Raises:
+        UserError: no such part, a network that does not learn, or one of which nothing would.
+    """
+    frozen = {}
+    for name in config.freeze:
+        role, _, part = name.rpartition(".")
+        if part not in PARTS or (role or config.trainable[0]) not in config.trainable:
+            raise UserError(
+                f"config.freeze={name}: should be {one_of(PARTS)}, or such a part of one of the "
+                f"networks that learn ({', '.join(config.trainable)}), as in "
+                f"{config.trainable[0]}.backbone"
+            )
+        for one in [role] if role else config.trainable:
+            frozen[one] = tuple(p for p in PARTS if p == part or p in frozen.get(one, ()))
+    whole = [role for role, parts in frozen.items() if parts == PARTS]
+    if whole:
+        raise UserError(
+            f"config.freeze: nothing of {whole[0]} would learn: leave it out of config.trainable"
+        )
+    return frozen
 
 
 def describe_rate(config):

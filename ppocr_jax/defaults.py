@@ -131,6 +131,7 @@ def base(epochs):
     config.save = dict(every_steps=400)
     config.log = dict(every_steps=10)
     config.mesh = dict(devices=0)  # 0: all that are visible
+    config.freeze = ()  # backbone, neck or head of all that learn, or of one: student.backbone
     config.frozen_norm = "batch"  # of a frozen network: batch statistics (published) or stored
     config.norm_scope = "global"  # batch norm and loss ratios over the whole batch, or per device
     config.accumulate = 1  # micro-batches of an update, each with its own statistics and ratios

@@ -24,7 +24,7 @@ from ppocr_jax.training import start as start_of_run
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.loop import train
 from ppocr_jax.training.signals import Stopped
-from ppocr_jax.training.state import TrainState
+from ppocr_jax.training.state import TrainState, extract_role
 from ppocr_jax.training.step import MAPS
 from ppocr_jax.weights.meta import best_step, list_steps, read_meta, seal
 
@@ -261,6 +261,25 @@ def test_time_and_patience_end_a_run_that_goes_on_bit_for_bit(
         assert "the same command with --config.eval.patience=0 goes on from there" in err
     state, _ = train(load_config(config_path, "eval.every_steps=2"), workdir)
     assert_states_equal(straight[1], state)
+
+
+def test_a_frozen_part_stays_bit_for_bit(straight, config_path, folder, capfd):
+    workdir, options = folder / "frozen", ["steps=3", f"init_from.student={straight[0]}/8"]
+    config = load_config(config_path, "freeze=('student.backbone',)", *options)
+    state, _ = train(config, workdir)
+    assert "of student alone; frozen: student.backbone" in capfd.readouterr().err
+    before, after = extract_role(straight[1], "student"), extract_role(state, "student")
+    after = jax.device_get(after)
+    for kind in ("params", "batch_stats"):
+        same = jax.tree.map(np.array_equal, before[kind], after[kind])
+        assert all(jax.tree.leaves(same["backbone"])), kind
+        assert not any(jax.tree.leaves({**same, "backbone": {}}))
+    learns = [after["params"]["neck"], after["params"]["head"]]
+    assert state.opt_state[1].mu.size == sum(leaf.size for leaf in jax.tree.leaves(learns))
+    with pytest.raises(UserError, match=r"freeze: \['student.backbone'\] -> \[\].*another --work"):
+        train(load_config(config_path, *options), workdir)
+    with pytest.raises(UserError, match="student.neck would stay at fresh values"):
+        train(load_config(config_path, "freeze=('neck',)"), folder / "frozen_fresh")
 
 
 def test_another_schedule_is_the_same_program(config_path, folder):

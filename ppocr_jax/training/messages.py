@@ -26,11 +26,13 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
     devices = f"{setup.mesh.size} x {device.device_kind}"
     learning = ", ".join(config.trainable)
     slots = sum(leaf.nbytes for leaf in jax.tree.leaves(begun.state.opt_state))
+    frozen = [f"{role}.{part}" for role, parts in setup.frozen.items() for part in parts]
+    still = f"; frozen: {', '.join(frozen)}" * bool(frozen)
     lines = [
         f"ppocr_jax {__version__}: {learning} on {devices}, {len(training.samples)} training and "
         f"{len(validation)} validation images",
         configs.describe_rate(config),
-        f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone",
+        f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone{still}",
         f"{training.total_steps} steps, {training.epoch_steps} per epoch; {evaluations} "
         f"evaluations to come{', one of them now' * first}",
         *training.notes,

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from ppocr_jax import config as configs
 from ppocr_jax import devices
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
@@ -19,6 +20,8 @@ from ppocr_jax.training.step import make_train_step
 from ppocr_jax.weights.checks import checksums
 from ppocr_jax.weights.sources import fill_initial, load_role
 
+ALL = "all of it"  # of a network
+
 
 class Setup(NamedTuple):
     """What stays the same from the first update to the last.
@@ -27,12 +30,14 @@ class Setup(NamedTuple):
         config: a whole config.
         mesh: the devices.
         models: `{role: Detector}`.
+        frozen: `{role: parts}` that do not learn of networks that do.
         tx: the optimiser, over the roles that learn.
     """
 
     config: Any
     mesh: jax.sharding.Mesh
     models: dict[str, Any]
+    frozen: dict[str, tuple[str, ...]]
     tx: optax.GradientTransformation
 
     def train_step(self):
@@ -43,6 +48,7 @@ class Setup(NamedTuple):
             make_loss(config.loss),
             self.tx,
             tuple(config.trainable),
+            frozen_parts=self.frozen,
             frozen_norm=config.frozen_norm,
             norm_scope=config.norm_scope,
             accumulate=config.accumulate,
@@ -55,13 +61,14 @@ def set_up(config) -> Setup:
     """Networks, optimiser and devices of a config. Raises UserError where they do not fit."""
     mesh = devices.make_mesh(config)
     devices.require_even_shares(config, mesh)
+    frozen = configs.frozen_parts(config)
     models = {
-        role: build_detector(network, config.dtype, config.remat)
+        role: build_detector(network, config.dtype, config.remat, frozen.get(role, ()))
         for role, network in config.roles.items()
     }
     for model in dict.fromkeys(models.values()):
         shapes_of(model)  # refuses what would fill the memory, before it does
-    return Setup(config, mesh, models, make_optimizer(config.optimizer, rate_at))
+    return Setup(config, mesh, models, frozen, make_optimizer(config.optimizer, rate_at))
 
 
 class Start(NamedTuple):
@@ -104,13 +111,24 @@ def begin(setup, training) -> Start:
             notes.append(f"{role} from {path}: {reports[role]}")
         elif not learns:
             raise UserError(f"config.init_from.{role} is empty: a frozen role needs weights")
-        fresh = reports[role].initial if path else ["all of it"]
+        fresh = reports[role].initial if path else [ALL]
+        still = [part for part in setup.frozen.get(role, ()) if _is_fresh(part, fresh)]
+        if still:
+            raise UserError(
+                f"config.freeze: {role}.{still[0]} would stay at fresh values: a frozen part needs "
+                f"weights, config.init_from.{role}"
+            )
         if fresh:
             initial[role] = fresh
             notes.append(f"warning: {role} starts from fresh values in {', '.join(fresh)}")
-    state = make_state(variables, setup.tx, config.trainable)
+    state = make_state(variables, setup.tx, config.trainable, setup.frozen)
     agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
     return Start(devices.replicate(state, setup.mesh), progress, notes, reports, initial)
+
+
+def _is_fresh(part, fresh):
+    """Whether something of a part starts from fresh values."""
+    return any(name == ALL or name.split(".")[0] == part for name in fresh)
 
 
 def restore(checkpoints, setup, training, changes, given=()) -> Start | None:
@@ -163,7 +181,7 @@ def _template(setup):
 
     def fresh():
         variables = init_roles(setup.models, init_variables, config.seed)
-        return make_state(variables, setup.tx, config.trainable)
+        return make_state(variables, setup.tx, config.trainable, setup.frozen)
 
     whole = devices.replicated(setup.mesh)
     return jax.tree.map(
