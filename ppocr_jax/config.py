@@ -184,11 +184,13 @@ def _check_roles(config, need):
 def frozen_parts(config):
     """What `config.freeze` names: `{role: parts}`, of the networks that learn.
 
+    A name may be several, separated by commas, as `--config.freeze=backbone,neck` gives them.
+
     Raises:
         UserError: no such part, a network that does not learn, or one of which nothing would.
     """
     frozen = {}
-    for name in config.freeze:
+    for name in filter(None, ",".join(config.freeze).replace(" ", "").split(",")):
         role, _, part = name.rpartition(".")
         if part not in PARTS or (role or config.trainable[0]) not in config.trainable:
             raise UserError(

@@ -149,6 +149,8 @@ def test_two_names_read_as_a_sentence():
         ((), {}),
         (("backbone",), {"student": ("backbone",), "student2": ("backbone",)}),
         (("neck", "student2.backbone"), {"student": ("neck",), "student2": ("backbone", "neck")}),
+        (("",), {}),
+        (("student.backbone, student.neck",), {"student": ("backbone", "neck")}),
         (("student.head", "student.head"), {"student": ("head",)}),
     ],
 )
