@@ -220,7 +220,10 @@ def test_a_finished_run_goes_on_bit_for_bit(straight, config_path, folder, monke
     states.append(train(config, folder / "longer")[0])
     err = capfd.readouterr().err
     assert "config.steps: 8 -> 12" in err and "done: 12 steps" in err
-    assert "from step 8 a new cosine over 4 more steps to 12, at rate 0.0005 as given" in err
+    assert (
+        "from step 8 a new cosine over 4 more steps to 12, at rate 0.0005, as given; the first 2 "
+        in err
+    )
     stop_after(monkeypatch, 2)
     with pytest.raises(Stopped):
         train(config, folder / "longer_in_two")

@@ -38,6 +38,21 @@ class Segment:
     warmup: int = 0
     start: float = 0.0
 
+    @classmethod
+    def read(cls, entry):
+        """From a dict of its attributes, as a state keeps it.
+
+        Raises:
+            UserError: it is none, or has other attributes.
+        """
+        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+        good = isinstance(entry, dict) and entry.keys() == kinds.keys()
+        if not good or not all(type(entry[name]) in (kind, int) for name, kind in kinds.items()):
+            raise UserError(
+                f"a segment of the rate, {entry!r:.80}, has not the form of this version"
+            )
+        return cls(**entry)
+
     def __call__(self, step: int) -> float:
         """The rate of the update after `step` others of the run, in double precision."""
         done = step - self.begin

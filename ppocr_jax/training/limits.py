@@ -33,6 +33,19 @@ class Limits:
     def time_is_up(self):
         return 0 < self.minutes * 60 <= self.seconds
 
+    def describe(self, evaluations):
+        """Lines for the start of a run that has so many evaluations to come."""
+        lines = []
+        if self.minutes:
+            used = f", of which {self.seconds / 60:.1f} are used" * (self.seconds > 6)
+            lines.append(f"ends after {self.minutes:g} minutes{used} (time_limit_minutes)")
+        if self._eval.patience > evaluations > 0:
+            lines.append(
+                f"warning: eval.patience={self._eval.patience} ends nothing, with {evaluations} "
+                "evaluations to come: eval.every_steps makes more"
+            )
+        return lines
+
     def reached(self, progress, time_is_up):
         """The `Ending` of a run that stands at `progress`."""
         limits, gain = self._eval, progress.gain

@@ -70,7 +70,7 @@ def train(config, workdir, given=()):
         judge = Judge(setup, validation, log)
         first = start.owes_evaluation(begun, due, bool(ending.why))
         evaluations = due.evaluations_after(first_step) + first
-        notes += begun.notes
+        notes += [*begun.notes, *limits.describe(evaluations)]
         announce(log, setup, training, validation, begun, notes, evaluations, first)
         if first:
             judge(state, progress)

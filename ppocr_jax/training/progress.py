@@ -41,7 +41,7 @@ class Progress:
         names = [field.name for field in dataclasses.fields(cls) if field.name in meta]
         progress = cls(**{name: meta[name] for name in names})
         progress.window = [tuple(entry) for entry in progress.window]  # JSON has lists alone
-        progress.segments = [Segment(**entry) for entry in progress.segments]
+        progress.segments = [Segment.read(entry) for entry in progress.segments]
         if "gain" not in meta:
             progress.gain = dict(progress.best)
         return progress

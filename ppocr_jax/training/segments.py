@@ -12,6 +12,7 @@ from ppocr_jax import forms
 from ppocr_jax.errors import UserError
 from ppocr_jax.optim.schedule import Segment, first_segment
 
+GIVEN = "as given"
 SMALL = 0.01  # of the highest rate so far: below it a run hardly learns
 
 
@@ -52,9 +53,9 @@ def go_on(progress, saved, config, training, given=()) -> list[str]:
     if not kept:  # nothing was learned yet: the run begins with the new values
         progress.segments = [first(config, training)]
         return ["no update was made yet: the run begins with the new values"]
-    new = _follow(kept[-1], step, first(config, training), rated)
+    new, why = _follow(kept[-1], step, first(config, training), rated)
     progress.segments, progress.stale = [*kept, new], 0
-    return _describe(kept, new, rated)
+    return _describe(kept, new, why)
 
 
 def _saved_segment(saved, training):
@@ -81,21 +82,26 @@ def _require_steps_to_come(progress, config, total):
 
 
 def _follow(last, step, wanted, rated):
-    """The segment that goes on at `step` from `last` with the wanted rate, or where it stood."""
+    """The segment that goes on at `step` from `last`, and why it has its rate."""
     stood = last(step - 1)
-    rising = step - last.begin < last.warmup  # on the way to its rate, which is then meant
-    rate = wanted.rate if rated else last.rate if rising else stood
-    return dataclasses.replace(wanted, begin=step, rate=rate, start=stood)
+    if rated:
+        rate, why = wanted.rate, GIVEN
+    elif step - last.begin < last.warmup:
+        rate, why = last.rate, "to which the last one was warming up"
+    else:
+        rate, why = stood, "where the last one stood"
+    return dataclasses.replace(wanted, begin=step, rate=rate, start=stood), why
 
 
-def _describe(before, new, rated):
+def _describe(before, new, why):
     lines = [
         f"from step {new.begin} a new cosine over {new.end - new.begin} more steps to {new.end}, "
-        f"at rate {new.rate:.3g}{' as given' if rated else ', where the last one stood'}"
-        + (f", {new.warmup} of them warm-up from {new.start:.3g}" if new.warmup and rated else "")
+        f"at rate {new.rate:.3g}, {why}"
     ]
+    if new.warmup and new.rate != new.start:
+        lines[0] += f"; the first {new.warmup} warm up from {new.start:.3g}"
     most = max(segment.rate for segment in before)
-    if not rated and new.rate < SMALL * most:
+    if why != GIVEN and new.rate < SMALL * most:
         lines.append(
             f"warning: at rate {new.rate:.3g} hardly anything is learned (the run had {most:g}): "
             f"--config.learning_rate={most / 4:.2g}, for example, starts the new cosine higher"

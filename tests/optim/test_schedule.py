@@ -1,5 +1,7 @@
 """The rate by step: the recorded one, its closed form, and what a compiled program makes of it."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -52,6 +54,14 @@ def test_rates_are_to_the_bit_those_of_a_program_with_the_numbers_inside(base, t
     rng = np.random.default_rng(0)
     for step in [0, 1, warmup, warmup + 1, total - 1, *rng.integers(0, total, 40)]:
         assert float(old(jnp.int32(step))) == float(new(jnp.int32(step), numbers)), step
+
+
+@pytest.mark.parametrize("entry", [3, {}, {"begin": None}, {"end": "9"}, {"more": 1}])
+def test_what_is_no_segment_is_refused(entry):
+    whole = dataclasses.asdict(Segment(0, 9, 1e-3, 2))
+    assert Segment.read(whole) == Segment(0, 9, 1e-3, 2)
+    with pytest.raises(UserError, match="a segment of the rate, .* has not the form"):
+        Segment.read({**whole, **entry} if isinstance(entry, dict) and len(entry) else entry)
 
 
 def test_warmup_is_rounded_half_to_even():

@@ -53,6 +53,12 @@ def test_the_line_says_what_was_reached():
     assert Limits(a_config(), progress).reached(progress, False) == Ending()
 
 
+def test_more_patience_than_evaluations_is_said():
+    (line,) = Limits(a_config(patience=5), Progress()).describe(4)
+    assert line.startswith("warning: eval.patience=5 ends nothing, with 4 evaluations to come")
+    assert Limits(a_config(patience=4), Progress()).describe(4) == []
+
+
 def test_the_time_of_all_starts_counts():
     now, progress = [1000.0], Progress(seconds=50.0)
     limits = Limits(a_config(minutes=2.0), progress, lambda: now[0])
@@ -61,5 +67,8 @@ def test_the_time_of_all_starts_counts():
     assert not limits.time_is_up
     now[0] += 1
     assert limits.time_is_up and limits.seconds == 120
+    assert limits.describe(9) == [
+        "ends after 2 minutes, of which 2.0 are used (time_limit_minutes)"
+    ]
     assert limits.reached(progress, True).remedy == "--config.time_limit_minutes=4"
     assert not Limits(a_config(), Progress(seconds=1e9)).time_is_up  # 0: no limit
