@@ -99,7 +99,7 @@ def _describe(before, new, why):
         f"at rate {new.rate:.3g}, {why}"
     ]
     if new.warmup and new.rate != new.start:
-        lines[0] += f"; the first {new.warmup} warm up from {new.start:.3g}"
+        lines[0] += f"; the first {new.warmup} lead there from {new.start:.3g}"
     most = max(segment.rate for segment in before)
     if why != GIVEN and new.rate < SMALL * most:
         lines.append(

@@ -75,7 +75,7 @@ def test_another_rate_is_reached_from_the_one_before(values):
     (_, new), lines, _ = go_on(30, [Segment(0, 60, 5e-3, 10)], **values)
     rate = values.get("learning_rate", 1e-3)
     assert new == Segment(30, 60, rate, 10, Segment(0, 60, 5e-3, 10)(29))
-    assert lines[0].endswith(", as given; the first 10 warm up from 0.00386")
+    assert lines[0].endswith(", as given; the first 10 lead there from 0.00386")
 
 
 def test_the_rate_of_before_begins_anew_where_the_command_names_it():
@@ -89,7 +89,7 @@ def test_the_rate_of_before_begins_anew_where_the_command_names_it():
 def test_within_its_warmup_a_run_keeps_the_rate_that_it_is_on_the_way_to():
     (_, new), (line,), _ = go_on(5, steps=100)
     assert new == Segment(5, 100, 1e-3, 10, FIRST(4))
-    assert ", to which the last one was warming up; the first 10 warm up from 0.0004" in line
+    assert ", to which the last one was warming up; the first 10 lead there from 0.0004" in line
 
 
 def test_a_segment_without_an_update_is_left_out():
