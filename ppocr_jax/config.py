@@ -51,7 +51,6 @@ AT_LEAST = {
     "eval.batch_size": 1,
     "eval.limit_side": 32,
     "eval.patience": 0,
-    "eval.patience_min_gain": 0,
     "eval.patience_min_steps": 0,
     "eval.pictures": 0,
     "mesh.devices": 0,
@@ -83,7 +82,6 @@ AT_MOST = {
     "data.targets.min_text_size": MOST_SIDE,
     "eval.batch_size": 2**8,
     "eval.limit_side": MOST_SIDE,
-    "eval.patience_min_gain": 1,
     "eval.shared_shapes": 2**10,  # a larger multiple only fills memory with padding
     "eval.pictures": 1000,
     "mesh.devices": 2**16,
@@ -93,7 +91,7 @@ AT_MOST = {
 SHARES = (  # 0 to 1: probabilities, thresholds of maps, decays of moments
     "postprocess.thresh", "postprocess.box_thresh", "data.max_bad_share", "data.augment.flip",
     "data.augment.paste_ratio", "data.augment.min_crop_side", "data.targets.thresh_min",
-    "data.targets.thresh_max", "optimizer.b1", "optimizer.b2",
+    "data.targets.thresh_max", "optimizer.b1", "optimizer.b2", "eval.patience_min_gain",
 )  # fmt: skip
 PARTS = ("backbone", "neck", "head")  # of a network
 MOST_ROLES = 16  # networks of one run; each is held in memory
