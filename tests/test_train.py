@@ -253,7 +253,7 @@ def test_time_and_patience_end_a_run_that_goes_on_bit_for_bit(
         assert f"ended at step {step} of 8: " in err
         return err
 
-    monkeypatch.setattr(loop, "agree_on_time", lambda limits, recording: True)
+    monkeypatch.setattr(loop, "agree_on_time", lambda *_: True)
     assert "its 60 minutes are over" in ends(1, "time_limit_minutes=60.0")
     monkeypatch.undo()
     err = ends(1, "time_limit_minutes=1e-9")  # used up, as soon as it begins

@@ -29,9 +29,9 @@ class Limits:
         """The run's own time: of this start, and of those before it up to their last state."""
         return self._clock() - self._zero
 
-    @property
-    def time_is_up(self):
-        return 0 < self.minutes * 60 <= self.seconds
+    def is_up(self, seconds):
+        """Whether a run of so many seconds has taken the time that it may take."""
+        return 0 < self.minutes * 60 <= seconds
 
     def describe(self, evaluations):
         """Lines for the start of a run that has so many evaluations to come."""

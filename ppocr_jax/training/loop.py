@@ -59,7 +59,7 @@ def train(config, workdir, given=()):
         begun = begun or start.begin(setup, training)
         state, progress = begun.state, begun.progress
         limits = Limits(config, progress)
-        ending = limits.reached(progress, limits.time_is_up)
+        ending = limits.reached(progress, limits.is_up(progress.seconds))
         first_step = training.total_steps if ending.why else progress.step  # of those to come
         if first_step < training.total_steps:
             checkpoints.require_space(state)  # rather now than after hours
@@ -98,7 +98,7 @@ def train(config, workdir, given=()):
             log.advance()
 
             signal = agree_to_stop(stop, due.records(progress.step))
-            time_is_up = agree_on_time(limits, due.records(progress.step))
+            time_is_up = agree_on_time(limits, progress.seconds, due.records(progress.step))
             now = due(progress.step, bool(signal), time_is_up)
             if now.record or now.save:
                 meter.settle()
@@ -202,8 +202,8 @@ def agree_to_stop(stop, recording):
     return int(devices.gather([stop.number]).max()) if recording else 0
 
 
-def agree_on_time(limits, recording):
+def agree_on_time(limits, seconds, recording):
     """Whether the time is up for one of the processes, which ask each other when they record."""
     if jax.process_count() == 1 or not limits.minutes:
-        return limits.time_is_up
-    return bool(devices.gather([int(limits.time_is_up)]).max()) if recording else False
+        return limits.is_up(seconds)
+    return bool(devices.gather([int(limits.is_up(seconds))]).max()) if recording else False
