@@ -205,6 +205,12 @@ def override(config, overrides):
     return values.config
 
 
+def given_keys(argv):
+    """Keys of the config that options name: `learning_rate` of `--config.learning_rate=1e-3`."""
+    names = (item.partition("=")[0] for item in argv if item.startswith("--config."))
+    return tuple(name.removeprefix("--config.") for name in names)
+
+
 def _require_known(overrides, known):
     """Refuses keys that the config does not have, with the nearest that it has."""
     for item in overrides:

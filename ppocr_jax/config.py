@@ -41,6 +41,7 @@ AT_LEAST = {
     "learning_rate": 0,
     "warmup_epochs": 0,
     "warmup_steps": 0,
+    "time_limit_minutes": 0,
     "accumulate": 1,
     "average.decay": 0,
     "average.share": 0,
@@ -53,6 +54,8 @@ AT_LEAST = {
     "eval.every_epochs": 0,
     "eval.batch_size": 1,
     "eval.limit_side": 32,
+    "eval.patience": 0,
+    "eval.patience_min_steps": 0,
     "eval.pictures": 0,
     "mesh.devices": 0,
     "postprocess.thresh": 0,
@@ -101,8 +104,9 @@ AT_MOST = {
 SHARES = (  # 0 to 1: probabilities, thresholds of maps, decays of moments
     "postprocess.thresh", "postprocess.box_thresh", "data.max_bad_share", "data.augment.flip",
     "data.augment.paste_ratio", "data.augment.min_crop_side", "data.targets.thresh_min",
-    "data.targets.thresh_max", "optimizer.b1", "optimizer.b2",
+    "data.targets.thresh_max", "optimizer.b1", "optimizer.b2", "eval.patience_min_gain",
 )  # fmt: skip
+PARTS = ("backbone", "neck", "head")  # of a network
 MOST_ROLES = 16  # networks of one run; each is held in memory
 MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
     "dtype": " (float16 overflows here)",
@@ -113,13 +117,18 @@ MEANING = {  # said beside a limit or a list of names, where a number alone woul
     "eval.every_epochs": " (0: never, but at the end)",
     "save.every_steps": " (0: never, but at the end)",
     "eval.limit_side": " pixels",
+    "eval.patience": " (0: the run goes on whatever is found)",
+    "time_limit_minutes": " (0: no limit)",
 }
 
 # Keys that change nothing of what is learned: a resumed run may set them anew.
 FREE_ON_RESUME = (
     "data.root", "data.workers", "data.prefetch_mb", "data.max_bad_share", "eval.", "save.",
     "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat", "average.",
+    "time_limit_minutes",
 )  # fmt: skip
+# Keys that a resumed run goes on with in a new segment of the rate, see `training.segments`.
+NEW_SEGMENT = ("steps", "epochs", "learning_rate", "warmup_epochs", "warmup_steps")
 
 
 def one_of(names):
@@ -170,7 +179,7 @@ def _check_roles(config, need):
     if len(roles) > MOST_ROLES:
         raise UserError(f"config.roles holds {len(roles)} networks: should be {MOST_ROLES} at most")
     for role in roles:
-        for part, table in (("backbone", BACKBONES), ("neck", NECKS), ("head", HEADS)):
+        for part, table in zip(PARTS, (BACKBONES, NECKS, HEADS), strict=True):
             need(f"roles.{role}.{part}.name", config.roles[role][part].name in table, one_of(table))
     averages.check(config)
     named = list(config.trainable) + list(config.loss.labels)
@@ -188,6 +197,34 @@ def _check_roles(config, need):
     if not pairs and not config.loss.labels:
         raise UserError("config.loss: labels, mutual and teacher are empty: nothing is learned")
     need("trainable", len(config.trainable) > 0, f"one or more of {', '.join(roles)}")
+    frozen_parts(config)
+
+
+def frozen_parts(config):
+    """What `config.freeze` names: `{role: parts}`, of the networks that learn.
+
+    A name may be several, separated by commas, as `--config.freeze=backbone,neck` gives them.
+
+    Raises:
+        UserError: no such part, a network that does not learn, or one of which nothing would.
+    """
+    frozen = {}
+    for name in filter(None, ",".join(config.freeze).replace(" ", "").split(",")):
+        role, _, part = name.rpartition(".")
+        if part not in PARTS or (role or config.trainable[0]) not in config.trainable:
+            raise UserError(
+                f"config.freeze={name}: should be {one_of(PARTS)}, or such a part of one of the "
+                f"networks that learn ({', '.join(config.trainable)}), as in "
+                f"{config.trainable[0]}.backbone"
+            )
+        for one in [role] if role else config.trainable:
+            frozen[one] = tuple(p for p in PARTS if p == part or p in frozen.get(one, ()))
+    whole = [role for role, parts in frozen.items() if parts == PARTS]
+    if whole:
+        raise UserError(
+            f"config.freeze: nothing of {whole[0]} would learn: leave it out of config.trainable"
+        )
+    return frozen
 
 
 def describe_rate(config):
@@ -233,7 +270,7 @@ def compare_for_resume(config, saved):
     keys = [key for key in sorted({*old, *new}) if not _is_of_average(key)]
     changed = [key for key in keys if old.get(key) != new.get(key)]
     lines = {key: f"config.{key}: {old.get(key)} -> {new.get(key)}" for key in changed}
-    refused = [key for key in changed if not key.startswith(FREE_ON_RESUME)]
+    refused = [key for key in changed if not (key.startswith(FREE_ON_RESUME) or key in NEW_SEGMENT)]
     if refused:
         raise UserError(
             f"the workdir holds a run of another config ({'; '.join(lines[k] for k in refused)}): "

@@ -87,6 +87,7 @@ def base(epochs):
     config.learning_rate = 1e-3  # published for 8 devices x 8 samples
     config.warmup_epochs = 2.0
     config.warmup_steps = 0  # when set, it replaces warmup_epochs
+    config.time_limit_minutes = 0.0  # of the run's own time, all its starts together; 0: none
     config.dtype = "float32"  # of activations: float32 or bfloat16; parameters stay float32
     config.optimizer = dict(name="adam", b1=0.9, b2=0.999, eps=1e-8, l2=5e-5)
     config.data = dict(
@@ -127,6 +128,9 @@ def base(epochs):
         limit_side=736,  # pixels; see data/resize.py
         limit_type="min",
         shared_shapes=0,  # 0: each image at its own size; else sides rounded up to this multiple
+        patience=0,  # evaluations in a row without gain that end the run; 0: none do
+        patience_min_gain=0.0,  # of hmean; a gain is more than that
+        patience_min_steps=0,  # updates before which patience ends nothing
         pictures=8,  # images in the picture of predictions beside labels at the end
     )
     config.save = dict(every_steps=400)
@@ -136,6 +140,7 @@ def base(epochs):
         pictures=4,  # images that the writers get at each evaluation, predictions beside labels
     )
     config.mesh = dict(devices=0)  # 0: all that are visible
+    config.freeze = ()  # backbone, neck or head of all that learn, or of one: student.backbone
     config.frozen_norm = "batch"  # of a frozen network: batch statistics (published) or stored
     config.norm_scope = "global"  # batch norm and loss ratios over the whole batch, or per device
     config.accumulate = 1  # micro-batches of an update, each with its own statistics and ratios

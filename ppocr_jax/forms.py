@@ -16,6 +16,7 @@ from ppocr_jax.hints import hint_for
 
 FORM = 2  # of saved configs; those that do not say have form 1, which may lack keys
 NAME = r"[\w-]{1,64}"  # of a network
+NAMES = ("",)  # any number of names
 PAIR = ("", "", 1.0)  # two roles and a weight, which may be missing
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
@@ -153,7 +154,7 @@ class _Match:
         loss = tree["loss"] if isinstance(tree.get("loss"), dict) else {}
         like = defaults.base(epochs=1).to_dict()
         like["roles"] = roles  # what a network takes is for the network to say
-        like["trainable"] = ("",)
+        like["trainable"] = like["freeze"] = NAMES
         like["init_from"] = defaults.init_from(roles)
         like["loss"] = defaults.losses(trainable, mutual=loss.get("mutual"))
         like["loss"].update({"labels": trainable, "mutual": (PAIR,), "teacher": (PAIR,)})
@@ -226,8 +227,8 @@ class _Match:
 
 
 def _value_of(default):
-    """A default as JSON has it; of pairs there are none by default."""
-    return json.loads(json.dumps(() if default == (PAIR,) else default))
+    """A default as JSON has it; of names and of pairs there are none by default."""
+    return json.loads(json.dumps(() if default in (NAMES, (PAIR,)) else default))
 
 
 def _short(value):

@@ -7,6 +7,9 @@
 Slurm, Open MPI and TPU pods start one process per host or card; elsewhere start each with
 `--coordinator_address=HOST:PORT --num_processes=N --process_id=I` and the same other arguments.
 
+Run again, it goes on where it stopped. With more --config.steps, another --config.learning_rate or
+--config.warmup_epochs it goes on in a new cosine, over the steps that are added.
+
 The workdir gets `checkpoints/` (best and latest, which `checkpoints.json` names), `config.json`,
 `metrics.jsonl`, TensorBoard `events/` and, at the end or a stop, `results.html`: curves, what the
 best state finds and misses, and what to type next; `predictions.png` shows the best state too.
@@ -29,7 +32,7 @@ def main(argv):
     process.prepare()
     with joined(args.coordinator_address, args.num_processes, args.process_id):
         try:
-            train(config, args.workdir)
+            train(config, args.workdir, cli.given_keys(argv))
         except Stopped as stopped:
             return 128 + stopped.number
     return 0

@@ -141,3 +141,42 @@ def test_names_of_the_yaml_reader_are_in_the_tables():
 def test_two_names_read_as_a_sentence():
     assert config.one_of(("a", "b")) == "a or b" and config.one_of("abc") == "a, b, c"
     assert defaults.all_pairs("abc") == (("a", "b"), ("a", "c"), ("b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("freeze", "found"),
+    [
+        ((), {}),
+        (("backbone",), {"student": ("backbone",), "student2": ("backbone",)}),
+        (("neck", "student2.backbone"), {"student": ("neck",), "student2": ("backbone", "neck")}),
+        (("",), {}),
+        (("student.backbone, student.neck",), {"student": ("backbone", "neck")}),
+        (("student.head", "student.head"), {"student": ("head",)}),
+    ],
+)
+def test_frozen_parts_by_role(two_students, freeze, found):
+    two_students.freeze = freeze
+    config.check(two_students)
+    assert config.frozen_parts(two_students) == found
+
+
+@pytest.mark.parametrize(
+    ("freeze", "message"),
+    [
+        (("spine",), "freeze=spine: should be backbone, neck, head, or such a part of one"),
+        (("teacher.neck",), "freeze=teacher.neck: .*learn .student, student2., as in student.back"),
+        (("student",), "freeze=student: should be"),
+        (("student.backbone.conv",), "freeze=student.backbone.conv: should be"),
+        (("backbone", "neck", "student2.head"), "nothing of student2 would learn: leave it out"),
+    ],
+)
+def test_what_cannot_be_frozen_is_refused(two_students, freeze, message):
+    two_students.freeze = freeze
+    with pytest.raises(UserError, match=message):
+        config.check(two_students)
+
+
+@pytest.fixture
+def two_students(tmp_path):
+    roles = dict(students=("student", "student2"), teachers=("teacher",))
+    return load_config(write_config(tmp_path, tmp_path, **roles))

@@ -11,7 +11,7 @@ from ppocr_jax import averages, cli, config, forms
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
-from ppocr_jax.optim.schedule import make_schedule
+from ppocr_jax.optim.schedule import first_segment, rate_at
 from ppocr_jax.training.state import init_roles, make_state
 from ppocr_jax.training.step import make_train_step
 
@@ -71,7 +71,7 @@ def test_the_published_numbers():
 def test_updates_at_full_width(name):
     c = load(name)
     models = {role: build_detector(network) for role, network in c.roles.items()}
-    tx = make_optimizer(c.optimizer, make_schedule(c, 100, 10))
+    tx = make_optimizer(c.optimizer, rate_at)
     state = make_state(init_roles(models, init_variables, 0), tx, c.trainable)
     step_fn = make_train_step(models, make_loss(c.loss), tx, tuple(c.trainable))
     rng = np.random.default_rng(0)
@@ -79,6 +79,7 @@ def test_updates_at_full_width(name):
     batch["threshold_map"] = rng.uniform(0.3, 0.7, (2, 64, 64)).astype(np.float32)
     for map_name in ("threshold_mask", "shrink_map", "shrink_mask"):
         batch[map_name] = (rng.random((2, 64, 64)) < 0.5).astype(np.uint8)
+    batch["plan"] = first_segment(c, 100, 10).numbers()
     before = jax.device_get(state.params)
     step_fn = step_fn.lower(state, batch).compile(CHEAP)
     state, metrics = step_fn(state, batch)

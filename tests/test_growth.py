@@ -16,6 +16,8 @@ def age(path, inside=None):
     tree = whole[inside] if inside else whole
     del tree["form"], tree["remat"], tree["eval"]["pictures"], tree["loss"]["mutual_act"]
     tree["foo"] = {"bar": 1}
+    for name in ("segments", "gain", "stale", "seconds"):  # of a state
+        whole.pop(name, None)
     whole.pop("crc32", None)
     path.write_text(json.dumps(whole))
 

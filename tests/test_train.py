@@ -16,14 +16,18 @@ from strict_page import check_alone
 from tiny import draw_data, load_config, run, start, write_config
 
 from ppocr_jax.config import describe_rate
+from ppocr_jax.data.training_split import Training
 from ppocr_jax.errors import UserError
 from ppocr_jax.locks import hold_folder
+from ppocr_jax.optim.schedule import Segment
 from ppocr_jax.training import loop
+from ppocr_jax.training import start as start_of_run
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.loop import train
 from ppocr_jax.training.signals import Stopped
-from ppocr_jax.training.state import TrainState
-from ppocr_jax.weights.meta import best_step, list_steps, seal
+from ppocr_jax.training.state import TrainState, extract_role
+from ppocr_jax.training.step import MAPS
+from ppocr_jax.weights.meta import best_step, list_steps, read_meta, seal
 
 
 @pytest.fixture(scope="module")
@@ -202,12 +206,118 @@ def test_nothing_readable_is_an_error(straight, config_path, folder):
 def test_changed_keys(straight, config_path, folder, capfd):
     workdir = folder / "changed"
     shutil.copytree(straight[0], workdir)
-    with pytest.raises(UserError, match=r"learning_rate: 0.001 -> 0.002.*another --workdir"):
+    with pytest.raises(UserError, match=r"crop: 64 -> 96.*another --workdir"):
+        train(load_config(config_path, "crop=96"), workdir)
+    with pytest.raises(UserError, match="the run is finished at step 8.*--config.steps=16"):
         train(load_config(config_path, "learning_rate=2e-3"), workdir)
     train(load_config(config_path, "log.every_steps=4", "init_from.student=x"), workdir)
     err = capfd.readouterr().err
     assert "config.log.every_steps: 2 -> 4" in err
     assert "config.init_from.student:  -> x (no effect" in err
+
+
+def stop_after(monkeypatch, updates):
+    """Lets SIGTERM come after so many updates of the next run."""
+    signals = iter([0] * (updates - 1) + [signal.SIGTERM])
+    monkeypatch.setattr(loop, "agree_to_stop", lambda stop, recording: next(signals))
+
+
+def test_a_finished_run_goes_on_bit_for_bit(straight, config_path, folder, monkeypatch, capfd):
+    config, states = load_config(config_path, "steps=12", "learning_rate=5e-4"), []
+    for name in ("longer", "longer_in_two"):
+        shutil.copytree(straight[0], folder / name)
+    states.append(train(config, folder / "longer")[0])
+    err = capfd.readouterr().err
+    assert "config.steps: 8 -> 12" in err and "done: 12 steps" in err
+    assert (
+        "from step 8 a new cosine over 4 more steps to 12, at rate 0.0005, as given; the first 2 "
+        in err
+    )
+    stop_after(monkeypatch, 2)
+    with pytest.raises(Stopped):
+        train(config, folder / "longer_in_two")
+    monkeypatch.undo()
+    states.append(train(config, folder / "longer_in_two")[0])
+    assert_states_equal(*map(jax.device_get, states))
+    for kind in ("train", "eval"):
+        assert records(folder / "longer", kind) == records(folder / "longer_in_two", kind)
+    rates = [record["learning_rate"] for record in records(folder / "longer", "train")]
+    first, second = Segment(0, 8, 1e-3, 2), Segment(8, 12, 5e-4, 2, Segment(0, 8, 1e-3, 2)(7))
+    assert rates == [*map(first, (1, 3, 5, 7)), *map(second, (9, 11))]
+    kept = [vars(first), vars(second)]
+    assert read_meta(folder / "longer_in_two", 12)["segments"] == kept
+    assert records(folder / "longer_in_two", "start")[-1]["segments"] == kept
+
+
+def test_time_and_patience_end_a_run_that_goes_on_bit_for_bit(
+    straight, config_path, folder, monkeypatch, capfd
+):
+    """Of drawn bars nothing is found in so few updates: hmean stays 0."""
+    workdir = folder / "limited"
+
+    def ends(step, *overrides):
+        state, _ = train(load_config(config_path, *overrides), workdir)
+        err = capfd.readouterr().err
+        assert int(state.step) == step == list_steps(workdir)[-1] == best_step(workdir)
+        assert f"ended at step {step} of 8: " in err
+        return err
+
+    monkeypatch.setattr(loop, "agree_on_time", lambda *_: True)
+    assert "its 60 minutes are over" in ends(1, "time_limit_minutes=60.0")
+    monkeypatch.undo()
+    err = ends(1, "time_limit_minutes=1e-9")  # used up, as soon as it begins
+    assert "the same command with --config.time_limit_minutes=2e-09 goes on from there" in err
+    for _ in range(2):
+        err = ends(4, "eval.every_steps=2", "eval.patience=2")
+        assert "no gain over hmean 0.0000 of step 1 in 2 evaluations (eval.patience=2)" in err
+        assert "the same command with --config.eval.patience=0 goes on from there" in err
+    state, _ = train(load_config(config_path, "eval.every_steps=2"), workdir)
+    assert_states_equal(straight[1], state)
+
+
+def test_a_frozen_part_stays_bit_for_bit(straight, config_path, folder, capfd):
+    workdir, options = folder / "frozen", ["steps=3", f"init_from.student={straight[0]}/8"]
+    config = load_config(config_path, "freeze=('student.backbone',)", *options)
+    state, _ = train(config, workdir)
+    assert "of student alone; frozen: student.backbone" in capfd.readouterr().err
+    before, after = extract_role(straight[1], "student"), extract_role(state, "student")
+    after = jax.device_get(after)
+    for kind in ("params", "batch_stats"):
+        same = jax.tree.map(np.array_equal, before[kind], after[kind])
+        assert all(jax.tree.leaves(same["backbone"])), kind
+        assert not any(jax.tree.leaves({**same, "backbone": {}}))
+    learns = [after["params"]["neck"], after["params"]["head"]]
+    assert state.opt_state[1].mu.size == sum(leaf.size for leaf in jax.tree.leaves(learns))
+    with pytest.raises(UserError, match=r"freeze: \['student.backbone'\] -> \[\].*another --work"):
+        train(load_config(config_path, *options), workdir)
+    with pytest.raises(UserError, match="student.neck would stay at fresh values"):
+        train(load_config(config_path, "freeze=('neck',)"), folder / "frozen_fresh")
+
+
+def test_another_schedule_is_the_same_program(config_path, folder):
+    texts = []
+    for overrides in ([], ["steps=20", "learning_rate=0.02", "warmup_epochs=0.0"]):
+        config = load_config(config_path, *overrides)
+        setup, training = start_of_run.set_up(config), Training(config)
+        begun = start_of_run.begin(setup, training)
+        batch = {"image": np.zeros((4, 64, 64, 3), np.uint8)}
+        batch |= {name: np.zeros((4, 64, 64), np.float32) for name in MAPS}
+        batch["plan"] = begun.progress.segment.numbers()
+        texts.append(setup.train_step().lower(begun.state, batch).as_text())
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.long
+def test_another_schedule_compiles_nothing_in_another_process(config_path, folder, tmp_path):
+    steps = []
+    for overrides in ([], ["steps=4", "learning_rate=0.02", "warmup_epochs=0.0"]):
+        workdir = folder / f"programs{len(steps)}"
+        argv = ["--config", config_path, "--workdir", workdir, "--config.eval.every_steps=0"]
+        argv += [f"--config.{override}" for override in overrides]
+        status, _, err = run("train", *argv, env={"JAX_COMPILATION_CACHE_DIR": str(tmp_path)})
+        assert status == 0, err
+        steps.append({path.name for path in tmp_path.glob("jit_train_step-*-cache")})
+    assert steps[0] == steps[1] and len(steps[0]) == 1
 
 
 def test_a_full_disk_keeps_the_state_before(straight, config_path, folder):

@@ -18,12 +18,17 @@ MOST_PARAMETERS = 200_000_000  # of one network; the published teacher has a six
 
 
 class Detector(nn.Module):
-    """Backbone, neck and head as one linen module."""
+    """Backbone, neck and head as one linen module.
+
+    Attributes:
+        stored: parts that normalise with their stored statistics, and keep them, in training too.
+    """
 
     backbone: nn.Module
     neck: nn.Module
     head: nn.Module
     dtype: Any = jnp.float32
+    stored: tuple[str, ...] = ()
 
     def __call__(self, image, train=False, area=None, all_maps=None):
         """Maps of a batch.
@@ -44,7 +49,8 @@ class Detector(nn.Module):
         """
         fused = self.features(image, train, area)["neck"]
         with areas.of(image, area):
-            return self.head(fused, train, all_maps)
+            all_maps = train if all_maps is None else all_maps
+            return self.head(fused, train and "head" not in self.stored, all_maps)
 
     def features(self, image, train=False, area=None):
         """Taps `{"c2", "c3", "c4", "c5", "neck"}` of the same pass."""
@@ -53,18 +59,21 @@ class Detector(nn.Module):
         if image.dtype == jnp.uint8:
             image = normalise(image, jnp.promote_types(self.dtype, jnp.float32).type)
         with areas.of(image, area):
-            pyramid = self.backbone(image.astype(self.dtype), train)
-            fused = self.neck(pyramid, train)
+            pyramid = self.backbone(
+                image.astype(self.dtype), train and "backbone" not in self.stored
+            )
+            fused = self.neck(pyramid, train and "neck" not in self.stored)
         return {**dict(zip(("c2", "c3", "c4", "c5"), pyramid, strict=True)), "neck": fused}
 
 
-def build_detector(network, dtype="float32", remat=False):
+def build_detector(network, dtype="float32", remat=False, stored=()):
     """Detector from a mapping `{"backbone": {"name", ...}, "neck": ..., "head": ...}`.
 
     Args:
         network: one entry of `config.roles`; what stands beside `name` are the arguments.
         dtype: of the activations: "float32" or "bfloat16" ("float64" needs `jax_enable_x64`).
         remat: whether the backward pass makes the backbone's inner maps anew, to save memory.
+        stored: see `Detector`.
 
     Raises:
         UserError: an unknown name, argument or dtype, or a value that no such part takes.
@@ -86,7 +95,7 @@ def build_detector(network, dtype="float32", remat=False):
             raise UserError(f"{kind} {name}: {error}") from None
 
     backbone = part("backbone", BACKBONES, **({"remat": True} if remat else {}))
-    return Detector(backbone, part("neck", NECKS), part("head", HEADS), dtype)
+    return Detector(backbone, part("neck", NECKS), part("head", HEADS), dtype, tuple(stored))
 
 
 def _check_kinds(what, part, arguments):

@@ -2,7 +2,7 @@
 
 from ppocr_jax.choices import Choices
 
-# config.optimizer.name: (config.optimizer, step -> rate) -> optax.GradientTransformation.
+# config.optimizer.name: (config.optimizer, schedule) -> optax.GradientTransformation.
 OPTIMISERS = Choices(__name__, adam="adam.make_adam")
 
 
@@ -11,7 +11,7 @@ def make_optimizer(config, schedule):
 
     Args:
         config: `config.optimizer`.
-        schedule: step -> learning rate.
+        schedule: updates done, and the `plan` of an update where there is one -> learning rate.
 
     Raises:
         UserError: there is none of this name.

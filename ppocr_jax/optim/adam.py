@@ -1,5 +1,7 @@
 """The optimiser of the published recipe."""
 
+import jax
+import jax.numpy as jnp
 import optax
 
 
@@ -13,6 +15,26 @@ def make_adam(config, schedule):
     adam = optax.chain(
         optax.add_decayed_weights(config.l2),
         optax.scale_by_adam(config.b1, config.b2, config.eps),
-        optax.scale_by_learning_rate(schedule),
+        scale_by_rate(schedule),
     )
     return optax.flatten(adam)
+
+
+def scale_by_rate(schedule):
+    """As `optax.scale_by_learning_rate`, with a state of the same form.
+
+    `update(..., plan=numbers)` hands the schedule what it is made of, as `schedule(count,
+    numbers)`; without it the schedule is asked for `schedule(count)`.
+    """
+
+    def init(params):
+        del params
+        return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
+
+    def update(updates, state, params=None, *, plan=None, **_):
+        del params
+        rate = -1 * (schedule(state.count) if plan is None else schedule(state.count, plan))
+        scaled = jax.tree.map(lambda leaf: jnp.array(rate, dtype=leaf.dtype) * leaf, updates)
+        return scaled, optax.ScaleByScheduleState(optax.safe_increment(state.count))
+
+    return optax.GradientTransformationExtraArgs(init, update)

@@ -1,4 +1,11 @@
-"""The learning rate by step."""
+"""The learning rate by step: a linear warm-up and a half cosine, once for every segment of a run.
+
+A run has one segment, and another one for every time that it was told to go on for more steps or
+at another rate. What a segment is made of enters the compiled update as numbers, so that another
+rate, warm-up or number of steps compiles nothing.
+"""
+
+import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
@@ -8,34 +15,84 @@ from ppocr_jax.errors import UserError
 MOST_STEPS = 2**31 - 1  # a state counts them in 32 bits
 
 
-def warmup_cosine(base, total_steps, warmup_steps):
-    """Linear from 0 to `base`, then a half cosine whose period is the whole run.
+@dataclasses.dataclass(frozen=True)
+class Segment:
+    """Linear from `start` to `rate`, then a half cosine whose period is the whole segment.
 
-    step < w: base step / w, so that the very first update has rate 0: moments and statistics
-    move, weights do not. Else 0.5 base (1 + cos(pi (step - w) / total)): the period counts the
-    warm-up twice, so the rate ends slightly above 0, as in the original.
+    s updates into it, s < w: start + (rate - start) s / w. In a run's first segment `start` is 0,
+    so that the very first update has rate 0: moments and statistics move, weights do not. Else
+    0.5 rate (1 + cos(pi (s - w) / length)): the period counts the warm-up twice, so the rate ends
+    slightly above 0, as in the original.
 
-    Args:
-        base: rate after the warm-up.
-        total_steps: updates of the whole run.
-        warmup_steps: updates of the warm-up.
-
-    Returns:
-        `step -> rate`; `step` is the number of updates already done: an int gives a float64,
-        a traced int32 a float32 on device.
+    Attributes:
+        begin: updates of the run before it.
+        end: updates of the run when it is done.
+        rate: after the warm-up.
+        warmup: updates of the warm-up.
+        start: rate that the warm-up begins at.
     """
 
-    def rate(step):
-        lib = np if isinstance(step, int | np.integer) else jnp
-        warm = base * step / max(warmup_steps, 1)
-        cosine = 0.5 * base * (1.0 + lib.cos(np.pi * (step - warmup_steps) / total_steps))
-        return lib.where(step < warmup_steps, warm, cosine)
+    begin: int
+    end: int
+    rate: float
+    warmup: int = 0
+    start: float = 0.0
 
-    return rate
+    @classmethod
+    def read(cls, entry):
+        """From a dict of its attributes, as a state keeps it.
+
+        Raises:
+            UserError: it is none, or has other attributes.
+        """
+        kinds = {field.name: field.type for field in dataclasses.fields(cls)}
+        good = isinstance(entry, dict) and entry.keys() == kinds.keys()
+        if not good or not all(type(entry[name]) in (kind, int) for name, kind in kinds.items()):
+            raise UserError(
+                f"a segment of the rate, {entry!r:.80}, has not the form of this version"
+            )
+        return cls(**entry)
+
+    def __call__(self, step: int) -> float:
+        """The rate of the update after `step` others of the run, in double precision."""
+        done = step - self.begin
+        if done < self.warmup:
+            return float(self.start + (self.rate - self.start) * done / self.warmup)
+        turned = np.pi * (done - self.warmup) / (self.end - self.begin)
+        return float(0.5 * self.rate * (1.0 + np.cos(turned)))
+
+    def numbers(self):
+        """What `rate_at` reads: int32 and float32 scalars by name.
+
+        Factors are joined in single precision and in the order in which XLA joins constants, so
+        that the rates are to the bit those of a program that has the numbers inside it.
+        """
+        one = np.float32(1)
+        return {
+            "begin": np.int32(self.begin),
+            "warmup": np.int32(self.warmup),
+            "start": np.float32(self.start),
+            "slope": np.float32(self.rate - self.start) * (one / np.float32(max(self.warmup, 1))),
+            "half": np.float32(0.5 * self.rate),
+            "turn": np.float32(np.pi) * (one / np.float32(self.end - self.begin)),
+        }
 
 
-def make_schedule(config, steps, steps_per_epoch):
-    """`warmup_cosine` with a config's numbers; the warm-up is rounded half to even.
+def rate_at(count, numbers):
+    """The rate of an update inside a compiled program, float32 [].
+
+    Args:
+        count: int32 [], updates of the run before it.
+        numbers: see `Segment.numbers`.
+    """
+    done = count - numbers["begin"]
+    warm = numbers["start"] + done * numbers["slope"]
+    turned = (done - numbers["warmup"]) * numbers["turn"]
+    return jnp.where(done < numbers["warmup"], warm, numbers["half"] * (1.0 + jnp.cos(turned)))
+
+
+def first_segment(config, steps, steps_per_epoch):
+    """The segment of a run from its start to `steps`; the warm-up is rounded half to even.
 
     Raises:
         UserError: more updates than a state can count.
@@ -47,4 +104,4 @@ def make_schedule(config, steps, steps_per_epoch):
                 f"config.{key}={config[key]}: with {steps_per_epoch} updates an epoch these are "
                 f"{updates}, more than the {MOST_STEPS} that can be counted"
             )
-    return warmup_cosine(config.learning_rate, steps, warmup)
+    return Segment(0, steps, config.learning_rate, warmup)

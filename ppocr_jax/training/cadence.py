@@ -35,15 +35,17 @@ class Cadence:
         evaluate_every = config.eval.every_epochs * epoch_steps or config.eval.every_steps
         return cls(total_steps, config.log.every_steps, evaluate_every, config.save.every_steps)
 
-    def __call__(self, step: int, stopping: bool = False) -> Due:
-        """What is due after update number `step`; `stopping`: a signal asks the run to end.
+    def __call__(self, step: int, stopping: bool = False, ending: bool = False) -> Due:
+        """What is due after update number `step`.
+
+        `stopping`: a signal asks the run to end. `ending`: its time is up.
 
         A run that is asked to end saves its state and goes: an evaluation may take minutes, and
         whoever sends SIGTERM often sends SIGKILL soon. The evaluation that it misses is made up
         for when the run continues.
         """
         last = step == self.total_steps
-        evaluate = self.evaluates(step) and not stopping
+        evaluate = (self.evaluates(step) or ending) and not stopping
         return Due(
             record=self.records(step),
             evaluate=evaluate,

@@ -52,7 +52,7 @@ class Judge:
             record = {"role": role, **metrics[role], **verdict.figures}
             self._log.record("eval", progress.step, record)
             self._show(role, progress.step, outcomes)
-        progress.note_evaluation(metrics, config.best.role)
+        progress.note_evaluation(metrics, config.best.role, config.eval.patience_min_gain)
         self._verdicts.note(progress)
         self.results.keep(self._outcomes, progress)
 
@@ -65,7 +65,7 @@ class Judge:
     @property
     def images_of_evaluation(self):
         """How many are run at each evaluation, over all roles."""
-        return len(self._validation) * len(self._setup.config.trainable)
+        return len(self._validation) * len(averages.scored(self._setup.config))
 
     def _show(self, role, step, outcomes):
         """Gives the writers pictures of the first images."""

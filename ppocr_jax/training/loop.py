@@ -10,7 +10,7 @@ from ppocr_jax import config as configs
 from ppocr_jax import devices, forms
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.data.training_split import Training
-from ppocr_jax.errors import counted, tell
+from ppocr_jax.errors import tell
 from ppocr_jax.processes import company
 from ppocr_jax.timing import compilations
 from ppocr_jax.training import agreement, footprint, start
@@ -18,22 +18,23 @@ from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.forecast import Forecast, describe_memory
 from ppocr_jax.training.judge import Judge
-from ppocr_jax.training.messages import announce, record_updates
+from ppocr_jax.training.limits import Limits
+from ppocr_jax.training.messages import announce, record_updates, say_the_end
 from ppocr_jax.training.meter import Clock, Meter
 from ppocr_jax.training.records import RunLog
 from ppocr_jax.training.signals import StopOnSignal, Stopped
 from ppocr_jax.training.skipped import Skipped
-from ppocr_jax.training.standing import describe_best
 from ppocr_jax.weights import saved_config
 from ppocr_jax.weights.meta import list_steps
 
 
-def train(config, workdir):
+def train(config, workdir, given=()):
     """Trains to the end of the schedule, from scratch or from where the workdir stands.
 
     Args:
         config: a whole config.
         workdir: folder of the run; made when it is missing.
+        given: keys of the config that the command itself names, see `segments.go_on`.
 
     Returns:
         `(state, metrics)`: the last TrainState and the last evaluation by role.
@@ -48,7 +49,7 @@ def train(config, workdir):
     config = settle_batch(config, workdir, training)
     agreement.require_same_labels(config, training, validation)
     workdir, changes = open_workdir(config, workdir)
-    setup = start.set_up(config, training.total_steps, training.epoch_steps)
+    setup = start.set_up(config)
     due = Cadence.of(config, training.total_steps, training.epoch_steps)
     leads, notes = jax.process_index() == 0, []
     with contextlib.ExitStack() as opened:
@@ -57,10 +58,13 @@ def train(config, workdir):
         opened.enter_context(company.telling(apart_from=Stopped))
 
         # The first state: the newest of the workdir, else one from weights or fresh values.
-        begun = start.restore(checkpoints, setup, training.total_steps, changes)
-        begun = begun or start.begin(setup)
+        begun = start.restore(checkpoints, setup, training, changes, given)
+        begun = begun or start.begin(setup, training)
         state, progress = begun.state, begun.progress
-        if progress.step < training.total_steps:
+        limits = Limits(config, progress)
+        ending = limits.reached(progress, limits.is_up(progress.seconds))
+        first_step = training.total_steps if ending.why else progress.step  # of those to come
+        if first_step < training.total_steps:
             checkpoints.require_space(state)  # rather now than after hours
         if leads:
             configs.save(config, workdir / "config.json")
@@ -74,14 +78,12 @@ def train(config, workdir):
         )
         opened.enter_context(log)
         judge = Judge(setup, validation, log, training, workdir)
-        first = start.owes_evaluation(begun, due)
-        evaluations = due.evaluations_after(progress.step) + first
-        notes += begun.notes
+        first = start.owes_evaluation(begun, due, bool(ending.why))
+        evaluations = due.evaluations_after(first_step) + first
+        notes += [*begun.notes, *limits.describe(evaluations)]
         announce(log, setup, training, validation, begun, notes, evaluations, first)
         forecast = Forecast(config, setup.mesh, log)
-        forecast.begin(
-            training.total_steps - progress.step, evaluations, judge.images_of_evaluation
-        )
+        forecast.begin(training.total_steps - first_step, evaluations, judge.images_of_evaluation)
         if first:
             judge(state, progress)
             checkpoints.save(state, progress.to_meta(config), judge.hmean(progress))
@@ -91,23 +93,25 @@ def train(config, workdir):
         meter = Meter(
             progress.window, Clock(), functools.partial(describe, training, begun, workdir)
         )
-        batches = opened.enter_context(training.batches(progress.step, own_share()))
-        step_fn = None
+        batches = opened.enter_context(training.batches(first_step, own_share()))
+        step_fn, plan = None, devices.replicate(progress.segment.numbers(), setup.mesh)
         for batch in meter.clock.waiting(batches):
             skipped.note(batch.pop("failures"), progress.step)
             records, textless = batch.pop("record"), count_textless(batch)
-            arrays = devices.put_batch(batch, setup.mesh)
+            arrays = {**devices.put_batch(batch, setup.mesh), "plan": plan}
             if step_fn is None:
                 step_fn = compile_step(setup, state, arrays, log, forecast.key)
                 stop = opened.enter_context(StopOnSignal())  # until here there is nothing to save
                 meter.restart()
             state, metrics = step_fn(state, arrays)
             progress.step += 1
+            progress.seconds = limits.seconds
             meter.add(progress.step, metrics, textless, records)
             log.advance()
 
             signal = agree_to_stop(stop, due.records(progress.step))
-            now = due(progress.step, stopping=bool(signal))
+            time_is_up = agree_on_time(limits, progress.seconds, due.records(progress.step))
+            now = due(progress.step, bool(signal), time_is_up)
             if now.record or now.save:
                 meter.settle()
             if now.record:
@@ -126,12 +130,14 @@ def train(config, workdir):
                 judge.results.show(progress, again=False)
                 log.say(f"stopped at step {progress.step}; the same command continues from there")
                 raise Stopped(signal)
+            ending = limits.reached(progress, time_is_up)
+            if ending.why:
+                break
 
         checkpoints.wait()
         judge.results.show(progress)
         judge.conclude(progress)
-        best = describe_best(progress, config.best.role)
-        log.say(f"done: {counted(progress.step, 'step')}, {best}; in {workdir}")
+        say_the_end(log, progress, ending, workdir, config.best.role)
     return state, progress.metrics
 
 
@@ -230,3 +236,10 @@ def agree_to_stop(stop, recording):
     if jax.process_count() == 1:
         return stop.number
     return int(devices.gather([stop.number]).max()) if recording else 0
+
+
+def agree_on_time(limits, seconds, recording):
+    """Whether the time is up for one of the processes, which ask each other when they record."""
+    if jax.process_count() == 1 or not limits.minutes:
+        return limits.is_up(seconds)
+    return bool(devices.gather([int(limits.is_up(seconds))]).max()) if recording else False

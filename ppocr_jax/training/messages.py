@@ -1,5 +1,7 @@
 """What a run says and records of itself: at its start, and every few updates."""
 
+import dataclasses
+
 import jax
 
 from ppocr_jax import __version__, averages
@@ -7,6 +9,7 @@ from ppocr_jax import config as configs
 from ppocr_jax.errors import counted
 from ppocr_jax.training.forecast import describe_course
 from ppocr_jax.training.records import format_duration, format_losses
+from ppocr_jax.training.standing import describe_best
 
 ENOUGH_CROPS = 40  # to tell a share of them
 MANY_TEXTLESS = 0.2
@@ -29,13 +32,15 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
     devices = f"{setup.mesh.size} x {device.device_kind}"
     learning = ", ".join(config.trainable)
     slots = sum(leaf.nbytes for leaf in jax.tree.leaves(begun.state.opt_state))
+    frozen = [f"{role}.{part}" for role, parts in setup.frozen.items() for part in parts]
+    still = f"; frozen: {', '.join(frozen)}" * bool(frozen)
     lines = [
         f"ppocr_jax {__version__}: {learning} on {devices}, {len(training.samples)} training and "
         f"{counted(len(validation), 'validation image')}",
         configs.describe_rate(config),
         *(() if begun.progress.step else describe_course(config, training)),
         *averages.describe(config),
-        f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone",
+        f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone{still}",
         f"{counted(training.total_steps, 'step')}, {training.epoch_steps} per epoch; "
         f"{counted(evaluations, 'evaluation')} to come{', one of them now' * first}",
         *training.notes,
@@ -51,6 +56,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
         "optimizer_bytes": slots,
         "weights": {role: str(report) for role, report in begun.reports.items()},
         "initial": begun.initial,
+        "segments": [dataclasses.asdict(segment) for segment in begun.progress.segments],
         "notes": notes,
     })  # fmt: skip
 
@@ -71,7 +77,7 @@ def record_updates(log, progress, meter, setup, training, skipped):
     """
     step, (losses, figures) = progress.step, meter.take(setup.config.batch_size)
     progress.note_record(losses, figures["textless_share"])
-    rate = float(setup.schedule(step - 1))
+    rate = progress.segment(step - 1)
     epoch = (step - 1) // training.epoch_steps + 1
     step_s = figures.pop("seconds_per_step")
     left = (training.total_steps - step) * step_s
@@ -113,4 +119,30 @@ def warn_of_textless(log, meter, share, config):
         f"data.targets.min_text_size={config.data.targets.min_text_size} once they are scaled "
         f"into crops of {config.crop} pixels, ignored (*, ###), or unlabelled; check_data counts "
         "them"
+    )
+
+
+def say_the_end(log, progress, ending, workdir, role):
+    """How far the run came, why it ends, and what would take it further.
+
+    Args:
+        log: `RunLog`.
+        progress: `Progress`.
+        ending: `limits.Ending`; an empty one at the last step.
+        workdir: folder of the run.
+        role: that the best is chosen by.
+    """
+    step, segment = progress.step, progress.segment
+    best = f"{describe_best(progress, role)}; in {workdir}"
+    if step < segment.end:
+        log.say(f"ended at step {step} of {segment.end}: {ending.why}; {best}")
+        log.say(
+            f"the same command with {ending.remedy} goes on from there; with another "
+            "--config.steps or --config.learning_rate it begins a new cosine"
+        )
+        return
+    log.say(f"done: {counted(step, 'step')}, {best}")
+    log.say(
+        f"to train it further: the same command with --config.steps={2 * step}, at rate "
+        f"{segment(step - 1):.3g}, where it stands, or at --config.learning_rate=RATE"
     )

@@ -5,6 +5,7 @@ from typing import Any
 
 from ppocr_jax import __version__
 from ppocr_jax import config as configs
+from ppocr_jax.optim.schedule import Segment
 
 
 @dataclasses.dataclass
@@ -21,6 +22,11 @@ class Progress:
             first parameters, both by role; `first` and `last`, the losses of those records.
         metrics: of the last evaluation, by role.
         evaluated_step: of that evaluation; -1 before the first one.
+        gain: `{"hmean", "step"}` of the last one that passed the one before by more than
+            `eval.patience_min_gain`.
+        stale: evaluations since then.
+        seconds: that the run has taken, all its starts together.
+        segments: of the learning rate, in their order; the last one is that of the next update.
         window: `(step, losses, crops without text)` of the updates since the last record.
     """
 
@@ -30,6 +36,10 @@ class Progress:
     course: dict[str, Any] = dataclasses.field(default_factory=dict)
     metrics: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     evaluated_step: int = -1
+    gain: dict[str, Any] = dataclasses.field(default_factory=lambda: {"hmean": -1.0, "step": -1})
+    stale: int = 0
+    seconds: float = 0.0
+    segments: list[Segment] = dataclasses.field(default_factory=list)
     window: list[tuple[int, dict[str, float], int]] = dataclasses.field(default_factory=list)
 
     @classmethod
@@ -38,12 +48,16 @@ class Progress:
         names = [field.name for field in dataclasses.fields(cls) if field.name in meta]
         progress = cls(**{name: meta[name] for name in names})
         progress.window = [tuple(entry) for entry in progress.window]  # JSON has lists alone
+        progress.segments = [Segment.read(entry) for entry in progress.segments]
+        if "gain" not in meta:
+            progress.gain = dict(progress.best)
         return progress
 
     def to_meta(self, config) -> dict[str, Any]:
         """All of it, and what those who take weights out of the state need to know."""
         return {
             **vars(self),
+            "segments": [dataclasses.asdict(segment) for segment in self.segments],
             "roles": list(config.roles),
             "trainable": list(config.trainable),
             "config": configs.record(config),
@@ -55,12 +69,23 @@ class Progress:
         """Whether the weights as they are now were scored."""
         return self.evaluated_step == self.step
 
-    def note_evaluation(self, metrics: dict[str, dict[str, Any]], best_role: str) -> None:
-        """Takes in an evaluation of the weights as they are now, and moves `best`."""
+    @property
+    def segment(self) -> Segment:
+        """Of the next update."""
+        return self.segments[-1]
+
+    def note_evaluation(
+        self, metrics: dict[str, dict[str, Any]], best_role: str, min_gain: float = 0.0
+    ) -> None:
+        """Takes in an evaluation of the weights as they are now, and moves `best` and `gain`."""
         self.metrics, self.evaluated_step = metrics, self.step
         hmean = metrics[best_role]["hmean"]
         if hmean >= self.best["hmean"]:
             self.best = {"hmean": hmean, "step": self.step}
+        if hmean > self.gain["hmean"] + min_gain:
+            self.gain, self.stale = {"hmean": hmean, "step": self.step}, 0
+        else:
+            self.stale += 1
 
     def note_record(self, losses: dict[str, float], textless_share: float) -> None:
         """Takes in the mean losses of a record."""

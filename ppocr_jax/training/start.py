@@ -1,18 +1,18 @@
 """What a run is made of, and its first state: restored from the workdir, or made from weights."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import optax
 
 from ppocr_jax import averages, devices
+from ppocr_jax import config as configs
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.optim import make_optimizer
-from ppocr_jax.optim.schedule import make_schedule
-from ppocr_jax.training import agreement
+from ppocr_jax.optim.schedule import rate_at
+from ppocr_jax.training import agreement, segments, versions
 from ppocr_jax.training.averaging import Averages
 from ppocr_jax.training.checkpoints import state_tree
 from ppocr_jax.training.progress import Progress
@@ -22,6 +22,8 @@ from ppocr_jax.weights.checks import checksums
 from ppocr_jax.weights.meta import best_role
 from ppocr_jax.weights.sources import fill_initial, load_role, open_source
 
+ALL = "all of it"  # of a network
+
 
 class Setup(NamedTuple):
     """What stays the same from the first update to the last.
@@ -30,14 +32,14 @@ class Setup(NamedTuple):
         config: a whole config.
         mesh: the devices.
         models: `{role: Detector}` of all roles but averages.
-        schedule: `updates done -> rate`.
+        frozen: `{role: parts}` that do not learn of networks that do.
         tx: the optimiser, over the roles that learn.
     """
 
     config: Any
     mesh: jax.sharding.Mesh
     models: dict[str, Any]
-    schedule: Callable[..., Any]
+    frozen: dict[str, tuple[str, ...]]
     tx: optax.GradientTransformation
 
     def train_step(self):
@@ -48,6 +50,7 @@ class Setup(NamedTuple):
             make_loss(config.loss),
             self.tx,
             tuple(config.trainable),
+            frozen_parts=self.frozen,
             frozen_norm=config.frozen_norm,
             norm_scope=config.norm_scope,
             accumulate=config.accumulate,
@@ -57,18 +60,18 @@ class Setup(NamedTuple):
         )
 
 
-def set_up(config, total_steps, epoch_steps) -> Setup:
+def set_up(config) -> Setup:
     """Networks, optimiser and devices of a config. Raises UserError where they do not fit."""
     mesh = devices.make_mesh(config)
     devices.require_even_shares(config, mesh)
+    frozen = configs.frozen_parts(config)
     models = {
-        role: build_detector(config.roles[role], config.dtype, config.remat)
+        role: build_detector(config.roles[role], config.dtype, config.remat, frozen.get(role, ()))
         for role in averages.networks(config)
     }
     for model in dict.fromkeys(models.values()):
         shapes_of(model)  # refuses what would fill the memory, before it does
-    schedule = make_schedule(config, total_steps, epoch_steps)
-    return Setup(config, mesh, models, schedule, make_optimizer(config.optimizer, schedule))
+    return Setup(config, mesh, models, frozen, make_optimizer(config.optimizer, rate_at))
 
 
 class Start(NamedTuple):
@@ -89,8 +92,12 @@ class Start(NamedTuple):
     initial: dict[str, list[str]] = {}
 
 
-def begin(setup) -> Start:
+def begin(setup, training) -> Start:
     """The first state of a run: weights where the config names some, else fresh values.
+
+    Args:
+        setup: what the run is made of.
+        training: `data.training_split.Training`.
 
     Raises:
         UserError: weights that do not fit, or a frozen role without any.
@@ -107,13 +114,22 @@ def begin(setup) -> Start:
             notes += _chosen_by_average(path, role)
         elif not learns:
             raise UserError(f"config.init_from.{role} is empty: a frozen role needs weights")
-        fresh = reports[role].initial if path else ["all of it"]
+        fresh = reports[role].initial if path else [ALL]
+        still = [part for part in setup.frozen.get(role, ()) if _is_fresh(part, fresh)]
+        if still:
+            raise UserError(
+                f"config.freeze: {role}.{still[0]} would stay at fresh values: a frozen part needs "
+                f"weights, config.init_from.{role}"
+            )
         if fresh:
             initial[role] = fresh
             notes.append(f"warning: {role} starts from fresh values in {', '.join(fresh)}")
     norms = {role: norm_of(variables[role]["params"]) for role in config.trainable}
-    progress = Progress(course={"fresh": initial, "norm": norms})
-    state = Averages.of(config).begin(make_state(variables, setup.tx, config.trainable))
+    progress = Progress(
+        segments=[segments.first(config, training)], course={"fresh": initial, "norm": norms}
+    )
+    state = make_state(variables, setup.tx, config.trainable, setup.frozen)
+    state = Averages.of(config).begin(state)
     agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
     return Start(devices.replicate(state, setup.mesh), progress, notes, reports, initial)
 
@@ -130,17 +146,23 @@ def _chosen_by_average(path, role):
     ]
 
 
-def restore(checkpoints, setup, total_steps, changes) -> Start | None:
+def _is_fresh(part, fresh):
+    """Whether something of a part starts from fresh values."""
+    return any(name == ALL or name.split(".")[0] == part for name in fresh)
+
+
+def restore(checkpoints, setup, training, changes, given=()) -> Start | None:
     """The newest state of the workdir that can be read; None where the run has saved none yet.
 
     Args:
         checkpoints: `Checkpoints`.
         setup: what the run is made of.
-        total_steps: updates of the whole run.
+        training: `data.training_split.Training`.
         changes: lines on the keys that differ from the config of the run.
+        given: see `segments.go_on`.
 
     Raises:
-        UserError: see `Checkpoints.restore`.
+        UserError: see `Checkpoints.restore` and `segments.go_on`.
     """
     restored = checkpoints.restore(template(setup))
     if restored is None:
@@ -148,12 +170,19 @@ def restore(checkpoints, setup, total_steps, changes) -> Start | None:
     (state, meta), config = restored, setup.config
     progress = Progress.from_meta(meta)
     agreement.require_same_state("restored at step", progress.step, meta.get("checksums", {}))
-    note = f"continuing from step {progress.step} of {total_steps}"
+    changes = [
+        *changes,
+        *segments.go_on(progress, meta.get("config"), setup.config, training, given),
+        versions.compare(meta.get("version")),
+    ]
+    plan = {f"segment {n} of the rate": str(s) for n, s in enumerate(progress.segments, 1)}
+    agreement.require_same("segments", plan)
+    note = f"continuing from step {progress.step} of {training.total_steps}"
     if progress.best["step"] >= 0:
         best = progress.best
         note += f"; best hmean so far {best['hmean']:.4f} at step {best['step']}"
     state, lines = _with_averages(state, config)
-    return Start(state, progress, [note, *changes, *lines])
+    return Start(state, progress, [note, *filter(None, changes), *lines])
 
 
 def _with_averages(state, config):
@@ -169,14 +198,14 @@ def _with_averages(state, config):
     return wanted.begin(state), [*begun, *ended]
 
 
-def owes_evaluation(begun, due) -> bool:
+def owes_evaluation(begun, due, ends=False) -> bool:
     """Whether the state should be scored before it is changed.
 
     Weights that were given are scored as they are, so that what training gains can be seen. A run
-    that was stopped where an evaluation was due makes up for it.
+    that was stopped where an evaluation was due makes up for it, and so does one that `ends` here.
     """
     step = begun.progress.step
-    owed = due.evaluates(step) if step else bool(begun.reports)
+    owed = ends or (due.evaluates(step) if step else bool(begun.reports))
     return owed and not begun.progress.evaluated
 
 
@@ -186,7 +215,7 @@ def template(setup):
 
     def fresh():
         variables = init_roles(setup.models, init_variables, config.seed)
-        return make_state(variables, setup.tx, config.trainable)
+        return make_state(variables, setup.tx, config.trainable, setup.frozen)
 
     whole = devices.replicated(setup.mesh)
     return jax.tree.map(

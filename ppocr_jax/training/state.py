@@ -15,7 +15,7 @@ class TrainState:
     step: jax.Array  # int32 [], updates done so far
     params: dict[str, Any]  # {"student": ..., "student2": ..., "teacher": ...}
     batch_stats: dict[str, Any]  # same keys
-    opt_state: optax.OptState  # trainable roles only: a frozen teacher costs no slots
+    opt_state: optax.OptState  # of what learns: a frozen teacher, or part, costs no slots
 
 
 def init_roles(models, init_variables, seed):
@@ -44,14 +44,14 @@ def name_to_int(name):
     return value % 2**31
 
 
-def make_state(variables, tx, trainable):
-    """The state of step 0 from the variables of every role."""
+def make_state(variables, tx, trainable, frozen=None):
+    """The state of step 0 from the variables of every role; see `pick_learning`."""
     params = {role: tree["params"] for role, tree in variables.items()}
     return TrainState(
         step=jax.numpy.zeros((), jax.numpy.int32),
         params=params,
         batch_stats={role: tree["batch_stats"] for role, tree in variables.items()},
-        opt_state=jax.jit(tx.init)({role: params[role] for role in trainable}),
+        opt_state=jax.jit(tx.init)(pick_learning(params, trainable, frozen)),
     )
 
 
@@ -59,6 +59,26 @@ def norm_of(params):
     """Length of all parameters of a network as one vector, on the host."""
     squares = [np.square(np.asarray(leaf, np.float64)).sum() for leaf in jax.tree.leaves(params)]
     return float(np.sqrt(sum(squares)))
+
+
+def pick_learning(params, trainable, frozen=None):
+    """What learns: the roles in `trainable`, without the parts that `frozen` names of them.
+
+    Args:
+        params: by role and part.
+        trainable: roles.
+        frozen: `{role: parts}`, of the roles in `trainable`; None for none.
+    """
+    still = frozen or {}
+    return {
+        role: {part: tree for part, tree in params[role].items() if part not in still.get(role, ())}
+        for role in trainable
+    }
+
+
+def put_learning(params, learning):
+    """`params` with what learns in the place of its old values."""
+    return {**params, **{role: {**params[role], **parts} for role, parts in learning.items()}}
 
 
 def extract_role(state, role):

@@ -14,7 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ppocr_jax.runtime.compiler import compiler_options
 from ppocr_jax.training.averaging import NONE
-from ppocr_jax.training.state import TrainState
+from ppocr_jax.training.state import TrainState, pick_learning, put_learning
 
 MAPS = ("threshold_map", "threshold_mask", "shrink_map", "shrink_mask")
 
@@ -25,6 +25,7 @@ def make_train_step(
     tx,
     trainable,
     *,
+    frozen_parts=None,
     frozen_norm="batch",
     norm_scope="global",
     accumulate=1,
@@ -34,7 +35,8 @@ def make_train_step(
 ):
     """Returns a jitted `(state, batch) -> (state, metrics)`; the given state is donated.
 
-    A role outside `trainable` gets no gradient and no weight decay, and nothing of it changes.
+    A role outside `trainable` gets no gradient and no weight decay, and nothing of it changes; the
+    same holds for `frozen_parts` of the others, whose models should have them in `stored`.
 
     `norm_scope` says what batch norm, the ratios of the losses and their batch size are over:
     "global", the whole batch, or "device", each device's part of it. With "device" every device
@@ -45,6 +47,7 @@ def make_train_step(
         loss_fn: `(maps, batch, size) -> (objective, losses)`, see `losses.recipes.make_loss`.
         tx: optax transformation over the tree of the trainable roles.
         trainable: names of the roles that learn.
+        frozen_parts: `{role: parts}` that do not, see `state.pick_learning`.
         frozen_norm: see `make_gradient`.
         accumulate: number of micro-batches, see `over_micro_batches`.
         little_memory: compile for memory before speed; for models that rematerialise.
@@ -53,21 +56,23 @@ def make_train_step(
         averages: roles that no gradient sees: they follow others after the update.
 
     The batch holds `image` (uint8 `[B, H, W, 3]` BGR, or normalised floats) and the four target
-    maps `[B, H, W]` in any dtype. `metrics` are scalars: every loss and the gradient's norm.
+    maps `[B, H, W]` in any dtype; `plan`, the numbers of a rate by `tx`'s schedule, if it takes
+    them. `metrics` are scalars: every loss and the gradient's norm.
     """
-    gradient = make_gradient(models, loss_fn, trainable, frozen_norm)
+    gradient = make_gradient(models, loss_fn, trainable, frozen_norm, frozen_parts)
     if norm_scope == "device":
-        gradient = on_each_device(over_micro_batches(gradient, accumulate), trainable, mesh)
+        gradient = over_micro_batches(gradient, accumulate)
+        gradient = on_each_device(gradient, trainable, mesh, frozen_parts)
     else:
         gradient = over_micro_batches(gradient, accumulate, spread_over=mesh)
 
     def train_step(state, batch):
-        batch = {name: batch[name] for name in ("image", *MAPS)}
+        pictures = {name: batch[name] for name in ("image", *MAPS)}
         params, batch_stats = map(averages.leave_out, (state.params, state.batch_stats))
-        batch_stats, (grads, losses) = gradient(params, batch_stats, batch)
-        learning = {role: state.params[role] for role in trainable}
-        updates, opt_state = tx.update(grads, state.opt_state, learning)
-        params = {**state.params, **optax.apply_updates(learning, updates)}
+        batch_stats, (grads, losses) = gradient(params, batch_stats, pictures)
+        learning = pick_learning(state.params, trainable, frozen_parts)
+        updates, opt_state = tx.update(grads, state.opt_state, learning, plan=batch.get("plan"))
+        params = put_learning(state.params, optax.apply_updates(learning, updates))
         batch_stats = {**state.batch_stats, **batch_stats}
         metrics = {**losses, "grad_norm": optax.tree.norm(grads)}
         state = TrainState(state.step + 1, params, batch_stats, opt_state)
@@ -82,11 +87,11 @@ def make_train_step(
     )
 
 
-def make_gradient(models, loss_fn, trainable, frozen_norm="batch"):
+def make_gradient(models, loss_fn, trainable, frozen_norm="batch", frozen_parts=None):
     """The gradient of one batch, a function of `(params, batch_stats, batch, size=None)`.
 
     Args:
-        models, loss_fn, trainable: see `make_train_step`.
+        models, loss_fn, trainable, frozen_parts: see `make_train_step`.
         frozen_norm: what a role outside `trainable` normalises with: "batch", as the published
             recipe does (its stored statistics are left alone all the same), or "stored". Such a
             role draws its shrink map alone, which is all that the losses ask of a teacher.
@@ -108,13 +113,14 @@ def make_gradient(models, loss_fn, trainable, frozen_norm="batch"):
 
     def gradient(params, batch_stats, batch, size=None):
         frozen = {r: p for r, p in params.items() if r not in trainable}
-        learning = {r: params[r] for r in trainable}
+        learning = pick_learning(params, trainable, frozen_parts)
         dtype = jax.tree.leaves(learning)[0].dtype
         targets = {name: batch[name].astype(dtype) for name in MAPS}
 
         def objective(learning):
             maps, new_stats = {}, {}
-            for role, values in {**frozen, **learning}.items():
+            whole = put_learning({role: params[role] for role in trainable}, learning)
+            for role, values in {**frozen, **whole}.items():
                 maps[role], new_stats[role] = forward(
                     role, values, batch_stats[role], batch["image"]
                 )
@@ -165,20 +171,21 @@ def over_micro_batches(gradient, count, spread_over=None):
     return mean_gradient
 
 
-def on_each_device(gradient, trainable, mesh):
+def on_each_device(gradient, trainable, mesh, frozen_parts=None):
     """The mean of the gradients that the devices of a mesh make, each alone with its part.
 
     Args:
         gradient: `(params, batch_stats, batch) -> (batch_stats, (grads, losses))`.
         trainable: the statistics of these roles are averaged; those of the others did not move.
         mesh: with the axis "data".
+        frozen_parts: of these roles, whose statistics did not move either.
     """
 
     def alone(params, batch_stats, batch):
         new_stats, found = gradient(params, batch_stats, batch)
-        for role in trainable:
-            new_stats[role] = jax.lax.pmean(new_stats[role], "data")
-        return new_stats, jax.lax.pmean(found, "data")
+        moved = pick_learning(new_stats, trainable, frozen_parts)
+        moved = {role: jax.lax.pmean(stats, "data") for role, stats in moved.items()}
+        return put_learning(new_stats, moved), jax.lax.pmean(found, "data")
 
     whole = PartitionSpec()
     return jax.shard_map(

@@ -3,6 +3,7 @@
 import json
 from typing import Any, NamedTuple
 
+from ppocr_jax import averages
 from ppocr_jax.scoring.diagnosis import Course, find_cause
 from ppocr_jax.scoring.evaluation import count_images
 from ppocr_jax.training.forecast import warmup_updates
@@ -82,13 +83,14 @@ class Verdicts:
         course, config, training = progress.course, self._config, self._training
         losses = [course.get(name, {}).get("total") for name in ("first", "last")]
         base = standing.base
-        norm = course.get("norm", {}).get(role)
+        source = averages.followed(role)  # an average begins as what it follows
+        norm = course.get("norm", {}).get(source)
         return Course(
             step=progress.step,
             warmup=warmup_updates(config, training),
             rate=config.learning_rate,
             # Evaluation needs no threshold map.
-            fresh=tuple(p for p in course.get("fresh", {}).get(role, ()) if p != "head.thresh"),
+            fresh=tuple(p for p in course.get("fresh", {}).get(source, ()) if p != "head.thresh"),
             growth=norm_of(params) / norm if norm else 1.0,
             losses=None if None in losses else tuple(losses),
             best=standing.best_hmean if standing.best_step >= 0 else None,

@@ -4,11 +4,11 @@ import json
 import pathlib
 
 import pytest
+from experiments.split_labels import split
 
 from experiments import recipe
 from experiments.finetune_sizes import __main__ as command
 from experiments.finetune_sizes import plan, stages
-from experiments.split_labels import split
 from ppocr_jax.errors import UserError
 
 

@@ -30,6 +30,11 @@ def test_what_is_due(cadence, step, stopping, due):
     assert cadence(step, stopping) == Due(*(name in due.split() for name in Due._fields))
 
 
+def test_a_run_whose_time_is_up_is_scored_and_saved():
+    assert RUN(3, ending=True) == Due(record=False, evaluate=True, save=True, stop=False)
+    assert not RUN(3, stopping=True, ending=True).evaluate  # whoever sends a signal does not wait
+
+
 @pytest.mark.parametrize(("done", "count"), [(0, 4), (6, 3), (18, 1), (19, 1), (20, 0)])
 def test_evaluations_to_come(done, count):
     assert RUN.evaluations_after(done) == count  # at 6, 12, 18 and 20

@@ -16,7 +16,7 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
-from ppocr_jax.optim.schedule import warmup_cosine
+from ppocr_jax.optim.schedule import Segment, rate_at
 from ppocr_jax.shipping import extraction
 from ppocr_jax.training.loop import train
 from ppocr_jax.training.state import extract_role, make_state
@@ -65,14 +65,11 @@ class Trajectory:
             arrays = select_role(self.arrays, role, run)
             self.variables[role] = jax.tree.map(jnp.asarray, from_paddle(arrays, template, run)[0])
         numbers, lengths = self.record["optimizer"], self.record["lr_arguments"]
-        self.schedule = warmup_cosine(
-            numbers["lr"]["learning_rate"],
-            lengths["epochs"] * lengths["step_each_epoch"],
-            lengths["warmup_steps"],
-        )
+        steps = lengths["epochs"] * lengths["step_each_epoch"]
+        self.schedule = Segment(0, steps, numbers["lr"]["learning_rate"], lengths["warmup_steps"])
         optimizer = {"b1": numbers["beta1"], "b2": numbers["beta2"], "eps": 1e-8}
         optimizer["l2"] = numbers["regularizer"]["factor"]
-        self.tx = make_optimizer(ml_collections.ConfigDict(optimizer), self.schedule)
+        self.tx = make_optimizer(ml_collections.ConfigDict(optimizer), rate_at)
 
     def loss_fn(self):
         """The objective that the recorded run's own arguments ask for."""
@@ -105,6 +102,7 @@ class Trajectory:
         for index, step in enumerate(cases(steps)):
             batch = batch_of(self.batches, step["batch_samples"])
             batch["image"] = batch["image"].astype(dtype)
+            batch["plan"] = self.schedule.numbers()
             state, metrics = step_fn(state, batch)
             floor = max(self.floors["loss_relative"][index].values())
             for name, value in step["losses"].items():

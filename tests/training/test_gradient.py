@@ -6,9 +6,13 @@ import sys
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import ml_collections
 import numpy as np
-from tiny import ROOT
+from tiny import ROOT, TINY, make_network
 
+from configs import parts
+from ppocr_jax.losses.recipes import make_loss
+from ppocr_jax.models.detector import build_detector
 from ppocr_jax.training.step import MAPS, make_gradient, over_micro_batches
 
 
@@ -104,3 +108,34 @@ def test_each_device_alone_and_the_mean_of_them():
     command = [sys.executable, "-c", EACH_DEVICE]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_frozen_part_gets_no_gradient_and_keeps_its_statistics():
+    model = build_detector(TINY, stored=("backbone",))
+    variables = make_network()[1]
+    params, stats = variables["params"], variables["batch_stats"]
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (2, 64, 64, 3), np.uint8)
+
+    @jax.jit
+    def draw(params, stats):
+        variables = {"params": params, "batch_stats": stats}
+        mutable = ["batch_stats"]
+        trained, _ = model.apply(variables, image, True, method="features", mutable=mutable)
+        _, moved = model.apply(variables, image, True, mutable=mutable)
+        return trained, model.apply(variables, image, method="features"), moved["batch_stats"]
+
+    trained, stored, moved = draw(params, stats)
+    for name in ("c2", "c3", "c4", "c5"):
+        np.testing.assert_array_equal(trained[name], stored[name])
+    jax.tree.map(np.testing.assert_array_equal, moved["backbone"], stats["backbone"])
+    assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, moved["head"], stats["head"])))
+
+    loss_fn = make_loss(ml_collections.ConfigDict(parts.losses(labels=("student",))))
+    frozen = {"student": ("backbone",)}
+    gradient = make_gradient({"student": model}, loss_fn, ("student",), frozen_parts=frozen)
+    batch = {"image": image, **{name: np.ones((2, 64, 64), np.float32) for name in MAPS}}
+    trees = {"student": params}, {"student": stats}
+    new_stats, (grads, _) = jax.eval_shape(gradient, *trees, batch)
+    assert sorted(grads["student"]) == ["head", "neck"]
+    assert jax.tree.structure(new_stats) == jax.tree.structure(trees[1])

@@ -18,8 +18,8 @@ def test_how_the_labels_were_read_is_said(tmp_path):
     config = load_config(write_config(tmp_path, data), "data.val=gt")
     training, validation = read_splits(config)
     log = SimpleNamespace(say=lines.append, record=lambda *_: None)
-    setup = SimpleNamespace(config=config, mesh=SimpleNamespace(size=1))
-    begun = Start(SimpleNamespace(opt_state={}), SimpleNamespace(step=0), [])
+    setup = SimpleNamespace(config=config, mesh=SimpleNamespace(size=1), frozen={})
+    begun = Start(SimpleNamespace(opt_state={}), SimpleNamespace(step=0, segments=[]), [])
     announce(log, setup, training, validation, begun, ["a note"], 1, False)
     assert "4 training and 1 validation image" in lines[0] and lines[-1] == "a note"
     assert lines[-3].startswith("train.txt: 4 words are ignored: their text is the mark in")

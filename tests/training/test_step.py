@@ -13,7 +13,7 @@ from ppocr_jax.detection.network import make_predict
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
-from ppocr_jax.optim.schedule import warmup_cosine
+from ppocr_jax.optim.schedule import Segment, rate_at
 from ppocr_jax.runtime import compiler
 from ppocr_jax.training.state import extract_role, make_state
 from ppocr_jax.training.step import make_train_step
@@ -113,20 +113,18 @@ def test_trajectory_matches_reference(recorded, cases, load, model, run, names_f
     floors = recorded("train_rounding.json")[run.removeprefix("train_")]
     variables, before = load(names_file, drop)
     numbers, lengths = record["optimizer"], record["lr_arguments"]
-    schedule = warmup_cosine(
-        numbers["lr"]["learning_rate"],
-        lengths["epochs"] * lengths["step_each_epoch"],
-        lengths["warmup_steps"],
-    )
+    steps = lengths["epochs"] * lengths["step_each_epoch"]
+    schedule = Segment(0, steps, numbers["lr"]["learning_rate"], lengths["warmup_steps"])
     optimizer = {"b1": numbers["beta1"], "b2": numbers["beta2"], "eps": 1e-8}
     optimizer["l2"] = numbers["regularizer"]["factor"]
-    tx = make_optimizer(ml_collections.ConfigDict(optimizer), schedule)
+    tx = make_optimizer(ml_collections.ConfigDict(optimizer), rate_at)
     step_fn = make_train_step({ROLE: model}, single_loss(), tx, (ROLE,))
     state = make_state({ROLE: jax.tree.map(jnp.asarray, variables)}, tx, (ROLE,))
     batches = recorded("batches.npz")
     for index, step in enumerate(cases(record["steps"])):
         np.testing.assert_allclose(schedule(index), step["lr"], rtol=1e-9)
-        state, metrics = step_fn(state, batch_of(batches, step["batch_samples"]))
+        batch = {**batch_of(batches, step["batch_samples"]), "plan": schedule.numbers()}
+        state, metrics = step_fn(state, batch)
         floor = max(floors["loss_relative"][index].values())
         for ours, theirs in TERMS.items():
             np.testing.assert_allclose(

@@ -1,0 +1,28 @@
+"""What is said of a run that another version has begun."""
+
+import pytest
+
+from ppocr_jax.training.versions import MOVED, compare
+
+TABLE = {"0.2.0": "sums of batch norm", "0.4": "resize"}
+
+
+@pytest.mark.parametrize(
+    ("begun", "line"),
+    [
+        ("0.1.0", "begun by version 0.1.0: goes on, not to the same bits (sums of batch norm)"),
+        ("0.2.0", ""),
+        ("0.2.1", ""),
+        ("0.3.0", ""),
+        ("0.10.0", "begun by version 0.10.0, newer than this one, 0.3.0: the same bits are not "
+         "sure"),
+        (None, "begun by an older version: goes on, not to the same bits (sums of batch norm)"),
+        ([], "begun by an older version: goes on, not to the same bits (sums of batch norm)"),
+    ],
+)  # fmt: skip
+def test_what_moved_in_between(begun, line):
+    assert compare(begun, "0.3.0", TABLE) == line
+
+
+def test_this_version_moves_nothing():
+    assert MOVED == {} and compare("0.1.0") == "" and compare(None) == ""
