@@ -16,8 +16,7 @@ TEST = "test_icdar2015_label.txt"
 def split(labels, folder):
     """Label files of the held-out images and of the first 50, 200 and 900 of the others.
 
-    The order is that of `experiments.split_labels`, so that the held-out images are the ones of
-    ../icdar2015_finetune.
+    Shuffled by seed 0, so that the held-out images are the ones of ../icdar2015_finetune.
     """
     lines = [line for line in epath.Path(labels).read_text().splitlines() if line.strip()]
     random.Random(0).shuffle(lines)
