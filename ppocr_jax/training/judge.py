@@ -43,7 +43,7 @@ class Judge:
             )
             if role == config.best.role:
                 self._outcomes = outcomes
-            verdict = self._verdicts(progress, role, variables["params"], metrics[role], outcomes)
+            verdict = self._verdicts(progress, role, variables, metrics[role], outcomes)
             self._log.say(
                 f"evaluated {role} at step {progress.step}: {explain(metrics[role])}{verdict.words}"
             )

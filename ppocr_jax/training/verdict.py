@@ -39,13 +39,13 @@ class Verdicts:
         self._config, self._training, self._images = config, training, images
         self._counts, self._standings, self._last = {}, {}, None
 
-    def __call__(self, progress, role, params, metrics, outcomes) -> Verdict:
+    def __call__(self, progress, role, variables, metrics, outcomes) -> Verdict:
         """The verdict on a role, before `progress` takes note of the evaluation.
 
         Args:
             progress: `Progress`.
             role: name.
-            params: of its network, on this process's devices.
+            variables: of its network, on this process's devices.
             metrics, outcomes: see `evaluation.evaluate`.
         """
         is_best, hmean = role == self._config.best.role, metrics["hmean"]
@@ -55,7 +55,7 @@ class Verdicts:
         self._standings[role] = standing
         figures, cause = standing.figures(hmean), None
         if is_best:
-            course = self._describe(progress, role, params, standing)
+            course = self._describe(progress, role, variables["params"], standing)
             cause = find_cause(outcomes, metrics, self._config, course)
             self._last = outcomes, metrics, course, cause
         if cause:

@@ -20,8 +20,17 @@ from ppocr_jax.training.judge import Judge
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.records import RunLog
 from ppocr_jax.training.showing import FOLDER
+from ppocr_jax.training.verdict import Verdict
 
 WORD = bar(10, 9, 60, 18)
+
+
+class NoVerdicts:
+    def __call__(self, progress, role, variables, metrics, outcomes):
+        return Verdict("", {}, "")
+
+    def note(self, progress):
+        pass
 
 
 class Run:
@@ -39,12 +48,16 @@ class Run:
         self.setup = types.SimpleNamespace(config=self.config, mesh=mesh)
         monkeypatch.setattr(judges, "share_predicts", lambda config: {"student": None})
         monkeypatch.setattr(judges, "extract_role", lambda state, role: state)
+        monkeypatch.setattr(judges, "Verdicts", lambda *_: NoVerdicts())
         monkeypatch.setattr(showing, "load_network", self.load)
         for module in (judges, showing):
             monkeypatch.setattr(module, "evaluate", self.evaluate)
         monkeypatch.setattr(judges.devices, "own_part", lambda tree, mesh: (tree, None))
         monkeypatch.setattr(judges.devices, "replicate", lambda tree, mesh: tree)
         monkeypatch.setattr(judges.devices, "split", lambda mesh: None)
+
+    def judge(self, log):
+        return Judge(self.setup, self.samples, log, None, self.workdir)
 
     def evaluate(self, predict, variables, samples, config, sharding=None):
         found = [map_of((14, 14, 52, 8, 0.95))] * variables + [map_of()] * 3
@@ -62,9 +75,9 @@ class Run:
         """Evaluates at steps 0, 10, 20 ..., with a new judge for what follows, and shows."""
         with RunLog(self.workdir, 100, self.progress.step) as log:
             for words in scores:
-                Judge(self.setup, self.samples, log, self.workdir)(words, self.progress)
+                self.judge(log)(words, self.progress)
                 self.progress.step += 10
-            Judge(self.setup, self.samples, log, self.workdir).results.show(self.progress, again)
+            self.judge(log).results.show(self.progress, again)
         return check_alone((self.workdir / "results.html").read_text(encoding="utf-8"))
 
     def kept(self, name):
@@ -123,7 +136,7 @@ def test_a_page_that_fails_is_no_reason_for_a_run_to_fail(run, monkeypatch, capf
 
     monkeypatch.setattr(showing, "save_predictions", fail)
     with RunLog(run.workdir, 100, 0) as log:
-        judge = Judge(run.setup, run.samples, log, run.workdir)
+        judge = run.judge(log)
         judge(1, run.progress)
         judge.results.show(run.progress)
     assert "no page of the results: No space left on device" in capfd.readouterr().err
