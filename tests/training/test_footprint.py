@@ -3,14 +3,14 @@
 import json
 import re
 
+import jax
 import pytest
 from tiny import draw_data, load_config, write_config
 
 from ppocr_jax import config as configs
 from ppocr_jax.errors import UserError
-from ppocr_jax.training import footprint
+from ppocr_jax.training import footprint, loop
 from ppocr_jax.training.footprint import Budget, Footprint, find_largest
-from ppocr_jax.training.loop import train
 from ppocr_jax.weights.meta import read_meta
 
 MB = 2**20
@@ -111,31 +111,46 @@ def config_path(tmp_path_factory):
     return write_config(folder, draw_data(folder / "data"))
 
 
+def kinds(tree):
+    return jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype), str(leaf.sharding)), tree)
+
+
 def test_a_run_with_a_batch_of_0(config_path, tmp_path, monkeypatch, capfd):
     """The number is written down, and kept by a run that goes on; the update is the run's own."""
-    real, asked = footprint.measure_update, []
+    asked, given, compile_step = [], [], loop.compile_step
 
     def measured(config, batch):
         asked.append(batch)
-        return real(config, batch) if batch == 4 else Footprint(1, 1.0)
+        return Footprint(2**20 * batch, 1.0)
+
+    def compiled(setup, *arguments):
+        given.extend([setup.config, kinds(arguments[:2])])
+        return compile_step(setup, *arguments)
 
     monkeypatch.setattr(footprint, "measure_update", measured)
     monkeypatch.setattr(footprint, "find_budget", lambda mesh: Budget(2**40, "all of it", 4))
+    monkeypatch.setattr(loop, "compile_step", compiled)
     config = load_config(config_path, "batch_size=0")
-    train(config, tmp_path / "run")
+    loop.train(config, tmp_path / "run")
     assert asked == [2, 4] and config.batch_size == 0
     said = capfd.readouterr().err
-    assert "config.batch_size=0: taking 4, whose update needs" in said
+    assert "config.batch_size=0: taking 4, whose update needs 4 MiB" in said
     assert "global batch 4," in said
-    [expected] = re.findall(r"whose update needs (\d+) MiB", said)
-    [needed] = re.findall(r"needs (\d+) MiB per device", said)
-    assert abs(int(expected) - int(needed)) <= 1
+    assert given[1] == kinds(tuple(footprint._update_of(given[0])[1:]))
     assert json.loads((tmp_path / "run" / "config.json").read_text())["batch_size"] == 4
     assert read_meta(tmp_path / "run", 8)["config"]["batch_size"] == 4
-    train(load_config(config_path, "batch_size=0"), tmp_path / "run")
+    loop.train(load_config(config_path, "batch_size=0"), tmp_path / "run")
     assert asked == [2, 4]
     said = capfd.readouterr().err
     assert "batch_size=0: 4, as the run in" in said and "continuing from step 8 of 8" in said
+
+
+@pytest.mark.long
+def test_the_figure_is_that_of_the_program_that_runs(config_path, tmp_path, capfd):
+    loop.train(load_config(config_path, "steps=2"), tmp_path / "run")
+    [needed] = re.findall(r"needs (\d+) MiB", capfd.readouterr().err)
+    found = footprint.measure_update(load_config(config_path), 4)
+    assert abs(found.memory / 2**20 - int(needed)) <= 1
 
 
 def test_several_processes_take_what_the_first_one_says(config_path, monkeypatch):
