@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from annotations.making import labels_of, rows_of
 from annotations.sources import COUNT, FORMATS, WORDS, draw
-from tiny import load_config, run, write_config
+from tiny import load_config, write_config
 
 from ppocr_jax import cli, prepare_data
 from ppocr_jax.annotations import ACCEPTED
 from ppocr_jax.data import inspection
 from ppocr_jax.data.training_split import Training
+from ppocr_jax.training.loop import train
 
 
 def prepare(folder, write, *options):
@@ -56,12 +57,8 @@ def test_the_same_words_come_out_and_training_reads_them(write, tmp_path, capsys
 @pytest.mark.parametrize("write", FORMATS, ids=lambda write: write.__name__)
 def test_training_from_every_format(write, tmp_path):
     _, data = prepare(tmp_path, write)
-    config = write_config(tmp_path, data)
-    status, out, err = run(
-        "train", "--config", config, "--workdir", tmp_path / "run", "--config.steps=3",
-        "--config.eval.every_steps=3",
-    )  # fmt: skip
-    assert status == 0, err
+    config = load_config(write_config(tmp_path, data), "steps=3", "eval.every_steps=3")
+    train(config, tmp_path / "run")
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert max(json.loads(line).get("step", 0) for line in lines) == 3
 

@@ -5,7 +5,15 @@ import collections
 import numpy as np
 
 from ppocr_jax.annotations import masks, shapes
-from ppocr_jax.annotations.records import Labelled, Words, is_set, says_ignored, size_of
+from ppocr_jax.annotations.records import (
+    MALFORMED,
+    Labelled,
+    Words,
+    is_set,
+    said,
+    says_ignored,
+    size_of,
+)
 
 TEXTS = ("utf8_string", "text", "transcription", "rec_text", "caption", "word")
 
@@ -80,8 +88,8 @@ def read_word(annotation, names, where, size, words, job):
     )
     try:
         polygons = _polygons(annotation, attributes, size)
-    except (ValueError, TypeError) as error:
-        job.findings.drop(str(error), where)
+    except MALFORMED as error:
+        job.findings.drop(said(error), where)
         return
     if len(polygons) > 1:
         job.findings.count("masks of several words, far apart, of which each part is a word", where)

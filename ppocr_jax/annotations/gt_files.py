@@ -58,7 +58,10 @@ def _read_folder(folder, files, job):
                 job.findings.drop(f"{error}", f"{path} line {number}")
                 continue
             words.add(word.points, word.written, word.ignore)
-        yield Labelled(path.name, str(path), picture, words.finish())
+        try:
+            yield Labelled(path.name, str(path), picture, words.finish())
+        except ValueError as error:
+            job.findings.refuse(path, error, picture)
 
 
 def find_picture(path, job):

@@ -40,14 +40,14 @@ def _read_line(line, where, path, states, job):
                 raise ValueError(f"label {index}: the transcription is no text")
             ignored = any(says_ignored(key) and is_set(value) for key, value in entry.items())
             words.add(entry["points"], text, ignored)
-        picture = job.pictures.find(name, path.parent)
+        labelled = Labelled(name, where, job.pictures.find(name, path.parent), words.finish())
     except ValueError as error:
         job.findings.refuse(where, error, name)
         return
     if states and states.get(name.strip().replace("\\", "/").rpartition("/")[2]) != "1":
         job.findings.count("pictures that fileState.txt does not confirm, taken all the same",
                            where)  # fmt: skip
-    yield Labelled(name, where, picture, words.finish())
+    yield labelled
 
 
 def _read_states(path):

@@ -14,7 +14,15 @@ from functools import partial
 import numpy as np
 
 from ppocr_jax.annotations import masks, shapes
-from ppocr_jax.annotations.records import Labelled, Words, is_set, says_ignored, size_of
+from ppocr_jax.annotations.records import (
+    MALFORMED,
+    Labelled,
+    Words,
+    is_set,
+    said,
+    says_ignored,
+    size_of,
+)
 from ppocr_jax.data.image_files import read_header, read_size
 from ppocr_jax.data.labels import IMAGE_SUFFIXES
 
@@ -41,8 +49,8 @@ class LABEL_STUDIO:
             where = f"{path} task {task.get('id', number)}"
             try:
                 yield from _read_task(task, where, path, job)
-            except ValueError as error:
-                job.findings.refuse(where, error, _address(task) or "")
+            except MALFORMED as error:
+                job.findings.refuse(where, said(error), _address(task) or "")
 
 
 def _as_task(task):
@@ -227,8 +235,8 @@ def _read_region(region, frame, words, where, job):
     )
     try:
         polygons = _polygons(region, *frame)
-    except (ValueError, TypeError, KeyError) as error:
-        job.findings.drop(str(error), where)
+    except MALFORMED as error:
+        job.findings.drop(said(error), where)
         return
     if len(polygons) > 1:
         job.findings.count("masks of several words, far apart, of which each part is a word", where)

@@ -7,7 +7,15 @@ import cv2
 import numpy as np
 
 from ppocr_jax.annotations import masks, shapes
-from ppocr_jax.annotations.records import Labelled, Words, is_set, says_ignored, size_of
+from ppocr_jax.annotations.records import (
+    MALFORMED,
+    Labelled,
+    Words,
+    is_set,
+    said,
+    says_ignored,
+    size_of,
+)
 from ppocr_jax.files import read_json
 
 NO_AREA = ("point", "line", "linestrip", "points")  # shapes that no word has
@@ -78,8 +86,8 @@ def _read_shape(shape, where, words, job):
     )
     try:
         polygons = _polygons(kind, shape)
-    except (ValueError, TypeError) as error:
-        job.findings.drop(f"a {kind}: {error}", where)
+    except MALFORMED as error:
+        job.findings.drop(f"a {kind}: {said(error)}", where)
         return
     for polygon in polygons:
         words.add(polygon, text, ignored)

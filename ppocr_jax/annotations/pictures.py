@@ -128,7 +128,7 @@ def files_below(folder, leave_out=()):
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [os.path.join(place, name) for name in names if not name.startswith(".")]
-    return sorted(found)
+    return sorted(filter(os.path.isfile, found))  # a pipe would never end
 
 
 def _is_picture(path):

@@ -8,7 +8,7 @@ import re
 from ppocr_jax.annotations import ACCEPTED, JSON_FORMATS, TEXT_FORMATS, accepted
 from ppocr_jax.annotations.gt_files import PREFIX
 from ppocr_jax.annotations.pictures import Pictures, files_below
-from ppocr_jax.annotations.records import Findings, counted, says_ignored
+from ppocr_jax.annotations.records import MALFORMED, Findings, counted, said, says_ignored
 from ppocr_jax.data.labels import IMAGE_SUFFIXES
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import read_json
@@ -156,8 +156,8 @@ def _read_json(path, found, wanted, job):
         if wanted in (None, name) and reader.fits(value):
             try:
                 found[name] += reader.read(value, path, job)
-            except ValueError as error:
-                job.findings.refuse(path, error)
+            except MALFORMED as error:
+                job.findings.refuse(path, said(error))
             return name
     return None
 

@@ -6,16 +6,21 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import shapely
 
 from ppocr_jax.data.label_polygons import as_polygon, require_few
 from ppocr_jax.data.marks import is_mark
+from ppocr_jax.errors import first_line
 
 # Classes and flags that say "do not learn, do not judge", letters alone.
 MARKS = frozenset(
     "ignore ignored difficult dontcare donotcare illegible unreadable notlegible iscrowd".split()
 )
+# What comes up where a file has another kind of value than its tool writes.
+MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, cv2.error)
+
 FLAT = 1e-6  # square pixels: points on one line
 
 
@@ -137,7 +142,7 @@ def is_set(value):
 def size_of(height, width):
     """`(height, width)` where both are whole and positive, else None."""
     for side in (height, width):
-        if isinstance(side, bool) or not isinstance(side, (int, float)) or not 0 < side < 1e6:
+        if isinstance(side, bool) or not isinstance(side, (int, float)) or not 1 <= side < 1e6:
             return None
     return int(height), int(width)
 
@@ -145,3 +150,10 @@ def size_of(height, width):
 def counted(number, noun):
     """`1 picture`, `2 pictures`."""
     return f"{number} {noun}{'s' * (number != 1)}"
+
+
+def said(error):
+    """A reason from what came up: a ValueError is worded for people, others are not."""
+    if isinstance(error, ValueError):
+        return str(error)
+    return f"is not as its tool writes it ({first_line(error)})"

@@ -163,3 +163,19 @@ def test_another_size_and_broken_files_are_refused_by_name(tmp_path):
 def test_no_shapes_are_a_picture_without_text(tmp_path):
     result, words = prepared(tmp_path)
     assert words == [] and "1 picture without text" in " ".join(result.notes)
+
+
+@pytest.mark.parametrize("shapes, reason", [
+    ([shape("a", [[10**400, 1], [5, 5], [9, 1]])], "beyond"), ([shape("a", None)], "no points"),
+    ([shape("a", [[5, 5], []], "circle")], "a circle: is not as its tool writes it"),
+    ([shape("a", [[5, 5], [9, 9]], "mask", mask="")], "a mask: "),
+    ([shape("a", [[1, 1], [2, 2], [3]])], "not pairs of numbers"),
+])  # fmt: skip
+def test_other_kinds_of_values_are_named(tmp_path, shapes, reason):
+    result, words = prepared(tmp_path, *shapes, shape("good", QUAD))
+    assert words == [(QUAD, "good")] and reason in " ".join(result.warnings) and result.faults
+
+
+@pytest.mark.parametrize("size", [(0.5, 0.5), ("90", 120), (True, True), (-1, 5), (None, 120)])
+def test_a_size_that_is_none_is_not_compared(tmp_path, size):
+    assert prepared(tmp_path, shape("a", QUAD), size=size)[1] == [(QUAD, "a")]
