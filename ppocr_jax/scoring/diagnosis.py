@@ -123,9 +123,10 @@ def _labels_misplaced(case):
     if found is None:
         return ""
     return (
-        f"the validation labels belong to other sizes or turns of the pictures: of {found.total} "
-        f"labels {found.fit} lie on a found box when {found.how}, and {found.before} as they are; "
-        "label the pictures as they lie in data.root, or bring these to the labels' size"
+        "the validation labels were made on pictures of another size, turn or cut: of "
+        f"{found.total} labels {found.fit} lie on a found box when {found.how}, and {found.before} "
+        "as they are; label the pictures as they lie in data.root, or bring these to the size of "
+        "the labels"
     )
 
 
