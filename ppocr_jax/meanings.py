@@ -35,6 +35,19 @@ KEYS = {
         "optim/schedule.py",
     ),
     "warmup_epochs": Key("epochs in which the rate rises from 0", "optim/schedule.py"),
+    "warmup_steps": Key("updates of it, in the place of warmup_epochs", "optim/schedule.py"),
+    "time_limit_minutes": Key(
+        "that the run may take, all its starts together; 0: no limit", "training/limits.py"
+    ),
+    "freeze": Key(
+        "parts that do not learn: backbone, neck or head of all that learn, or of one, such as "
+        "student.backbone",
+        "config.py",
+    ),
+    "average.decay": Key(
+        "share of an averaged weight that an update keeps, at most; 0: no averages", "averages.py"
+    ),
+    "average.share": Key("of the updates so far that an average is over", "averages.py"),
     "dtype": Key("of the networks' arithmetic; parameters and losses stay float32", NETWORK),
     "optimizer.name": Key("which optimiser", "optim/__init__.py"),
     "optimizer.b1": Key("decay of the mean of gradients", "optim/adam.py"),
@@ -108,6 +121,11 @@ KEYS = {
     "postprocess.box_type": Key("four corners (quad) or an outline (poly)", BOXES),
     "eval.every_steps": Key("updates between evaluations; 0: only at the end", CADENCE),
     "eval.every_epochs": Key("the same in epochs; where it is not 0 it goes first", CADENCE),
+    "eval.patience": Key(
+        "evaluations without gain after which a run ends; 0: it does not", "training/limits.py"
+    ),
+    "eval.patience_min_steps": Key("updates that are made in any case", "training/limits.py"),
+    "eval.patience_min_gain": Key("of hmean, more than which is a gain", "training/judge.py"),
     "eval.batch_size": Key("images of equal size in one pass", "detection/inference.py"),
     "eval.limit_side": Key("what limit_type brings a side to, pixels", RESIZE),
     "eval.limit_type": Key(

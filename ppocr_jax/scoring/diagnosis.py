@@ -124,8 +124,9 @@ def _labels_misplaced(case):
         return ""
     return (
         "the validation labels were made on pictures of another size, turn or cut: of "
-        f"{found.total} labels {found.fit} lie on a found box when {found.how}, and {found.before} as they are; "
-        "label the pictures as they lie in data.root, or bring these to the labels' size"
+        f"{found.total} labels {found.fit} lie on a found box when {found.how}, and {found.before} "
+        "as they are; label the pictures as they lie in data.root, or bring these to the size of "
+        "the labels"
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ppocr_jax import devices
 from ppocr_jax.errors import UserError
+from ppocr_jax.optim.schedule import first_segment
 from ppocr_jax.processes import company
 from ppocr_jax.runtime.memory import device_memory, free_memory
 from ppocr_jax.training import start
@@ -59,7 +60,7 @@ def measure_update(config, batch_size) -> Footprint:
 
 def _update_of(config):
     """The jitted update of a config, and the shapes of its arguments."""
-    setup = start.set_up(config, total_steps=1, epoch_steps=1)
+    setup = start.set_up(config)
     return setup.train_step(), start.template(setup), _batch_template(setup)
 
 
@@ -77,7 +78,12 @@ def _batch_template(setup):
     image = jax.ShapeDtypeStruct((*shape, 3), np.uint8, sharding=sharding)
     types = {**MAPS, "shrink_mask": "uint8"}
     maps = {name: jax.ShapeDtypeStruct(shape, t, sharding=sharding) for name, t in types.items()}
-    return {"image": image, **maps}
+    whole = devices.replicated(setup.mesh)
+    plan = {
+        name: jax.ShapeDtypeStruct(number.shape, number.dtype, sharding=whole)
+        for name, number in first_segment(config, 1, 1).numbers().items()
+    }
+    return {"image": image, **maps, "plan": plan}
 
 
 class Budget(NamedTuple):

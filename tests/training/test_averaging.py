@@ -146,7 +146,7 @@ def test_weights_that_were_not_judged_are_named(averaged, path, tmp_path):
     workdir, _ = averaged
     config = load_config(path, f"init_from.student={workdir}", "average.decay=0.5")
     training, _ = read_splits(config)
-    begun = begin(set_up(config, training.total_steps, training.epoch_steps))
+    begun = begin(set_up(config), training)
     assert any("was chosen by student_average, and these are" in note for note in begun.notes)
     for role in ("params", "batch_stats"):
         tree = jax.device_get(getattr(begun.state, role))
