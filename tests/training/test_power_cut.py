@@ -81,6 +81,9 @@ def test_a_cut_at_any_point(events, tmp_path, kind):
 
 def resume(workdir, promised, goes_on):
     """Goes on in what a cut has left, and asserts that nothing promised is gone."""
+    if (workdir / "checkpoints.json").exists():  # whole, and of states that are there
+        named = json.loads((workdir / "checkpoints.json").read_text()).values()
+        assert all((workdir / name["path"]).is_dir() for name in named if name)
     with Checkpoints(workdir, lambda line: None) as checkpoints:
         restored = checkpoints.restore(jax.eval_shape(make_state))
         step = int(restored[0].step) if restored else 0
