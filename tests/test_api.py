@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import copy
+import inspect
 import json
 import pathlib
+import textwrap
 import threading
 
 import cv2
@@ -13,7 +15,7 @@ import pytest
 from onnx_files.test_onnx import random_variables
 from tiny import TINY, draw_data, load_config, write_config
 
-from ppocr_jax import Box, Detector, api, predict
+from ppocr_jax import Box, Detector, predict
 from ppocr_jax.detection import shapes
 from ppocr_jax.detection.network import Network
 from ppocr_jax.onnx_files import door
@@ -213,14 +215,18 @@ def test_sizes_share_programs_in_threads_too(place):
     assert all(found)
 
 
-def test_the_example_of_the_module_runs(place, monkeypatch, capsys):
-    lines = [line.removeprefix("    ") for line in api.__doc__.splitlines() if line[:4] == "    "]
+def test_the_example_of_the_docstring_runs(place, monkeypatch, capsys):
+    example = inspect.getdoc(Detector).partition("\n\n")[2].partition("A `detector`")[0]
     monkeypatch.chdir(place)
     (place / "runs").mkdir()
     (place / "runs" / "mine").symlink_to(place / "run")
-    (place / "photo.jpg").symlink_to(place / "data" / "val_0.png")
-    exec("\n".join(lines), {})
-    assert len(capsys.readouterr().out.splitlines()) > 3
+    for name in ("photo.jpg", "a.jpg", "b.png"):
+        (place / name).symlink_to(place / "data" / "val_0.png")
+    names = {}
+    exec(textwrap.dedent(example), names)
+    *found, first, second = capsys.readouterr().out.splitlines()
+    assert len(found) == len(names["boxes"]) > 3
+    assert (first, second) == (f"a.jpg {len(found)}", f"b.png {len(found)}")
 
 
 @pytest.mark.long
