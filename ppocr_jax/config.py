@@ -51,8 +51,6 @@ AT_LEAST = {
     "eval.limit_side": 32,
     "eval.pictures": 0,
     "mesh.devices": 0,
-    "postprocess.thresh": 0,
-    "postprocess.box_thresh": 0,
     "postprocess.max_candidates": 1,
     "postprocess.unclip_ratio": 0,
     "optimizer.eps": 0,
@@ -84,8 +82,6 @@ AT_MOST = {
     "eval.shared_shapes": 2**10,  # a larger multiple only fills memory with padding
     "eval.pictures": 1000,
     "mesh.devices": 2**16,
-    "postprocess.thresh": 1,
-    "postprocess.box_thresh": 1,
     "postprocess.max_candidates": 10**5,
     "postprocess.unclip_ratio": 100,
 }

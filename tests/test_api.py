@@ -150,8 +150,8 @@ def test_what_is_refused(detector, images, tmp_path):
     [
         ({"treshold": 0.5}, TypeError, "unknown option treshold; did you mean box_thresh"),
         ({"box_thresh": "a"}, TypeError, "box_thresh='a': should be of type float"),
-        ({"box_thresh": 60}, ValueError, "^box_thresh=60.0: should be at most 1"),
-        ({"bin_thresh": -0.1}, ValueError, "^bin_thresh=-0.1: should be at least 0"),
+        ({"box_thresh": 60}, ValueError, "^box_thresh=60.0: should be from 0 to 1"),
+        ({"bin_thresh": -0.1}, ValueError, "^bin_thresh=-0.1: should be from 0 to 1"),
         ({"dtype": "float16"}, ValueError, "^dtype=float16: should be .*overflows"),
         ({"device": "gpu:7"}, ValueError, "^device=gpu:7: there is no such device, but cpu:0"),
         ({"role": "teacher"}, ValueError, "role='teacher': the config has student"),
