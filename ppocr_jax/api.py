@@ -1,14 +1,4 @@
-"""What Python programs use: weights -> a detector; images -> boxes.
-
-    import cv2
-    from ppocr_jax import Detector
-
-    detector = Detector.load("runs/mine")
-    for box in detector(cv2.imread("photo.jpg")):
-        print(box.score, box.polygon.tolist())
-
-The boxes are those that `ppocr-jax predict` finds.
-"""
+"""What Python programs use: weights -> a detector, images -> boxes. See `Detector`."""
 
 import concurrent.futures
 import difflib
@@ -63,12 +53,25 @@ class Box(NamedTuple):
 
 
 class Detector:
-    """Finds text in images; made by `load`.
+    """Finds text in images: the boxes that `ppocr-jax predict` finds, in the same order.
+
+        import cv2
+        from ppocr_jax import Detector
+
+        detector = Detector.load("runs/mine", box_thresh=0.5)
+        image = cv2.imread("photo.jpg")
+        for box in detector(image):
+            print(f"{box.score:.2f}", box.polygon.tolist())
+
+        for path, boxes in zip(["a.jpg", "b.png"], detector(["a.jpg", "b.png"])):
+            print(path, len(boxes))
+
+        boxes = detector(image[:, :, ::-1], channels="rgb")  # as Pillow and Matplotlib hold it
 
     A `detector` may be called from any number of threads. One image runs at a time, and its
     program is compiled once however many threads ask for it at the same time. The first size of
-    image runs as it is, others share at most seven larger shapes (two more for each kind of photo
-    of more than 4096 pixels a side): with the boxes that they have alone, up to rounding.
+    image runs as it is, others share at most seven larger shapes, beside those of photos of more
+    than 4096 pixels a side: with the boxes that they have alone, up to rounding.
 
     Attributes:
         role: name of the network.

@@ -58,8 +58,6 @@ AT_LEAST = {
     "eval.patience_min_steps": 0,
     "eval.pictures": 0,
     "mesh.devices": 0,
-    "postprocess.thresh": 0,
-    "postprocess.box_thresh": 0,
     "postprocess.max_candidates": 1,
     "postprocess.unclip_ratio": 0,
     "optimizer.eps": 0,
@@ -96,8 +94,6 @@ AT_MOST = {
     "eval.pictures": 1000,
     "log.pictures": 100,
     "mesh.devices": 2**16,
-    "postprocess.thresh": 1,
-    "postprocess.box_thresh": 1,
     "postprocess.max_candidates": 10**5,
     "postprocess.unclip_ratio": 100,
 }

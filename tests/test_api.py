@@ -2,8 +2,10 @@
 
 import concurrent.futures
 import copy
+import inspect
 import json
 import pathlib
+import textwrap
 import threading
 
 import cv2
@@ -13,8 +15,9 @@ import pytest
 from onnx_files.test_onnx import random_variables
 from tiny import TINY, draw_data, load_config, write_config
 
-from ppocr_jax import Box, Detector, api, predict
+from ppocr_jax import Box, Detector, predict
 from ppocr_jax.detection import shapes
+from ppocr_jax.detection.network import Network
 from ppocr_jax.onnx_files import door
 from ppocr_jax.onnx_files.writer import build_onnx
 from ppocr_jax.shipping.extraction import write_folder
@@ -147,8 +150,8 @@ def test_what_is_refused(detector, images, tmp_path):
     [
         ({"treshold": 0.5}, TypeError, "unknown option treshold; did you mean box_thresh"),
         ({"box_thresh": "a"}, TypeError, "box_thresh='a': should be of type float"),
-        ({"box_thresh": 60}, ValueError, "^box_thresh=60.0: should be at most 1"),
-        ({"bin_thresh": -0.1}, ValueError, "^bin_thresh=-0.1: should be at least 0"),
+        ({"box_thresh": 60}, ValueError, "^box_thresh=60.0: should be from 0 to 1"),
+        ({"bin_thresh": -0.1}, ValueError, "^bin_thresh=-0.1: should be from 0 to 1"),
         ({"dtype": "float16"}, ValueError, "^dtype=float16: should be .*overflows"),
         ({"device": "gpu:7"}, ValueError, "^device=gpu:7: there is no such device, but cpu:0"),
         ({"role": "teacher"}, ValueError, "role='teacher': the config has student"),
@@ -180,15 +183,21 @@ def test_device_and_number_type(place, detector, images):
     assert plain(narrow(images[0])) != plain(detector(images[0]))
 
 
-def test_sizes_share_programs_in_threads_too(place, monkeypatch):
+def test_sizes_share_programs_in_threads_too(place):
     """Sixty sizes, eight threads at once: few programs, each made once, and the boxes of each."""
-    for name, pixels in (("SMALL", 160), ("PHOTO", 320), ("STRIP", 480), ("SHARED", 64)):
-        monkeypatch.setattr(shapes, name, pixels)  # what a small network runs at in little time
-    monkeypatch.setattr(shapes, "PASS_PIXELS", 30_000)
-    detector, exact = (Detector.load(place / "extracted", shared_shapes=n) for n in (None, 0))
+    config, traced = load_config(place / "configs_for_test" / "tiny_run.py", *LOW), []
+
+    @jax.jit
+    def predict(variables, image, area=None):  # a network that compiles at once
+        traced.append((image.shape, area is not None))
+        return image[..., 1].astype(np.float32) / 255
+
+    network, limits = Network(predict, None, None, ""), (config.eval.limit_side, "min")
+    detector = Detector(network, config, "student", "", shapes.Few(*limits))
+    exact = Detector(network, config, "student", "", shapes.Multiples(0))
     rng, start = np.random.default_rng(3), threading.Barrier(8)
     pixels = rng.integers(0, 256, (60, 7, 7, 3)).astype(np.uint8)
-    sizes = rng.integers(60, 300, (60, 2)).tolist()
+    sizes = rng.integers(40, 400, (60, 2)).tolist()
     images = [cv2.resize(p, size, interpolation=cv2.INTER_CUBIC)
               for p, size in zip(pixels, sizes, strict=True)]  # fmt: skip
 
@@ -198,22 +207,26 @@ def test_sizes_share_programs_in_threads_too(place, monkeypatch):
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         parts = list(pool.map(find, (images[first::8] for first in range(8))))
-    programs = detector._network.predict._cache_size()
-    assert programs <= 8 and programs == len(detector._shapes.used())
-    assert [parts[i % 8][i // 8] for i in range(60)] == list(map(plain, detector(images)))
-    assert detector._network.predict._cache_size() == programs
-    for image, boxes in zip(images[:2], [parts[i][0] for i in range(2)], strict=True):
-        assert [polygon for polygon, _ in boxes] == polygons(exact(image)) != []
+    used = [((1, shape.height, shape.width, 3), shape.shared) for shape in detector._shapes.used()]
+    assert sorted(traced) == sorted(used) and len(traced) <= 8  # none of them twice
+    found = [parts[i % 8][i // 8] for i in range(60)]
+    assert found == list(map(plain, detector(images))) and len(traced) == len(used)
+    assert found == [plain(exact(image)) for image in images] and len(traced) > 30
+    assert all(found)
 
 
-def test_the_example_of_the_module_runs(place, monkeypatch, capsys):
-    lines = [line.removeprefix("    ") for line in api.__doc__.splitlines() if line[:4] == "    "]
+def test_the_example_of_the_docstring_runs(place, monkeypatch, capsys):
+    example = inspect.getdoc(Detector).partition("\n\n")[2].partition("A `detector`")[0]
     monkeypatch.chdir(place)
     (place / "runs").mkdir()
     (place / "runs" / "mine").symlink_to(place / "run")
-    (place / "photo.jpg").symlink_to(place / "data" / "val_0.png")
-    exec("\n".join(lines), {})
-    assert len(capsys.readouterr().out.splitlines()) > 3
+    for name in ("photo.jpg", "a.jpg", "b.png"):
+        (place / name).symlink_to(place / "data" / "val_0.png")
+    names = {}
+    exec(textwrap.dedent(example), names)
+    *found, first, second = capsys.readouterr().out.splitlines()
+    assert len(found) == len(names["boxes"]) > 3
+    assert (first, second) == (f"a.jpg {len(found)}", f"b.png {len(found)}")
 
 
 @pytest.mark.long
