@@ -16,7 +16,8 @@ ADVICE = {
 }
 USUAL = {
     "learning_rate": "lr lr0 base_lr initial_lr max_lr",
-    "warmup_epochs": "warmup warmup_epoch warmup_steps warmup_iters warmup_ratio",
+    "warmup_epochs": "warmup warmup_epoch warmup_ratio",
+    "warmup_steps": "warmup_iters warmup_updates num_warmup_steps",
     "optimizer.l2": "weight_decay wd decay regularizer l2_decay factor",
     "optimizer.name": "optim opt solver",
     "optimizer.b1": "beta1 betas",
@@ -54,7 +55,8 @@ USUAL = {
     "log.writers": "use_visualdl visualdl tensorboard wandb mlflow logger report_to use_wandb",
     "init_from.student": "pretrained pretrained_model weights checkpoint checkpoints ckpt model "
     "load_from init finetune backbone_weights pretrain",
-    "average.decay": "ema ema_decay use_ema polyak swa model_ema",
+    "time_limit_minutes": "time_limit max_time time max_minutes max_hours time_limit_hours",
+    "average.decay": "average ema ema_decay use_ema polyak swa model_ema",
     "freeze": "frozen freeze_backbone frozen_stages freeze_layers",
     "mesh.devices": "gpus num_gpus n_gpus ngpu world_size num_devices",
     "seed": "random_seed manual_seed random_state",

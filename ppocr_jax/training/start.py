@@ -62,6 +62,11 @@ class Setup(NamedTuple):
 
 def set_up(config) -> Setup:
     """Networks, optimiser and devices of a config. Raises UserError where they do not fit."""
+    if config.best.role not in averages.scored(config):
+        raise UserError(
+            f"config.best.role={config.best.role}: it does not learn, so no state of it is better "
+            f"than another; should be {' or '.join(averages.scored(config))}"
+        )
     mesh = devices.make_mesh(config)
     devices.require_even_shares(config, mesh)
     frozen = configs.frozen_parts(config)

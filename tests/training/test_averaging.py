@@ -169,6 +169,13 @@ def test_mistakes_have_one_line(path, overrides, message):
     assert "\n" not in str(caught.value)
 
 
+def test_what_does_not_learn_cannot_be_best(tmp_path):
+    config = load_config(write_config(tmp_path, tmp_path, teachers=("teacher",)))
+    config.best.role = "teacher"
+    with pytest.raises(UserError, match="config.best.role=teacher: it does not learn.* be student"):
+        set_up(config)
+
+
 def test_a_name_that_belongs_to_averages(path):
     config = load_config(path)
     with config.unlocked():
