@@ -10,7 +10,8 @@ from ppocr_jax.timing.remembered import make_key, recall, remember
 
 # Keys that leave the program of an update as it is.
 BESIDE = ("data", "eval", "save", "log", "init_from", "postprocess", "best", "seed", "epochs",
-          "steps", "learning_rate", "warmup_epochs", "warmup_steps", "form")  # fmt: skip
+          "steps", "learning_rate", "warmup_epochs", "warmup_steps", "time_limit_minutes",
+          "form")  # fmt: skip
 OFF = 1.5  # times what was expected, from which on it is corrected
 WORKER_BYTES = 260 << 20  # of a process that prepares samples
 
