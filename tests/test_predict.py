@@ -325,4 +325,4 @@ def test_tiled_command(run, tmp_path, capsys):
     record = json.loads((tmp_path / "out" / "predictions.jsonl").read_text())
     assert (record["network_width"], record["network_height"]) == (448, 288)
     assert (record["width"], record["height"]) == (300, 200)
-    assert "1 images, 0 unreadable" in capsys.readouterr().out
+    assert "1 image, 0 unreadable" in capsys.readouterr().out
