@@ -141,7 +141,10 @@ def _settings(config, history):
     yield "training images", f"{data.train} in {data.root}"
     yield "validation images", f"{data.val} in {data.root}"
     yield "steps, batch, crop", f"{config.steps or 'by epochs'}, {config.batch_size}, {config.crop}"
-    yield "rate, warm-up", f"{config.learning_rate:g}, {config.warmup_epochs:g} epochs"
+    warmup = f"{config.warmup_epochs:g} epochs"
+    if config.get("warmup_steps"):
+        warmup = f"{config.warmup_steps} steps"
+    yield "rate, warm-up", f"{config.learning_rate:g}, {warmup}"
     yield "devices", str(start.get("devices", "unknown"))
     yield "version", f"ppocr_jax {__version__}, JAX {start.get('jax', 'unknown')}"
 
