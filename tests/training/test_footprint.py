@@ -115,6 +115,7 @@ def kinds(tree):
     return jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype), str(leaf.sharding)), tree)
 
 
+@pytest.mark.long
 def test_a_run_with_a_batch_of_0(config_path, tmp_path, monkeypatch, capfd):
     """The number is written down, and kept by a run that goes on; the update is the run's own."""
     asked, given, compile_step = [], [], loop.compile_step
