@@ -307,7 +307,7 @@ def test_what_was_corrected_is_trained_on(run, tmp_path, monkeypatch, capsys):
     argv = [*correct(run, tmp_path), "--config.data.train=photos/Label.txt", "--config.steps=2"]
     argv += [f"--config.init_from.student={run / 'student'}", "--workdir", "runs/mine"]
     assert train.main(argv) == 0
-    assert "4 training and 1 validation images" in (printed := capsys.readouterr().err)
+    assert "4 training and 1 validation image" in (printed := capsys.readouterr().err)
     assert "done: 2 steps" in printed
 
 
