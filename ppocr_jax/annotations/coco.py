@@ -6,11 +6,9 @@ import numpy as np
 
 from ppocr_jax.annotations import masks, shapes
 from ppocr_jax.annotations.records import (
-    MALFORMED,
     Labelled,
     Words,
     is_set,
-    said,
     says_ignored,
     size_of,
 )
@@ -86,15 +84,7 @@ def read_word(annotation, names, where, size, words, job):
         or says_ignored(attributes.get("legibility"))
         or any(says_ignored(key) and is_set(value) for key, value in flags.items())
     )
-    try:
-        polygons = _polygons(annotation, attributes, size)
-    except MALFORMED as error:
-        job.findings.drop(said(error), where)
-        return
-    if len(polygons) > 1:
-        job.findings.count("masks of several words, far apart, of which each part is a word", where)
-    for polygon in polygons:
-        words.add(polygon, text, ignored)
+    words.add_parts(lambda: _polygons(annotation, attributes, size), where, text, ignored)
 
 
 def _polygons(annotation, attributes, size):

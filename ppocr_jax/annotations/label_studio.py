@@ -233,15 +233,7 @@ def _read_region(region, frame, words, where, job):
     ignored = any(map(says_ignored, labels)) or any(
         says_ignored(key) and is_set(value) for key, value in flags.items()
     )
-    try:
-        polygons = _polygons(region, *frame)
-    except MALFORMED as error:
-        job.findings.drop(said(error), where)
-        return
-    if len(polygons) > 1:
-        job.findings.count("masks of several words, far apart, of which each part is a word", where)
-    for polygon in polygons:
-        words.add(polygon, text, ignored)
+    words.add_parts(lambda: _polygons(region, *frame), where, text, ignored)
 
 
 def _polygons(region, height, width):

@@ -119,6 +119,25 @@ class Words:
         text = text if isinstance(text, str) else "" if text is None else str(text)
         self.words.append(Word(polygon, text, bool(ignored) or is_mark(text)))
 
+    def add_parts(self, read, where, text="", ignored=False):
+        """The polygons of one region, usually one; of a mask of several parts, a word each.
+
+        Args:
+            read: gives them, or raises one of MALFORMED, with which the region is left out.
+            where: the region stands.
+            text, ignored: of all of them.
+        """
+        try:
+            polygons = read()
+        except MALFORMED as error:
+            self._findings.drop(said(error), where)
+            return
+        if len(polygons) > 1:
+            several = "masks of several words, far apart, of which each part is a word"
+            self._findings.count(several, where)
+        for polygon in polygons:
+            self.add(polygon, text, ignored)
+
     def finish(self):
         """All words. Raises ValueError: they are too many to be meant."""
         require_few([word.polygon for word in self.words])

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ppocr_jax.data.crops import measure_crops
+from ppocr_jax.data.words_in_crops import measure_crops
 from ppocr_jax.scoring.breakdown import measure_words
 from ppocr_jax.scoring.misplaced import find_misplaced
 

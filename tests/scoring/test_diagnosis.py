@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from tiny import draw_data, load_config, write_config
 
-from ppocr_jax.data.crops import measure_crops
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.data.training_split import Training
+from ppocr_jax.data.words_in_crops import measure_crops
 from ppocr_jax.detection.inference import Predicted
 from ppocr_jax.scoring.diagnosis import CAUSES, Course, find_cause
 from ppocr_jax.scoring.evaluation import Outcome, summary
