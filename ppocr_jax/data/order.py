@@ -49,7 +49,7 @@ class EpochOrder:
         self._epoch, self._order = None, None
 
     def order(self, epoch):
-        """int64 `[n, 2]` of an epoch; the last one asked for is kept."""
+        """int32 `[n, 2]` of an epoch; the last one asked for is kept."""
         kept = (self._epoch, self._order)  # read once: threads share this
         if kept[0] == epoch and kept[1] is not None:
             return kept[1]
@@ -63,7 +63,7 @@ class EpochOrder:
                 parts.append(np.stack([records, np.full(take, copy)], 1))
                 wanted, copy = wanted - take, copy + 1
             first += size
-        order = rng.permutation(np.concatenate(parts))
+        order = rng.permutation(np.concatenate(parts)).astype(np.int32)  # each process keeps one
         self._epoch, self._order = epoch, order
         return order
 
@@ -82,6 +82,7 @@ class BatchIndex:
 
     def __init__(self, order, batch_size, last_batch, first_step, num_steps, shard):
         self._order, self._batch_size, self._first = order, batch_size, first_step
+        self._following = EpochOrder(order.sizes, order.ratios, order.seed)
         self._num_steps = num_steps
         self._per_epoch = steps_per_epoch(order.length, batch_size, last_batch)
         index, count = shard
@@ -100,6 +101,5 @@ class BatchIndex:
             return epoch, int(record), int(occurrence)
         # The last batch goes on with the next epoch's order. The extra occurrence gives these
         # samples other random numbers than they will get there.
-        following = EpochOrder(self._order.sizes, self._order.ratios, self._order.seed)
-        record, occurrence = following.order(epoch + 1)[place - len(order)]
+        record, occurrence = self._following.order(epoch + 1)[place - len(order)]
         return epoch + 1, int(record), int(occurrence) + 1_000_000

@@ -2,6 +2,7 @@
 
 import os
 
+from ppocr_jax.data.label_index import join
 from ppocr_jax.data.labels import place_of, read_sources, split_sources
 from ppocr_jax.data.roots import guess_root
 from ppocr_jax.data.scenes import read_record, write_scenes
@@ -70,7 +71,7 @@ def read_validation(config, say=None):
     Raises:
         UserError: a label file or an image is missing, or there is none.
     """
-    samples = [s for part in read_sources(config.data.val, config.data.root, say) for s in part]
+    samples = join(read_sources(config.data.val, config.data.root, say))
     require_images(samples, config)
     return samples
 
