@@ -9,6 +9,10 @@ import tempfile
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(tempfile.gettempdir()) / "ppocr_jax_test_cache")
 )
+# Nor do they leave anything in the user's own cache folder.
+os.environ.setdefault(
+    "PPOCR_JAX_CACHE", str(pathlib.Path(tempfile.gettempdir()) / "ppocr_jax_test_cache" / "own")
+)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
 import jax  # noqa: E402

@@ -113,7 +113,7 @@ def _open(place, key):
     """The `Scan` of a kept index; None where there is none, or one that is no longer right."""
     try:
         samples, facts = open_index(place, key)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (Damaged, OSError) as error:
         why = getattr(error, "strerror", None) or error

@@ -1,4 +1,4 @@
-"""What was seen of the images of a split, as arrays: each file is read once, however often named."""
+"""What was seen of the images of a split, as arrays; a file that is named often is read once."""
 
 import concurrent.futures
 import hashlib
