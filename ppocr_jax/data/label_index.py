@@ -52,6 +52,21 @@ class Table(NamedTuple):
     ignore: np.ndarray
     points: np.ndarray
 
+    def split(self, group):
+        """`Table`s of every so many of the images."""
+        polygons = np.concatenate([[0], np.cumsum(self.polygons)])
+        points = np.concatenate([[0], np.cumsum(self.counts)])[polygons]
+        for first in range(0, len(self.paths), group):
+            last = min(first + group, len(self.paths))
+            words = slice(polygons[first], polygons[last])
+            yield Table(
+                self.paths[first:last],
+                self.polygons[first:last],
+                self.counts[words],
+                self.ignore[words],
+                self.points[points[first] : points[last]],
+            )
+
 
 class Sequence(collections.abc.Sequence):
     """Gives items by number, negative ones and slices too, as a list does."""

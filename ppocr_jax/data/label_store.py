@@ -59,8 +59,9 @@ def read_indexed(path, root, scan):
         UserError: what `scan` raises.
     """
     began, seen = time.time_ns(), _look(path)
-    key = _key(path, root, seen)
-    place = pathlib.Path(cache_folder(), FOLDER, f"{key[:32]}.index")
+    places = [str(path), str(root), os.path.realpath(path), os.path.realpath(root)]
+    name, key = _hash(places), _hash([places, seen.digest, _rules()])
+    place = pathlib.Path(cache_folder(), FOLDER, f"{name[:16]}-{key[:32]}.index")
     found = _open(place, key)
     if found:
         return found
@@ -81,6 +82,8 @@ def read_indexed(path, root, scan):
 
 def _build(place, key, path, scan, began, seen):
     """Reads the source, and keeps its index where that can be relied upon."""
+    for left in place.parent.glob(f"{place.name}.*.tmp"):  # by a process that was killed
+        left.unlink(missing_ok=True)
     large = seen.size > LARGE
     columns = Columns(place.parent if large else "")
     problems, notes, folders = scan(columns)
@@ -103,7 +106,7 @@ def _build(place, key, path, scan, began, seen):
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _tidy(place.parent)
+    _tidy(place)
     if large:
         return _open(place, key) or Scan(columns.in_memory(), problems, notes)
     return Scan(columns.in_memory(), problems, notes)
@@ -179,10 +182,8 @@ def _name(entry):
     return entry.name
 
 
-def _key(path, root, seen):
-    """Of what an index is made: the source, where it lies, and the code that reads it."""
-    places = [str(path), str(root), os.path.realpath(path), os.path.realpath(root)]
-    return hashlib.sha256(repr((places, seen.digest, _rules())).encode()).hexdigest()
+def _hash(value):
+    return hashlib.sha256(repr(value).encode(errors="surrogatepass")).hexdigest()
 
 
 @functools.cache
@@ -203,12 +204,13 @@ def _time_of(folder):
         return None
 
 
-def _tidy(folder):
-    """Removes what nobody has used for long, and what a killed process has left."""
+def _tidy(place):
+    """Removes older indexes of the same source, and what nobody has used for long."""
     oldest = time.time() - UNUSED_DAYS * 86_400
-    for path in folder.glob("*.index*"):
+    for path in place.parent.glob("*.index*"):
         with contextlib.suppress(OSError):
-            if path.stat().st_mtime < oldest:
+            older = path.suffix == ".index" and path.name.startswith(place.name[:17])
+            if path != place and (older or path.stat().st_mtime < oldest):
                 path.unlink()
 
 

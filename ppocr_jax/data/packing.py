@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from ppocr_jax import files, locks
 from ppocr_jax.data import image_files, packed
+from ppocr_jax.data.images import require_writable
 from ppocr_jax.data.labels import read_labels, split_sources
 from ppocr_jax.data.sample import place_of
 from ppocr_jax.data.splits import prepare_root
@@ -154,13 +155,5 @@ def _below(path, root):
     """
     place = packed.find_place(path)
     name = place.name if place else os.path.relpath(path, root)
-    if any(sign in name for sign in "\t\n\r") or not name.isascii() and not _is_unicode(name):
-        raise UserError(f"{name!r}: a tab, a line break or broken UTF-8; rename the file")
+    require_writable(name)
     return os.path.basename(name) if name.startswith("..") else name
-
-
-def _is_unicode(name):
-    try:
-        return bool(name.encode())
-    except UnicodeEncodeError:
-        return False

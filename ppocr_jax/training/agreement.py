@@ -22,9 +22,8 @@ from ppocr_jax.processes import company
 from ppocr_jax.weights.meta import list_steps
 
 OWN = ("data.root", "data.workers", "data.prefetch_mb", "init_from.")  # may differ by machine
-MOST_GROUPS = (
-    50_000  # checksums of a split that are compared; of larger ones a few images share one
-)
+MOST_GROUPS = 50_000  # checksums of a split; of larger ones a few images share one
+AT_ONCE = 100  # groups that are read together
 
 
 def require_same(place, facts):
@@ -84,7 +83,7 @@ def _require_same_images(split, samples, root):
     require_same(f"size of {split}", {f"images of {split}": len(samples)})
     group = -(-max(1, len(samples)) // MOST_GROUPS)
     starts = range(0, len(samples), group)
-    sums = [_checksum(samples, first, first + group, root) for first in starts]
+    sums = [_checksum(table, root) for table in _tables(samples, group)]
     for index, text in enumerate(company.exchange(f"images of {split}", json.dumps(sums))):
         for first, mine, theirs in zip(starts, sums, json.loads(text), strict=True):
             if mine != theirs:
@@ -96,9 +95,14 @@ def _require_same_images(split, samples, root):
                 )
 
 
-def _checksum(samples, first, last, root):
+def _tables(samples, group):
+    """A `label_index.Table` of every so many images."""
+    for first in range(0, len(samples), AT_ONCE * group):
+        yield from label_index.table(samples, first, first + AT_ONCE * group).split(group)
+
+
+def _checksum(table, root):
     """CRC-32 of some images: names relative to the root, polygons and what is ignored."""
-    table = label_index.table(samples, first, last)
     value, root = 0, root or "."
     start = os.path.join(os.path.normpath(root), "")
     for path in table.paths:

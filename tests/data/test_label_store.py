@@ -208,5 +208,9 @@ def test_sources_joined_give_the_same_tables(tmp_path):
         expected = label_index.table(list(samples), first, last)
         for name, values in label_index.table(samples, first, last)._asdict().items():
             np.testing.assert_array_equal(values, getattr(expected, name), name)
+    for group, part in enumerate(label_index.table(samples, 0, 10).split(4)):
+        expected = label_index.table(samples, 4 * group, 4 * group + 4)
+        for name, values in part._asdict().items():
+            np.testing.assert_array_equal(values, getattr(expected, name), name)
     with pytest.raises(IndexError):
         samples[10]

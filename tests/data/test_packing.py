@@ -2,6 +2,7 @@
 
 import os
 
+import grain
 import numpy as np
 import pytest
 from tiny import draw_data, load_config, write_config
@@ -52,6 +53,15 @@ def test_batches_are_those_of_files(config, shards):
             np.testing.assert_array_equal(files[name], records[name], name)
     assert len(read_validation(shards)) == len(read_validation(config))
     assert read_size(first_of(shards).image_path) == read_size(first_of(config).image_path)
+
+
+def test_grain_reads_the_shards(shards):
+    place = packed.find_place(first_of(shards).image_path)
+    record = grain.sources.ArrayRecordDataSource([place.shard])[place.number]
+    told, picture = packed.split_record(record)
+    assert told["name"] == place.name and told["labels"] and picture == packed.read_picture(place)
+    with pytest.raises(ValueError, match="not a record of a picture"):
+        packed.split_record(record[:9])
 
 
 def test_check_data_says_of_shards_what_it_says_of_files(config, shards):
