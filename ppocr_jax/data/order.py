@@ -4,9 +4,13 @@ Epoch e has its own order, drawn from (seed, e). It knows nothing of threads, of
 what came before.
 """
 
+import threading
+
 import numpy as np
 
 from ppocr_jax.errors import UserError
+
+_drawing = threading.Lock()
 
 
 def samples_per_epoch(sizes, ratios):
@@ -50,22 +54,25 @@ class EpochOrder:
 
     def order(self, epoch):
         """int32 `[n, 2]` of an epoch; the last one asked for is kept."""
-        kept = (self._epoch, self._order)  # read once: threads share this
-        if kept[0] == epoch and kept[1] is not None:
-            return kept[1]
+        with _drawing:  # threads share this: one of them draws, the others wait
+            if self._epoch != epoch:
+                self._epoch, self._order = epoch, self._draw(epoch)
+            return self._order
+
+    def _draw(self, epoch):
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
-        parts, first = [], 0
+        # int32, and filled in place: of a million images each array takes megabytes.
+        order, first, place = np.empty((self.length, 2), np.int32), 0, 0
         for size, ratio in zip(self.sizes, self.ratios, strict=True):
             wanted, copy = round(size * ratio), 0
             while wanted > 0:
                 take = min(wanted, size)
-                records = first + rng.permutation(size)[:take]
-                parts.append(np.stack([records, np.full(take, copy)], 1))
-                wanted, copy = wanted - take, copy + 1
+                order[place : place + take, 0] = rng.permutation(size)[:take]
+                order[place : place + take, 0] += first
+                order[place : place + take, 1] = copy
+                wanted, copy, place = wanted - take, copy + 1, place + take
             first += size
-        order = rng.permutation(np.concatenate(parts)).astype(np.int32)  # each process keeps one
-        self._epoch, self._order = epoch, order
-        return order
+        return rng.permutation(order)
 
 
 class BatchIndex:
