@@ -50,14 +50,16 @@ class EpochOrder:
     def __init__(self, sizes, ratios, seed):
         self.sizes, self.ratios, self.seed = sizes, spread(ratios, sizes), seed
         self.length = samples_per_epoch(sizes, ratios)
-        self._epoch, self._order = None, None
+        self._kept = {}
 
     def order(self, epoch):
-        """int32 `[n, 2]` of an epoch; the last one asked for is kept."""
+        """int32 `[n, 2]` of an epoch; two are kept, since one's last batch needs the next."""
         with _drawing:  # threads share this: one of them draws, the others wait
-            if self._epoch != epoch:
-                self._epoch, self._order = epoch, self._draw(epoch)
-            return self._order
+            if epoch not in self._kept:
+                if len(self._kept) > 1:
+                    del self._kept[min(self._kept)]
+                self._kept[epoch] = self._draw(epoch)
+            return self._kept[epoch]
 
     def _draw(self, epoch):
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
@@ -89,7 +91,6 @@ class BatchIndex:
 
     def __init__(self, order, batch_size, last_batch, first_step, num_steps, shard):
         self._order, self._batch_size, self._first = order, batch_size, first_step
-        self._following = EpochOrder(order.sizes, order.ratios, order.seed)
         self._num_steps = num_steps
         self._per_epoch = steps_per_epoch(order.length, batch_size, last_batch)
         index, count = shard
@@ -108,5 +109,5 @@ class BatchIndex:
             return epoch, int(record), int(occurrence)
         # The last batch goes on with the next epoch's order. The extra occurrence gives these
         # samples other random numbers than they will get there.
-        record, occurrence = self._following.order(epoch + 1)[place - len(order)]
+        record, occurrence = self._order.order(epoch + 1)[place - len(order)]
         return epoch + 1, int(record), int(occurrence) + 1_000_000
