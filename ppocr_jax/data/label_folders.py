@@ -3,6 +3,7 @@
 import os
 
 import numpy as np
+from tqdm import tqdm
 
 from ppocr_jax.data import icdar
 from ppocr_jax.data.label_columns import Block
@@ -16,6 +17,7 @@ IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".g
 
 NO_PICTURE = "no image of this name"
 MOST_BYTES = 1 << 30  # of a file that is read at once
+MOST_SETTLED = 1 << 26  # bytes of lines by which a form is settled; each takes twenty as objects
 
 
 def read_label_bytes(path):
@@ -53,21 +55,16 @@ def scan_folder(folder, root, columns, pictures, words):
     if not files:
         raise UserError(f"{folder}: holds no gt_*.txt")
     pictures.folders |= {str(root), str(folder)}
-    problems, fit = [], 0
-    texts = {}
-    for path in files:
-        texts[path], marked = _read_lines(path)
-        if marked:
-            problems.append(Problem(str(path), 1, BYTE_ORDER_MARK, harmless=True))
-    numbered = [(path, n, line) for path, lines in texts.items() for n, line in lines]
-    form = icdar.settle([line for _, _, line in numbered])
-    if numbered and form is None:
-        path, number, line = numbered[0]
+    files = _Files(files)
+    problems = [Problem(str(path), 1, BYTE_ORDER_MARK, harmless=True) for path in files.marked]
+    form, fit = icdar.settle(files.some), 0
+    if files.total and form is None:
+        path, number, line = files.first
         reason = (
             f"the folder has none of the forms that are known: {icdar.KNOWN}; this is `{line[:60]}`"
         )
         return [*problems, Problem(str(path), number, reason)], []
-    for path, lines in texts.items():
+    for path, lines in files.read():
         polygons, ignore = [], []
         for number, line in lines:
             try:
@@ -91,7 +88,45 @@ def scan_folder(folder, root, columns, pictures, words):
             continue
         columns.add_source(path)
         columns.add(_block(image, polygons, ignore))
-    return problems, _folder_notes(folder, files, form, fit, len(numbered))
+    return problems, _folder_notes(folder, files.paths, form, fit, files.total)
+
+
+class _Files:
+    """The lines of all files that are not blank: those of few files are kept, others read twice.
+
+    Attributes:
+        paths: of the files.
+        marked: those that begin with a byte order mark.
+        total: lines in all.
+        first: `(path, number, text)` of the first one.
+        some: texts by which the form is settled: all, or as many as fit into memory, evenly.
+    """
+
+    def __init__(self, paths):
+        step = 1 + sum(path.stat().st_size for path in paths if path.is_file()) // MOST_SETTLED
+        self.paths, self.marked, self.total, self.first, self.some = paths, [], 0, None, []
+        self._kept = {} if step == 1 else None
+        for path in _with_bar(paths, "forms"):
+            lines, marked = _read_lines(path)
+            if marked:
+                self.marked.append(path)
+            if lines and not self.total:
+                self.first = (path, *lines[0])
+            start = -self.total % step
+            self.some += [line for _, line in lines[start::step]]
+            self.total += len(lines)
+            if self._kept is not None:
+                self._kept[path] = lines
+
+    def read(self):
+        """`(path, [(number, text)])` of each."""
+        for path in _with_bar(self.paths, "labels"):
+            kept = self._kept is not None
+            yield path, self._kept[path] if kept else _read_lines(path)[0]
+
+
+def _with_bar(paths, what):
+    return tqdm(paths, what, unit="file", delay=1, leave=False, disable=None)
 
 
 def _block(image, polygons, ignore):

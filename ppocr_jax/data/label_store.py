@@ -135,9 +135,9 @@ def _hold(stack, place):
     while True:
         try:
             return stack.enter_context(locks.hold_output(place))
-        except UserError as error:
+        except UserError:
             if not said and time.monotonic() - began > 1:
-                tell(f"waiting for the index of labels: {error}")
+                tell(f"waiting for another process, which makes the index of labels {place}")
                 said = True
             time.sleep(0.1)
 

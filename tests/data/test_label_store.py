@@ -116,6 +116,24 @@ def test_a_folder_of_labels_is_watched(tmp_path, monkeypatch):
     assert read_labels(".", tmp_path)[1].polygons[0].max() == 8
 
 
+def test_a_large_folder_is_settled_by_some_of_its_lines(tmp_path, monkeypatch):
+    for n in range(30):
+        lines = ["0,0,9,0,9,5,0,5,word"] * (n % 5) + ["1,2,bad"] * (n == 7)
+        (tmp_path / f"gt_{n}.txt").write_bytes(
+            b"\xef\xbb\xbf" * (n == 3) + "\n".join(lines).encode()
+        )
+        (tmp_path / f"{n}.jpg").write_bytes(b"x")
+    whole = scan_labels(".", tmp_path)
+    monkeypatch.setattr(label_folders, "MOST_SETTLED", 300)
+    monkeypatch.setenv("PPOCR_JAX_CACHE", str(tmp_path / "other"))
+    some = scan_labels(".", tmp_path)
+    assert plain(some.samples) == plain(whole.samples) and len(some.samples) == 30
+    assert some[1:] == whole[1:] and len(some.problems) == 2
+    assert some.notes == [".: gt_*.txt with 4 points, text on 60 of 61 lines"]
+    files = label_folders._Files(sorted(tmp_path.glob("gt_*.txt")))
+    assert 10 < len(files.some) < files.total == 61
+
+
 def test_what_changed_a_moment_ago_is_not_relied_upon(tmp_path, monkeypatch, cache):
     monkeypatch.setattr(label_store, "RECENT_NS", 2 * 10**9)
     (tmp_path / "gt_a.txt").write_text("0,0,9,0,9,5,0,5,word\n")
