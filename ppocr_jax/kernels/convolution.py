@@ -6,8 +6,6 @@ All functions take `x` `[B, H, W, C]` and a kernel `[kh, kw, in, out]`, cross-co
 `k // 2` zeros on every side: for stride 2 on even sizes that is not XLA's "SAME".
 """
 
-import jax
-
 from ppocr_jax.kernels.cpu_convolution import (
     dense,
     depthwise,
@@ -15,6 +13,7 @@ from ppocr_jax.kernels.cpu_convolution import (
     pointwise,
     wide_kernel,
 )
+from ppocr_jax.runtime.platform import platform
 
 
 def convolve(x, kernel, stride=1, groups=1):
@@ -35,7 +34,7 @@ def convolve(x, kernel, stride=1, groups=1):
     size, width, narrow, _ = kernel.shape
     if x.ndim != 4 or size != width or size % 2 == 0 or narrow * groups != x.shape[-1]:
         raise ValueError(f"kernel {kernel.shape} with {groups} groups does not fit {x.shape}")
-    if jax.default_backend() != "cpu":
+    if platform() != "cpu":
         return library_convolve(x, kernel, stride, groups)
     if size == 1 and stride == 1 and groups == 1:
         return pointwise(x, kernel)

@@ -4,6 +4,8 @@ import functools
 
 import jax
 
+from ppocr_jax.runtime.platform import platform
+
 # XLA's CPU backend hands convolutions and products to YNNPACK as well. On small maps and narrow
 # gradients its own are faster, and on large maps no slower; reductions are faster in YNNPACK.
 OWN_PRODUCTS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
@@ -17,7 +19,7 @@ LITTLE_MEMORY = {
 
 def compiler_options(little_memory=False):
     """What a step is compiled with: options of XLA by name; none but on CPU."""
-    if jax.default_backend() != "cpu":
+    if platform() != "cpu":
         return {}
     speed = OWN_PRODUCTS if _are_known(*OWN_PRODUCTS.items()) else {}
     return {**speed, **(LITTLE_MEMORY if little_memory else {})}
