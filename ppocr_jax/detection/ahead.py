@@ -48,6 +48,10 @@ class Ahead:
         self._closed = True
         self._thread.join()
 
+    def is_done(self):
+        """Whether nothing is left to wait for."""
+        return not self._thread.is_alive()
+
     def wait(self):
         """Until all programs are there; what kept one from being compiled, or ""."""
         self._thread.join()

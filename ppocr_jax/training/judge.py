@@ -74,10 +74,14 @@ class Judge:
         return self._ahead
 
     def _await_programs(self):
-        failure = self._ahead and self._ahead.wait()
+        running, self._ahead = self._ahead, None
+        if running is None:
+            return
+        if not running.is_done():
+            self._log.say("waiting for the evaluation's programs, which are being compiled")
+        failure = running.wait()
         if failure:
             self._log.say(f"the evaluation's programs were not compiled ahead: {failure}")
-        self._ahead = None
 
     def conclude(self, progress):
         """Says why a run gained nothing, at its end."""

@@ -1,6 +1,7 @@
 """What is compiled ahead is what an evaluation runs, and a failure is no end."""
 
 import json
+import types
 
 import cv2
 import jax
@@ -57,6 +58,18 @@ def test_a_closed_one_begins_no_further_program(tmp_path):
     running._thread.join = lambda: None  # of the thread itself, here
     running._run()
     assert predict.calls == 1 and running.wait() == ""
+
+
+def test_waiting_and_failing_are_said_once():
+    lines, scoring = [], object.__new__(judge.Judge)
+    scoring._log = types.SimpleNamespace(say=lines.append)
+    scoring._ahead = types.SimpleNamespace(is_done=lambda: False, wait=lambda: "no room")
+    for _ in range(2):
+        scoring._await_programs()
+    assert [line.split(",")[0] for line in lines] == [
+        "waiting for the evaluation's programs",
+        "the evaluation's programs were not compiled ahead: no room",
+    ]
 
 
 @pytest.mark.parametrize("failure", ["", pytest.param("no room", marks=pytest.mark.long)])
