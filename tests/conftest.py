@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: the recorded cases, and a JAX that is strict about ranks."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -37,6 +38,15 @@ LONG = ("training", "test_devices.py", "test_train.py", "test_export.py", "test_
 def pytest_collection_modifyitems(items):
     """Files that take minutes come first, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: not any(part in LONG for part in item.path.parts))
+
+
+@pytest.fixture(params=["own", pytest.param("gpu", marks=pytest.mark.long)])
+def platform(request):
+    """What is traced takes the forms of this platform, and once more those of a GPU."""
+    from ppocr_jax.runtime.platform import assume
+
+    with contextlib.nullcontext() if request.param == "own" else assume(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session")
