@@ -45,8 +45,8 @@ AT_LEAST = {
     "accumulate": 1,
     "average.decay": 0,
     "average.share": 0,
-    "data.workers": 0,
-    "data.prefetch_mb": 0,
+    "data.workers": -1,
+    "data.prefetch_mb": -1,
     "data.augment.crop_tries": 1,
     "data.targets.shrink_ratio": 0,
     "data.targets.min_text_size": 0,
@@ -112,6 +112,8 @@ MEANING = {  # said beside a limit or a list of names, where a number alone woul
     "eval.every_steps": " (0: never, but at the end)",
     "eval.every_epochs": " (0: never, but at the end)",
     "save.every_steps": " (0: never, but at the end)",
+    "data.workers": " (-1: chosen by what there is)",
+    "data.prefetch_mb": " (-1: chosen by what there is)",
     "eval.limit_side": " pixels",
     "eval.patience": " (0: the run goes on whatever is found)",
     "time_limit_minutes": " (0: no limit)",
@@ -123,6 +125,8 @@ FREE_ON_RESUME = (
     "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat", "average.",
     "time_limit_minutes",
 )  # fmt: skip
+# Of these, keys that a run settles anew at each start, and says how: -1 is no change.
+CHOSEN = ("data.workers", "data.prefetch_mb")
 # Keys that a resumed run goes on with in a new segment of the rate, see `training.segments`.
 NEW_SEGMENT = ("steps", "epochs", "learning_rate", "warmup_epochs", "warmup_steps")
 
@@ -264,6 +268,7 @@ def compare_for_resume(config, saved):
     saved, upgraded = upgrade(saved)
     old, new = flatten(saved), flatten(upgrade(plain(config), "config")[0])
     keys = [key for key in sorted({*old, *new}) if not _is_of_average(key)]
+    keys = [key for key in keys if not (key in CHOSEN and new[key] == -1)]
     changed = [key for key in keys if old.get(key) != new.get(key)]
     lines = {key: f"config.{key}: {old.get(key)} -> {new.get(key)}" for key in changed}
     refused = [key for key in changed if not (key.startswith(FREE_ON_RESUME) or key in NEW_SEGMENT)]

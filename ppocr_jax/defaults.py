@@ -96,9 +96,9 @@ def base(epochs):
         val="test_icdar2015_label.txt",
         draw=dict(train=0, val=0, side=448, seed=1024),  # scenes drawn into root, if any
         ratios=(1.0,),  # share of each training source drawn per epoch
-        workers=0,  # processes that prepare samples; 0: threads of this one
+        workers=-1,  # processes that prepare samples; 0: threads of this one; -1: chosen
         last_batch="fill",  # fill: completed from the next epoch's order; drop: left out
-        prefetch_mb=512,  # of finished batches waiting, over all workers
+        prefetch_mb=-1,  # of finished batches waiting, over all workers; -1: chosen
         max_bad_share=0.05,  # training stops when more records than this cannot be used
         augment=dict(
             flip=0.5,

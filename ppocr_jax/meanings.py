@@ -74,11 +74,18 @@ KEYS = {
     "data.ratios": Key(
         "share of each training source that an epoch takes, one for all or one each", PIPELINE
     ),
-    "data.workers": Key("processes that prepare images; 0: threads of this one", PIPELINE),
+    "data.workers": Key(
+        "processes that prepare images; 0: threads of this one; -1: chosen, threads where updates "
+        "run on processors, else by cores and memory",
+        "training/supply.py",
+    ),
     "data.last_batch": Key(
         "of an epoch; fill: completed from the next epoch's order, drop: left out", PIPELINE
     ),
-    "data.prefetch_mb": Key("of finished batches that may wait, over all workers, MiB", PIPELINE),
+    "data.prefetch_mb": Key(
+        "of finished batches that may wait, over all workers, MiB; -1: chosen as well",
+        "training/supply.py",
+    ),
     "data.max_bad_share": Key(
         "share of unusable training images at which a run ends", "training/loop.py"
     ),

@@ -83,7 +83,7 @@ def test_a_saved_config_takes_overrides(tmp_path):
         ("crop=100", "crop=100: should be a multiple of 32"),
         ("steps=-1", "steps=-1"),
         ("data.last_batch=pad", "fill or drop"),
-        ("data.workers=-1", "at least 0"),
+        ("data.workers=-2", "at least -1 .-1: chosen by what"),
         ("loss.total=max", "sum or mean"),
         ("loss.mutual_act=tanh", "none, softmax, sigmoid"),
         ("frozen_norm=none", "batch or stored"),

@@ -19,11 +19,12 @@ class Number:
         self.fails_at, self.kind, self.arguments = fails_at, kind, arguments
         self.seconds = seconds
 
-    def __call__(self, number):
+    def __call__(self, number, allocate=np.empty):
         time.sleep(self.seconds)
         if number == self.fails_at:
             raise self.kind(*self.arguments)
-        image = np.full((300, 1000), number, np.uint16)
+        image = allocate((300, 1000), np.dtype(np.uint16))
+        image[:] = number
         return {"image": image, "pid": os.getpid(), "loaded": "jax" in sys.modules}
 
 
@@ -32,7 +33,7 @@ if __name__ == "__main__":
 
     from ppocr_jax.data.workers import Workers
 
-    workers = Workers(Job(), 9999, 2, 2)
+    workers = Workers(Job(), 9999, 2, 2, 600_000)
     if sys.argv[1] == "started":  # and has no answer of them yet
         print(*(worker._process.pid for worker in workers._workers), flush=True)
     else:

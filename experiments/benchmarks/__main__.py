@@ -3,9 +3,9 @@
     python -m experiments.benchmarks --data icdar2015 --weights student.pdparams
     python -m experiments.benchmarks --only step --quick
 
-Parts: step and operations (against the same in PyTorch, where it is installed), data, postprocess,
-metric, evaluate, startup, memory. Times are medians after warm-up, with compilation apart; sides
-that are compared take turns in one process. Without `--data` drawn scenes are used.
+Parts: step and operations (against the same in PyTorch, where it is installed), data, loop,
+postprocess, metric, evaluate, startup, memory. Times are medians after warm-up, with compilation
+apart; sides that are compared take turns in one process. Without `--data` drawn scenes are used.
 """
 
 import json
@@ -15,7 +15,7 @@ import tempfile
 import jax
 from etils import epath
 
-from experiments.benchmarks import host, memory, operations, startup, steps
+from experiments.benchmarks import feeding, host, memory, operations, startup, steps
 from experiments.benchmarks.measure import describe_machine
 from ppocr_jax import cli
 from ppocr_jax.runtime import process
@@ -24,6 +24,7 @@ PARTS = {
     "step": steps.run,
     "operations": operations.run,
     "data": host.run_data,
+    "loop": feeding.run,
     "postprocess": host.run_postprocess,
     "metric": host.run_metric,
     "evaluate": host.run_evaluate,

@@ -9,6 +9,7 @@ import numpy as np
 from configs import ppocrv3_det_mobile
 from experiments.benchmarks.measure import per_item
 from experiments.benchmarks.steps import OurStep
+from ppocr_jax.data import compact
 from ppocr_jax.data.augment import Job, View, augment
 from ppocr_jax.data.drawing import draw_view
 from ppocr_jax.data.examples import MakeExample
@@ -23,7 +24,6 @@ from ppocr_jax.detection.network import open_network
 from ppocr_jax.detection.postprocess import find_polygons
 from ppocr_jax.scoring.evaluation import evaluate
 from ppocr_jax.scoring.metrics import match_image
-from ppocr_jax.training.step import MAPS
 
 
 def make_config(args, folder):
@@ -85,17 +85,21 @@ def run_data(args, folder):
 
 def _share_waiting(config, updates=12):
     """Percent of the time of updates, fed as in training, that goes by until a batch is there."""
-    step, kept, waited = OurStep(config, "float32"), ("image", *MAPS), 0.0
+    step, waited = OurStep(config, "float32"), 0.0
+
+    def put(batch):
+        maps = {"image": batch["image"], **compact.unpack(batch)}
+        return {name: jnp.asarray(values) for name, values in maps.items()}
+
     batches = make_batches(read_sources(config.data.train, config.data.root), config, 0, updates)
     try:
-        batch = next(batches)
-        step.compile({name: jnp.asarray(batch[name]) for name in kept})
+        step.compile(put(next(batches)))
         started = time.perf_counter()
         for _ in range(updates - 1):
             asked = time.perf_counter()
             batch = next(batches)
             waited += time.perf_counter() - asked
-            step({name: jnp.asarray(batch[name]) for name in kept})
+            step(put(batch))
         return 100 * waited / (time.perf_counter() - started)
     finally:
         batches.close()

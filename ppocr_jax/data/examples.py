@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from ppocr_jax.data import STREAMS
+from ppocr_jax.data import STREAMS, compact
 from ppocr_jax.data.augment import Job, View, augment, generator
 from ppocr_jax.data.label_index import join
 from ppocr_jax.data.order import EpochOrder
@@ -24,6 +24,15 @@ class MakeExample:
         streams = self.job.options.get("streams", "shared")
         self.make_stream = STREAMS.pick("config.data.augment.streams", streams)
         self.targets = config.data.targets.to_dict()
+        self.background = self.targets["thresh_min"]
+
+    def packed(self, key):
+        """The example of `map`, as `compact.pack` has it."""
+        return compact.pack(self.map(key), self.background)
+
+    def stack(self, examples, allocate=np.empty):
+        """A batch of packed examples, see `compact.stack`."""
+        return compact.stack(examples, self.background, allocate)
 
     def map(self, key):
         _, record, _ = key
@@ -75,17 +84,6 @@ def first_examples(sources, config, count):
     return make, ((key, make.map(key)) for key in keys)
 
 
-def stack(examples):
-    """A batch from examples: arrays stacked under their names, failures joined."""
-    batch = {
-        name: np.stack([example[name] for example in examples])
-        for name in examples[0]
-        if name != "failures"
-    }
-    batch["failures"] = [failure for example in examples for failure in example["failures"]]
-    return batch
-
-
 class MakeBatch:
     """Number of a batch -> batch, in a worker process."""
 
@@ -93,7 +91,9 @@ class MakeBatch:
         """`share` examples each, which `make` makes of the entries of `index`."""
         self.index, self.make, self.share = index, make, share
 
-    def __call__(self, number):
+    def __call__(self, number, allocate=np.empty):
+        """The batch, its arrays in what `allocate(shape, dtype)` gives."""
         cv2.setNumThreads(1)  # its own threads would fight with the other workers
         first = number * self.share
-        return stack([self.make.map(self.index[first + i]) for i in range(self.share)])
+        examples = [self.make.packed(self.index[first + i]) for i in range(self.share)]
+        return self.make.stack(examples, allocate)

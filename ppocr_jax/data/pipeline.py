@@ -6,14 +6,18 @@ came before, so a run continues at any update with the very batches it would hav
 """
 
 import os
+from typing import NamedTuple
 
 import cv2
 import grain
 
-from ppocr_jax.data.examples import MakeBatch, MakeExample, stack
+from ppocr_jax.data.compact import most_bytes
+from ppocr_jax.data.examples import MakeBatch, MakeExample
 from ppocr_jax.data.label_index import join
 from ppocr_jax.data.order import BatchIndex, EpochOrder
 from ppocr_jax.data.workers import Workers
+
+CHOOSE = -1  # of data.workers and data.prefetch_mb: what suits the machine
 
 
 class Batches:
@@ -51,7 +55,25 @@ class Batches:
         cv2.setNumThreads(self._opencv_threads)
 
 
-def make_batches(sources, config, first_step, num_steps, shard=(0, 1)):
+class Supply(NamedTuple):
+    """How batches are made, which changes nothing of them.
+
+    Attributes:
+        workers: processes that make them; 0: threads of this one.
+        prefetch_mb: of finished batches that may wait, over all workers, MiB.
+    """
+
+    workers: int = 0
+    prefetch_mb: int = 512
+
+    @classmethod
+    def of(cls, config):
+        """What a config names; where it leaves the choice, what suits a run on processors."""
+        named = cls(config.data.workers, config.data.prefetch_mb)
+        return cls(*(own if n == CHOOSE else n for n, own in zip(named, cls(), strict=True)))
+
+
+def make_batches(sources, config, first_step, num_steps, shard=(0, 1), supply=None):
     """Batches number `first_step` to `first_step + num_steps` of a run.
 
     Args:
@@ -60,28 +82,29 @@ def make_batches(sources, config, first_step, num_steps, shard=(0, 1)):
         first_step: updates done before.
         num_steps: batches to give.
         shard: (index, count) of this process.
+        supply: `Supply`; by default what the config says.
 
     Returns:
-        Iterator of dicts: image uint8 `[B, S, S, 3]` BGR, threshold_map float32 and
-        threshold_mask, shrink_map, shrink_mask uint8 `[B, S, S]`, record int32 `[B]`, and
-        failures, a list of (path, reason) of records that were replaced by others.
+        Iterator of packed batches, see `compact.stack`: image uint8 `[B, S, S, 3]` BGR, the maps
+        for `compact.unpack`, record int32 `[B]`, and failures, a list of (path, reason) of records
+        that were replaced by others.
     """
-    data = config.data
+    data, supply = config.data, supply or Supply.of(config)
     samples = join(sources)
     order = EpochOrder([len(part) for part in sources], data.ratios, config.seed)
     index = BatchIndex(order, config.batch_size, data.last_batch, first_step, num_steps, shard)
     share = config.batch_size // shard[1]
-    make, waiting = MakeExample(samples, config), batches_waiting(config, share)
-    if data.workers:
-        ahead = max(1, waiting // data.workers)
-        return Batches(Workers(MakeBatch(index, make, share), num_steps, data.workers, ahead))
-    dataset = grain.MapDataset.source(index).map(make.map).batch(share, batch_fn=stack)
+    make, waiting = MakeExample(samples, config), batches_waiting(config.crop, share, supply)
+    if supply.workers:
+        ahead, size = max(1, waiting // supply.workers), most_bytes(share, config.crop)
+        job = MakeBatch(index, make, share)
+        return Batches(Workers(job, num_steps, supply.workers, ahead, size))
+    dataset = grain.MapDataset.source(index).map(make.packed).batch(share, batch_fn=make.stack)
     threads = min(waiting, max(2, (os.cpu_count() or 2) - 1))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=waiting)
     return Batches(dataset.to_iter_dataset(options))
 
 
-def batches_waiting(config, share):
-    """Finished batches that may wait within `data.prefetch_mb`; at least one."""
-    size = share * config.crop**2 * (3 + 4 + 3)
-    return int(max(1, min(64, config.data.prefetch_mb * 2**20 // size)))
+def batches_waiting(crop, share, supply):
+    """Finished batches of `share` crops that may wait within `prefetch_mb`; at least one."""
+    return int(max(1, min(64, supply.prefetch_mb * 2**20 // most_bytes(share, crop))))

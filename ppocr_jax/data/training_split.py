@@ -67,8 +67,9 @@ class Training:
         )
         self.total_steps = config.steps or config.epochs * self.epoch_steps
 
-    def batches(self, start, shard):
+    def batches(self, start, shard, supply=None):
         """Batches from update `start` to the end; `shard` is (process, number of processes)."""
         if start == self.total_steps:
             return Batches(iter(()))
-        return make_batches(self._sources, self._config, start, self.total_steps - start, shard)
+        count = self.total_steps - start
+        return make_batches(self._sources, self._config, start, count, shard, supply)

@@ -45,30 +45,31 @@ def _of_limit():
 
 def _of_groups():
     """What each control group that this process is in leaves; files can be dropped from memory."""
+    for version, group in groups("memory"):
+        names = ("memory.max", "memory.current")
+        limit, usage = names if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        with contextlib.suppress(OSError, ValueError):  # "max", or no such file
+            most = int((group / limit).read_text())
+            if most < UNLIMITED:
+                yield most - int((group / usage).read_text()) + _droppable(group)
+
+
+def groups(kind):
+    """`(version, folder)` of the control groups of a kind that this process is in, 1 or 2."""
     try:
         lines = (PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
     for line in lines:
         _, kinds, place = line.split(":", 2)
-        if not kinds:  # version 2
-            yield from _look(CGROUP, place, "memory.max", "memory.current")
-        elif "memory" in kinds.split(","):
-            yield from _look(
-                CGROUP / "memory", place, "memory.limit_in_bytes", "memory.usage_in_bytes"
-            )
-
-
-def _look(root, place, limit, usage):
-    folder = root / place.strip("/")
-    # In a container the path may be the host's, while what is mounted is its own group.
-    for group in {folder, *folder.parents, root}:
-        if root != group and root not in group.parents:
+        if kinds and kind not in kinds.split(","):
             continue
-        with contextlib.suppress(OSError, ValueError):  # "max", or no such file
-            most = int((group / limit).read_text())
-            if most < UNLIMITED:
-                yield most - int((group / usage).read_text()) + _droppable(group)
+        root = CGROUP / kind if kinds else CGROUP
+        folder = root / place.strip("/")
+        # In a container the path may be the host's, while what is mounted is its own group.
+        for group in {folder, *folder.parents, root}:
+            if root == group or root in group.parents:
+                yield 1 if kinds else 2, group
 
 
 def _droppable(group):

@@ -107,12 +107,12 @@ def find_budget(mesh) -> Budget:
         return Budget(int(DEVICE_SHARE * there), f"{DEVICE_SHARE:.0%} of the device's free memory")
     free = free_memory()
     # Devices of one machine's processors share its memory; so do processes there.
-    sharers = mesh.local_mesh.size * _processes_here()
+    sharers = mesh.local_mesh.size * processes_here()
     share = None if free is None else int(CPU_SHARE * free / sharers)
     return Budget(share, f"{CPU_SHARE:.0%} of the free memory", CPU_MOST)
 
 
-def _processes_here():
+def processes_here():
     """How many processes of the run are on this machine, this one included."""
     names = company.exchange("machines", socket.gethostname())
     return names.count(socket.gethostname())

@@ -3,17 +3,18 @@
 import jax
 
 from ppocr_jax import config as configs
+from ppocr_jax.data.compact import most_bytes
 from ppocr_jax.data.pipeline import batches_waiting
 from ppocr_jax.errors import counted
 from ppocr_jax.runtime.memory import device_memory, free_memory
 from ppocr_jax.timing.remembered import make_key, recall, remember
+from ppocr_jax.training.supply import WORKER_BYTES
 
 # Keys that leave the program of an update as it is.
 BESIDE = ("data", "eval", "save", "log", "init_from", "postprocess", "best", "seed", "epochs",
           "steps", "learning_rate", "warmup_epochs", "warmup_steps", "time_limit_minutes",
           "form")  # fmt: skip
 OFF = 1.5  # times what was expected, from which on it is corrected
-WORKER_BYTES = 260 << 20  # of a process that prepares samples
 
 
 class Forecast:
@@ -112,20 +113,21 @@ def describe_course(config, training):
         )
 
 
-def describe_memory(config, compiled, device):
+def describe_memory(config, compiled, device, supply):
     """What an update and the batches that wait need, beside what there is; with a warning or "".
 
     Args:
         config: a whole config.
         compiled: the program of an update, as JAX compiled it.
         device: the first of this process.
+        supply: `data.pipeline.Supply`.
 
     Returns:
         `(line, warning)`.
     """
     facts = compiled.memory_analysis()
     needed, held = (getattr(facts, f"{name}_size_in_bytes", 0) for name in ("temp", "argument"))
-    on_host = batches_bytes(config)
+    on_host = batches_bytes(config, supply)
     there, free = device_memory(device), free_memory()
     if there is None:  # the devices are this machine's processors
         line = f"memory: an update needs {_mib(needed + held)} by the compiler's figure, batches "
@@ -145,11 +147,12 @@ def describe_memory(config, compiled, device):
     )
 
 
-def batches_bytes(config):
+def batches_bytes(config, supply):
     """Bytes that finished batches and the processes that make them take on this host at most."""
     share = max(1, config.batch_size // jax.process_count())
-    batch = share * config.crop**2 * 10
-    return batch * batches_waiting(config, share) + config.data.workers * WORKER_BYTES
+    batch = most_bytes(share, config.crop)
+    waiting = batches_waiting(config.crop, share, supply) * batch
+    return waiting + supply.workers * (WORKER_BYTES + batch)  # one that is being made
 
 
 def describe_time(seconds):

@@ -13,7 +13,7 @@ from ppocr_jax.data.training_split import Training
 from ppocr_jax.errors import tell
 from ppocr_jax.processes import company
 from ppocr_jax.timing import compilations
-from ppocr_jax.training import agreement, footprint, start
+from ppocr_jax.training import agreement, feed, footprint, start
 from ppocr_jax.training.cadence import Cadence
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.forecast import Forecast, describe_memory
@@ -24,6 +24,7 @@ from ppocr_jax.training.meter import Clock, Meter
 from ppocr_jax.training.records import RunLog
 from ppocr_jax.training.signals import StopOnSignal, Stopped
 from ppocr_jax.training.skipped import Skipped
+from ppocr_jax.training.supply import choose_supply
 from ppocr_jax.weights import saved_config
 from ppocr_jax.weights.meta import list_steps
 
@@ -80,6 +81,7 @@ def train(config, workdir, given=()):
         judge = Judge(setup, validation, log, training, workdir)
         first = start.owes_evaluation(begun, due, bool(ending.why))
         evaluations = due.evaluations_after(first_step) + first
+        supply = choose_supply(config, setup.mesh, notes.append)
         notes += [*begun.notes, *limits.describe(evaluations)]
         announce(log, setup, training, validation, begun, notes, evaluations, first)
         forecast = Forecast(config, setup.mesh, log)
@@ -90,37 +92,44 @@ def train(config, workdir, given=()):
 
         # The updates.
         skipped = Skipped(len(training.samples), config.data.max_bad_share, log)
-        meter = Meter(
-            progress.window, Clock(), functools.partial(describe, training, begun, workdir)
+        meter = opened.enter_context(
+            Meter(progress.window, Clock(), functools.partial(describe, training, begun, workdir))
         )
-        batches = opened.enter_context(training.batches(first_step, own_share()))
+        batches = training.batches(first_step, own_share(), supply)
+        put = functools.partial(feed.put, mesh=setup.mesh)
+        batches = opened.enter_context(feed.Feed(batches, put, feed.ahead_of(setup.mesh)))
         step_fn, plan = None, devices.replicate(progress.segment.numbers(), setup.mesh)
-        for batch in meter.clock.waiting(batches):
-            skipped.note(batch.pop("failures"), progress.step)
-            records, textless = batch.pop("record"), count_textless(batch)
-            arrays = {**devices.put_batch(batch, setup.mesh), "plan": plan}
+        owed = None  # a record of the update before, which was left running
+        for facts, arrays in batches:
+            skipped.note(facts["failures"], progress.step)
+            arrays = {**arrays, "plan": plan}
             if step_fn is None:
-                step_fn = compile_step(setup, state, arrays, log, forecast.key)
+                step_fn = compile_step(setup, state, arrays, log, forecast.key, supply)
                 stop = opened.enter_context(StopOnSignal())  # until here there is nothing to save
                 if not first:  # else they are there
                     opened.enter_context(judge.compile_ahead(state))
                 meter.restart()
+            meter.send()
             state, metrics = step_fn(state, arrays)
             progress.step += 1
             progress.seconds = limits.seconds
-            meter.add(progress.step, metrics, textless, records)
+            meter.add(progress.step, metrics, facts["textless"], facts["record"])
             log.advance()
+            if owed:
+                owed = owed()
 
             signal = agree_to_stop(stop, due.records(progress.step))
             time_is_up = agree_on_time(limits, progress.seconds, due.records(progress.step))
             now = due(progress.step, bool(signal), time_is_up)
-            if now.record or now.save:
-                meter.settle()
             if now.record:
-                step_s = record_updates(log, progress, meter, setup, training, len(skipped))
-                left = training.total_steps - progress.step
                 to_come = due.evaluations_after(progress.step) + now.evaluate
-                forecast.measured(step_s, left, to_come, progress.metrics)
+                facts = (progress.step, to_come, len(skipped))
+                owed = functools.partial(
+                    record_updates, log, progress, meter, setup, training, forecast, *facts
+                )
+            if now.save or meter.is_idle:  # else the devices would wait for the host to write
+                meter.settle()
+                owed = owed and owed()
             if now.evaluate:
                 judge(state, progress)
             if now.save:
@@ -198,13 +207,13 @@ def how_to_go_on(workdir):
     return f"the same command in all processes {where}"
 
 
-def compile_step(setup, state, arrays, log, key):
+def compile_step(setup, state, arrays, log, key, supply):
     """The compiled update for batches like `arrays`; says how it came, and the memory it takes."""
     compiled, how = compilations.compile_step(
         lambda: setup.train_step().lower(state, arrays), key, log.say
     )
     log.say(f"step {how}")
-    for line in describe_memory(setup.config, compiled, setup.mesh.local_devices[0]):
+    for line in describe_memory(setup.config, compiled, setup.mesh.local_devices[0], supply):
         if line:
             log.say(line)
     return compiled
@@ -213,11 +222,6 @@ def compile_step(setup, state, arrays, log, key):
 def own_share():
     """Which part of every batch is this process's: (index, count)."""
     return jax.process_index(), jax.process_count()
-
-
-def count_textless(batch):
-    """Crops of a batch without text to learn from."""
-    return int((~batch["shrink_map"].any((1, 2))).sum())
 
 
 def describe(training, begun, workdir, step, records):

@@ -61,7 +61,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
     })  # fmt: skip
 
 
-def record_updates(log, progress, meter, setup, training, skipped):
+def record_updates(log, progress, meter, setup, training, forecast, step, to_come, skipped):
     """One line and one record: means over the updates since the last one.
 
     Args:
@@ -70,21 +70,21 @@ def record_updates(log, progress, meter, setup, training, skipped):
         meter: `Meter`; begins a new record.
         setup: `start.Setup`.
         training: `data.training_split.Training`.
+        forecast: `Forecast`, which takes note of the time.
+        step: number of the last of these updates; the next one may be under way.
+        to_come: evaluations that follow it.
         skipped: number of training records that could not be used so far.
-
-    Returns:
-        Seconds of an update.
     """
-    step, (losses, figures) = progress.step, meter.take(setup.config.batch_size)
-    progress.note_record(losses, figures["textless_share"])
+    losses, figures = meter.take(setup.config.batch_size)
+    progress.note_record(step, losses, figures["textless_share"])
     rate = progress.segment(step - 1)
     epoch = (step - 1) // training.epoch_steps + 1
     step_s = figures.pop("seconds_per_step")
-    left = (training.total_steps - step) * step_s
+    left = training.total_steps - step
     log.say(
         f"step {step}/{training.total_steps} epoch {epoch} rate {rate:.3g}: "
         f"{format_losses(losses)}; {figures['images_per_s']:.2f} images/s, waiting "
-        f"{figures['waiting_share']:.0%}, eta {format_duration(left)}"
+        f"{figures['waiting_share']:.0%}, eta {format_duration(left * step_s)}"
     )
     log.record("train", step, {
         "epoch": epoch,
@@ -94,7 +94,7 @@ def record_updates(log, progress, meter, setup, training, skipped):
         "bad_records": skipped,
     })  # fmt: skip
     warn_of_textless(log, meter, figures["textless_share"], setup.config)
-    return step_s
+    forecast.measured(step_s, left, to_come, progress.metrics)
 
 
 def warn_of_textless(log, meter, share, config):

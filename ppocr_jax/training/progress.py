@@ -87,8 +87,8 @@ class Progress:
         else:
             self.stale += 1
 
-    def note_record(self, losses: dict[str, float], textless_share: float) -> None:
-        """Takes in the mean losses of a record."""
-        record = {"step": self.step, "total": losses.get("total"), "textless": textless_share}
+    def note_record(self, step: int, losses: dict[str, float], textless_share: float) -> None:
+        """Takes in the mean losses of a record that ends with update number `step`."""
+        record = {"step": step, "total": losses.get("total"), "textless": textless_share}
         self.course.setdefault("first", record)
         self.course["last"] = record

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny import draw_data, load_config, write_config
 
+from ppocr_jax.data.compact import unpack
 from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.labels import read_sources
-from ppocr_jax.data.pipeline import batches_waiting, make_batches
+from ppocr_jax.data.pipeline import Supply, batches_waiting, make_batches
 from ppocr_jax.errors import UserError
 
 
@@ -18,6 +19,12 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pipeline")
     draw_data(folder / "data", train=10)
     return folder
+
+
+def plain(batch):
+    """A batch with the maps as they were drawn."""
+    names = ("image", "record", "failures", "textless")
+    return {**{name: batch[name] for name in names}, **unpack(batch)}
 
 
 @pytest.fixture
@@ -30,8 +37,7 @@ def make(folder):
         sources = read_sources(config.data.train, config.data.root)
         batches = make_batches(sources, config, first, count, shard)
         try:
-            return [{k: np.array(v) if k != "failures" else v for k, v in b.items()}
-                    for b in batches]  # fmt: skip
+            return [plain(batch) for batch in batches]
         finally:
             batches.close()
 
@@ -125,10 +131,10 @@ def test_pasting_adds_words(make):
     assert any((a["image"] != b["image"]).any() for a, b in zip(plain, pasted, strict=True))
 
 
-def test_prefetch_is_bounded_by_bytes(folder):
-    config = load_config(write_config(folder, "x"), "crop=960", "data.prefetch_mb=512")
-    assert batches_waiting(config, 8) == 7  # 8 x 960 x 960 x 10 bytes are 70 MiB
-    assert batches_waiting(config, 80) == 1
+def test_prefetch_is_bounded_by_bytes():
+    supply = Supply(prefetch_mb=512)
+    assert batches_waiting(960, 8, supply) == 9  # at most 8 x 960 x 960 x 7.5 bytes are 53 MiB
+    assert batches_waiting(960, 80, supply) == 1
 
 
 def test_bad_records_are_replaced_and_named(tmp_path, folder):

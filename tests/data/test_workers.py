@@ -12,6 +12,7 @@ import pytest
 from tiny import ROOT
 from workers_job import Number, Unpackable
 
+from ppocr_jax.data import slots
 from ppocr_jax.data.workers import Workers
 from ppocr_jax.errors import UserError
 
@@ -42,6 +43,56 @@ def test_batches_come_in_order_from_workers_in_turn():
     pids = [batch["pid"] for batch in batches]
     assert len(set(pids)) == 3 and pids[:3] == pids[3:6] and os.getpid() not in pids
     assert not any(map(runs, pids))
+
+
+BYTES = 300 * 1000 * 2
+
+
+def held(workers):
+    """Slots that batches lie in here, over all workers."""
+    return sum(len(worker._slots._lent) for worker in workers._workers)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_batches_lie_where_workers_wrote_them(count):
+    workers = Workers(Number(), 40, count, 2, BYTES)
+    for number in range(30):
+        batch = next(workers)
+        assert (batch["image"] == number).all() and batch["image"].flags.writeable
+        assert batch["image"].ctypes.data % 64 == 0
+        assert 1 <= held(workers) <= 2  # this one, and the one before it for a moment
+    del batch
+    assert held(workers) == 0
+    workers.close()
+
+
+def test_batches_that_are_kept_stay_as_they_are():
+    """There are fewer slots than batches: those that find none are copied."""
+    workers = Workers(Number(), 24, 2, 1, BYTES)
+    kept = list(workers)
+    assert [batch["image"][7, 7] for batch in kept] == list(range(24))
+    assert all((batch["image"] == number).all() for number, batch in enumerate(kept))
+
+
+@pytest.mark.parametrize("size", [BYTES - 64, 64])
+def test_a_batch_that_no_slot_holds_comes_through_the_socket(size):
+    images = [batch["image"] for batch in Workers(Number(), 6, 2, 1, size)]
+    assert all((image == number).all() for number, image in enumerate(images))
+
+
+def test_without_such_memory_batches_come_through_the_socket(monkeypatch):
+    def refuse(size):
+        raise OSError("over a limit")
+
+    monkeypatch.setattr(slots, "open_memory", refuse)
+    images = [batch["image"][0, 0] for batch in Workers(Number(), 3, 1, 1, BYTES)]
+    assert images == [0, 1, 2]
+
+
+def test_memory_without_memfd(monkeypatch):
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    images = [batch["image"][0, 0] for batch in Workers(Number(), 3, 1, 1, BYTES)]
+    assert images == [0, 1, 2]
 
 
 def test_what_a_worker_imports_is_little():

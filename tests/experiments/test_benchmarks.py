@@ -26,6 +26,18 @@ def test_host_parts_are_measured(tmp_path, capsys):
     assert record["machine"]["cores"] >= 1 and "| metric |" in printed
 
 
+@pytest.mark.long
+def test_the_loop_is_measured_beside_a_stand_in(tmp_path):
+    output = tmp_path / "numbers.json"
+    assert benchmarks.main(["--only", "loop", "--quick", "--output", str(output)]) == 0
+    rows = {
+        (row["case"], row["what"]): row["value"] for row in json.loads(output.read_text())["rows"]
+    }
+    assert rows["4 x 64x64", "a sample as drawn"] == pytest.approx(64 * 64 * 10 / 1e6)
+    assert 30 < rows["4 x 64x64", "of that"] < 75
+    assert rows["waiting, slow source", "as it is"] > 30
+
+
 class OneLayer:
     """A network of one 3x3 convolution, 4 -> 8 channels, and one 1x1 behind it, 8 -> 2."""
 

@@ -92,7 +92,7 @@ def test_processors_leave_room_for_the_rest(monkeypatch, free, devices, here, sh
         local_mesh = type("Local", (), {"size": devices})
 
     monkeypatch.setattr(footprint, "free_memory", lambda: free)
-    monkeypatch.setattr(footprint, "_processes_here", lambda: here)
+    monkeypatch.setattr(footprint, "processes_here", lambda: here)
     assert footprint.find_budget(Mesh) == Budget(share, "60% of the free memory", 32)
 
 
@@ -179,7 +179,7 @@ def test_several_processes_take_what_the_first_one_says(config_path, monkeypatch
 def test_processes_of_one_machine_are_counted(monkeypatch):
     monkeypatch.setattr(footprint.socket, "gethostname", lambda: "a")
     monkeypatch.setattr(footprint.company, "exchange", lambda place, text: ["a", "b", text])
-    assert footprint._processes_here() == 2
+    assert footprint.processes_here() == 2
 
 
 def test_a_machine_that_says_nothing(config_path, monkeypatch):

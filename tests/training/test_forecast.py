@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import pytest
 from tiny import draw_data, load_config, write_config
 
+from ppocr_jax.data.compact import most_bytes
+from ppocr_jax.data.pipeline import Supply
 from ppocr_jax.training import forecast
 from ppocr_jax.training.forecast import (
     Forecast,
@@ -69,19 +71,18 @@ def test_memory_is_held_against_what_there_is(config, monkeypatch):
     compiled = SimpleNamespace(memory_analysis=lambda: sizes)
     monkeypatch.setattr(forecast, "free_memory", lambda: 2 << 30)
     cpu = SimpleNamespace(memory_stats=lambda: None)
-    line, warning = describe_memory(config, compiled, cpu)
+    line, warning = describe_memory(config, compiled, cpu, Supply())
     assert "needs 700 MiB by the compiler's figure" in line and "of 2.0 GiB free" in line
     assert warning == ""
     monkeypatch.setattr(forecast, "free_memory", lambda: 500 << 20)
-    line, warning = describe_memory(config, compiled, cpu)
+    line, warning = describe_memory(config, compiled, cpu, Supply())
     assert warning.startswith("warning: an update needs more memory than is free on this machine")
     gpu = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 590 << 20, "bytes_in_use": 0})
-    line, warning = describe_memory(config, compiled, gpu)
+    line, warning = describe_memory(config, compiled, gpu, Supply())
     assert "needs 700 MiB on each device by the compiler's figure, of 690 MiB" in line
     assert "there on the device" in warning
-    before = batches_bytes(config)
-    config.data.workers = 2
-    assert batches_bytes(config) == before + 2 * forecast.WORKER_BYTES
+    held = batches_bytes(config, Supply(2)) - batches_bytes(config, Supply())
+    assert held == 2 * (forecast.WORKER_BYTES + most_bytes(config.batch_size, config.crop))
 
 
 def test_the_course_of_the_rate(config):
