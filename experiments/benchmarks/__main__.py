@@ -4,7 +4,8 @@
     python -m experiments.benchmarks --only step --quick
 
 Parts: step and operations (against the same in PyTorch, where it is installed), data, loop,
-postprocess, metric, evaluate, startup, memory. Times are medians after warm-up, with compilation
+postprocess, metric, evaluate, startup, memory, and program: what the step's program does on an
+H100, where the CUDA plugin is installed. Times are medians after warm-up, with compilation
 apart; sides that are compared take turns in one process. Without `--data` drawn scenes are used.
 """
 
@@ -15,7 +16,7 @@ import tempfile
 import jax
 from etils import epath
 
-from experiments.benchmarks import feeding, host, memory, operations, startup, steps
+from experiments.benchmarks import feeding, host, memory, operations, program, startup, steps
 from experiments.benchmarks.measure import describe_machine
 from ppocr_jax import cli
 from ppocr_jax.runtime import process
@@ -30,6 +31,7 @@ PARTS = {
     "evaluate": host.run_evaluate,
     "startup": startup.run,
     "memory": memory.run,
+    "program": program.run,
 }
 
 

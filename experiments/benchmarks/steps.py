@@ -18,6 +18,8 @@ from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
 from ppocr_jax.runtime import process
+from ppocr_jax.runtime.platform import platform
+from ppocr_jax.training.packed import pack
 from ppocr_jax.training.state import init_roles, make_state
 from ppocr_jax.training.step import make_train_step
 
@@ -54,6 +56,8 @@ class OurStep:
         self.variables = init_roles(self.models, init_variables, config.seed)
         tx = make_optimizer(config.optimizer, lambda step: 1e-4)
         state = make_state(self.variables, tx, config.trainable)
+        if platform() == "gpu":  # as a run does
+            state = pack(state, config.trainable)
         self.state = jax.tree.map(jnp.array, state)  # the step donates what it is given
         self.variables = jax.device_get(self.variables)
         step = make_train_step(self.models, make_loss(config.loss), tx, config.trainable)

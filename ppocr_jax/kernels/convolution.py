@@ -82,9 +82,38 @@ def transposed_convolve(x, kernel, bias):
     Returns:
         `[B, 2H, 2W, O]`.
     """
+    batch, height, width, _ = x.shape
+    num_out = kernel.shape[-1]
+    out = quarters(x, kernel).reshape(batch, height, width, 2, 2, num_out)
+    out = out.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, num_out)
+    return out + bias.reshape(1, 1, 1, -1)
+
+
+def quarters(x, kernel):
+    """The pixels of a transposed convolution without bias, those that come of one input in a row.
+
+    What treats all pixels alike can go on with them: nothing is transposed.
+
+    Args:
+        x: `[B, H, W, C]`.
+        kernel: `[2, 2, C, O]`.
+
+    Returns:
+        `[B, H, 4 * W, O]`, of every input in the order of the kernel's positions.
+    """
     batch, height, width, channels = x.shape
     num_out = kernel.shape[-1]
     flat = kernel.transpose(2, 0, 1, 3).reshape(1, 1, channels, 4 * num_out)
-    out = pointwise(x, flat).reshape(batch, height, width, 2, 2, num_out)
-    out = out.transpose(0, 1, 3, 2, 4, 5).reshape(batch, 2 * height, 2 * width, num_out)
-    return out + bias.reshape(1, 1, 1, -1)
+    return pointwise(x, flat).reshape(batch, height, 4 * width, num_out)
+
+
+def in_place(sixteenths):
+    """What two transposed convolutions give of each input, `[B, H, 4 * W, 4]`, as one map.
+
+    Returns:
+        `[B, 4 * H, 4 * W]`.
+    """
+    batch, height, width, _ = sixteenths.shape
+    parts = sixteenths.reshape(batch, height, width // 4, 2, 2, 2, 2)
+    parts = parts.transpose(0, 1, 3, 5, 2, 4, 6)
+    return parts.reshape(batch, 4 * height, width)

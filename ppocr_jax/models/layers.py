@@ -9,14 +9,17 @@ from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from ppocr_jax.kernels import convolution
 from ppocr_jax.kernels.batch_norm import normalise_batch, normalise_stored
+from ppocr_jax.kernels.norm_sums import normalise_and_sum, stored_and_sum
 from ppocr_jax.models import initial
 from ppocr_jax.models.area import blank_outside
 from ppocr_jax.models.graph import Layer
 from ppocr_jax.models.operations import hard_sigmoid, identity, mean, relu
+from ppocr_jax.runtime.platform import platform
 
 MOMENTUM = 0.9  # the share of the old statistics that stays
 
@@ -52,6 +55,10 @@ class Conv(nn.Module):
         x = convolution.convolve(x, kernel.astype(self.dtype), self.stride, self.groups)
         return x if bias is None else x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
+    def kernel(self):
+        """The kernel of a module that has one, in the type of the maps."""
+        return self.get_variable("params", "kernel").astype(self.dtype)
+
     def _record(self, x):
         options = dict(size=self.size, stride=self.stride, depthwise=self.groups > 1)
         batch, *sides, _ = x.shape
@@ -80,6 +87,11 @@ class TransposedConv(nn.Module):
             x, kernel.astype(self.dtype), bias.astype(self.dtype)
         )
 
+    def weights(self):
+        """`(kernel, bias)` of a module that has them, in the type of the maps."""
+        kernel, bias = (self.get_variable("params", name) for name in ("kernel", "bias"))
+        return kernel.astype(self.dtype), bias.astype(self.dtype)
+
     def _record(self, x):
         batch, height, width, _ = x.shape
         shape = (batch, 2 * height, 2 * width, self.features)
@@ -105,7 +117,17 @@ class BatchNorm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(self, x, train=False, offset=None, kernel=None):
+        """The map, or what a narrow product behind it makes of that.
+
+        Args:
+            x: `[B, H, W, C]`.
+            train: see above.
+            offset: `[C]`, what is still to be added to `x`. The batch's mean takes it away again,
+                so that in train mode it has no gradient: exactly none, where an addition before
+                has one of rounding alone.
+            kernel: `[C, N]`; then the result is `[B, H, W, N]`.
+        """
         recorded = isinstance(x, Layer)
         if recorded and not self.is_initializing():
             return self._record(x)
@@ -116,10 +138,19 @@ class BatchNorm(nn.Module):
         stored_var = self.variable("batch_stats", "var", initial.constant(1.0), None, shape)
         if recorded:
             return self._record(x)
+        mean, last = stored_mean.value, (self.act, self.dtype)
+        if offset is not None:
+            mean = mean - offset.astype(mean.dtype)
+        if not train and kernel is None:
+            return normalise_stored(x, mean, stored_var.value, scale, bias, *last)
         if not train:
-            stored = stored_mean.value, stored_var.value
-            return normalise_stored(x, *stored, scale, bias, self.act, self.dtype)
-        y, mean, var = normalise_batch(x, scale, bias, self.act, self.dtype)
+            return stored_and_sum(x, mean, stored_var.value, scale, bias, kernel, *last)
+        if kernel is None:
+            y, mean, var = normalise_batch(x, scale, bias, *last, shift=mean)
+        else:
+            y, mean, var = normalise_and_sum(x, scale, bias, kernel, mean, *last)
+        if offset is not None:
+            mean = mean + jax.lax.stop_gradient(offset).astype(mean.dtype)
         if not self.is_initializing():
             stored_mean.value = MOMENTUM * stored_mean.value + (1 - MOMENTUM) * mean
             stored_var.value = MOMENTUM * stored_var.value + (1 - MOMENTUM) * var
@@ -153,12 +184,22 @@ class SqueezeExcite(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
-        channels = x.shape[-1]
-        gate = mean(x)
+    def __call__(self, x, means=None):
+        """The map with its gate; the gate alone, `[B, 1, 1, C]`, of `means` that are known."""
+        gate = mean(x) if means is None else means
+        channels = gate.shape[-1]
         gate = Conv(channels // self.reduction, use_bias=True, dtype=self.dtype, name="conv1")(gate)
         gate = Conv(channels, use_bias=True, dtype=self.dtype, name="conv2")(relu(gate))
-        return x * hard_sigmoid(gate)
+        return x * hard_sigmoid(gate) if means is None else hard_sigmoid(gate)
+
+
+def moves_least(module, x):
+    """Whether a module takes the form that reads and writes least memory: of arrays, on GPUs.
+
+    Such a form reads weights that are there already.
+    """
+    made = not isinstance(x, Layer) and not module.is_initializing()
+    return made and platform() == "gpu"
 
 
 def rematerialised(block, remat):

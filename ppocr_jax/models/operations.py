@@ -7,8 +7,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ppocr_jax.kernels import max_pool as pooling
 from ppocr_jax.models import area
 from ppocr_jax.models.graph import operation
+from ppocr_jax.runtime.platform import platform
 
 
 def identity(x):
@@ -18,6 +20,30 @@ def identity(x):
 @operation("relu")
 def relu(x):
     return nn.relu(x)
+
+
+@operation("relu")
+def relu_kept(x):
+    """The same of a map whose result is kept and which is not: the gradient looks at the result."""
+    return _relu_by_result(x) if platform() == "gpu" else nn.relu(x)
+
+
+@jax.custom_vjp
+def _relu_by_result(x):
+    return jnp.maximum(x, 0)
+
+
+def _relu_forward(x):
+    y = _relu_by_result(x)
+    # The compiler would take `max(x, 0) > 0` for `x > 0`, and make `x` again to look at it.
+    return y, jax.lax.optimization_barrier(y)
+
+
+def _relu_backward(y, grad):
+    return (jnp.where(y > 0, grad, jnp.zeros((), grad.dtype)),)
+
+
+_relu_by_result.defvjp(_relu_forward, _relu_backward)
 
 
 @operation("gate")
@@ -68,7 +94,10 @@ def mean(x):
 @operation("max_pool")
 def max_pool(x):
     """Maximum of each 3x3 window, stride 2, one pixel of padding."""
-    return nn.max_pool(area.blank_outside(x), (3, 3), (2, 2), ((1, 1), (1, 1)))
+    x = area.blank_outside(x)
+    if platform() == "gpu":
+        return pooling.max_pool(x)
+    return nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
 
 @operation("mean_pool")

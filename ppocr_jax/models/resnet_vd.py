@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ppocr_jax.models.layers import ConvBN, rematerialised
-from ppocr_jax.models.operations import identity, max_pool, mean_pool, relu
+from ppocr_jax.models.operations import identity, max_pool, mean_pool, relu, relu_kept
 from ppocr_jax.models.paddle_names import PaddleNames
 
 
@@ -34,7 +34,7 @@ class Bottleneck(nn.Module):
             if self.stride == 2:
                 x = mean_pool(x)
             x = layer("short", 4 * self.width, act=identity)(x, train)
-        return relu(x + out)
+        return relu_kept(x + out)
 
 
 class ResNetVD(nn.Module):

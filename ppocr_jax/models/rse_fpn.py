@@ -6,7 +6,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from ppocr_jax.models.initial import kaiming_uniform
-from ppocr_jax.models.layers import Conv, SqueezeExcite
+from ppocr_jax.models.layers import Conv, SqueezeExcite, moves_least
+from ppocr_jax.models.operations import mean
 from ppocr_jax.models.paddle_names import PaddleNames
 from ppocr_jax.models.pyramid import fuse, require_channels, top_down
 
@@ -21,15 +22,25 @@ class RSELayer(nn.Module):
 
     @nn.compact
     def __call__(self, x):
-        x = Conv(
-            self.features,
-            self.size,
-            kernel_init=kaiming_uniform,
-            dtype=self.dtype,
-            name="in_conv",
-        )(x)
-        gated = SqueezeExcite(dtype=self.dtype, name="se_block")(x)
+        conv = Conv(
+            self.features, self.size, kernel_init=kaiming_uniform, dtype=self.dtype, name="in_conv"
+        )
+        excite = SqueezeExcite(dtype=self.dtype, name="se_block")
+        if self.size == 1 and moves_least(self, x):
+            return self._gated_kernels(x, conv.kernel()[0, 0], excite)
+        x = conv(x)
+        gated = excite(x)
         return x + gated if self.shortcut else gated
+
+    def _gated_kernels(self, x, kernel, excite):
+        """The same with a kernel for each image, which has the gates in it.
+
+        The means of a 1x1 convolution are those of its input, convolved: the result is not read
+        for them, and neither it nor its gradient is read again to be gated.
+        """
+        means = jnp.einsum("byxc,cd->byxd", mean(x), kernel)
+        gate = excite(None, means) + (1 if self.shortcut else 0)
+        return jnp.einsum("byxc,bcd->byxd", x, kernel[None] * gate[:, 0])
 
 
 class RSEFPN(nn.Module):

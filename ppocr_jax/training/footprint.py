@@ -61,7 +61,7 @@ def measure_update(config, batch_size) -> Footprint:
 def _update_of(config):
     """The jitted update of a config, and the shapes of its arguments."""
     setup = start.set_up(config)
-    return setup.train_step(), start.template(setup), _batch_template(setup)
+    return setup.train_step(), setup.pack(start.template(setup)), _batch_template(setup)
 
 
 def with_values(config, **values):

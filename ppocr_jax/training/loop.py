@@ -90,7 +90,8 @@ def train(config, workdir, given=()):
             judge(state, progress)
             checkpoints.save(state, progress.to_meta(config), judge.hmean(progress))
 
-        # The updates.
+        # The updates. The state as it came is let go of: its memory is needed.
+        state, begun = setup.pack(state), begun._replace(state=None)
         skipped = Skipped(len(training.samples), config.data.max_bad_share, log)
         meter = opened.enter_context(
             Meter(progress.window, Clock(), functools.partial(describe, training, begun, workdir))

@@ -12,9 +12,11 @@ from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import rate_at
+from ppocr_jax.runtime.platform import platform
 from ppocr_jax.training import agreement, segments, versions
 from ppocr_jax.training.averaging import Averages
 from ppocr_jax.training.checkpoints import state_tree
+from ppocr_jax.training.packed import pack
 from ppocr_jax.training.progress import Progress
 from ppocr_jax.training.state import TrainState, init_roles, make_state, norm_of
 from ppocr_jax.training.step import make_train_step
@@ -57,6 +59,23 @@ class Setup(NamedTuple):
             little_memory=config.remat,
             mesh=self.mesh,
             averages=Averages.of(config),
+        )
+
+    def pack(self, state):
+        """A TrainState, or its shapes, in the form that an update takes on this platform."""
+        if platform() != "gpu":
+            return state
+        fixed = dict(
+            trainable=tuple(self.config.trainable),
+            frozen_parts=self.frozen,
+            averages=Averages.of(self.config).roles,
+        )
+        if not isinstance(state.step, jax.ShapeDtypeStruct):
+            return pack(state, **fixed)
+        whole = devices.replicated(self.mesh)
+        return jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole),
+            jax.eval_shape(lambda state: pack(state, **fixed), state),
         )
 
 

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from ppocr_jax.optim.bundle import Bundle
 from ppocr_jax.runtime.compiler import compiler_options
 from ppocr_jax.training.averaging import NONE
+from ppocr_jax.training.packed import PackedState
 from ppocr_jax.training.state import TrainState, pick_learning, put_learning
 
 MAPS = ("threshold_map", "threshold_mask", "shrink_map", "shrink_mask")
@@ -34,6 +36,8 @@ def make_train_step(
     averages=NONE,
 ):
     """Returns a jitted `(state, batch) -> (state, metrics)`; the given state is donated.
+
+    A state is a TrainState, or a PackedState of one: that comes out which goes in.
 
     A role outside `trainable` gets no gradient and no weight decay, and nothing of it changes; the
     same holds for `frozen_parts` of the others, whose models should have them in `stored`.
@@ -70,13 +74,18 @@ def make_train_step(
         pictures = {name: batch[name] for name in ("image", *MAPS)}
         params, batch_stats = map(averages.leave_out, (state.params, state.batch_stats))
         batch_stats, (grads, losses) = gradient(params, batch_stats, pictures)
-        learning = pick_learning(state.params, trainable, frozen_parts)
-        updates, opt_state = tx.update(grads, state.opt_state, learning, plan=batch.get("plan"))
-        params = put_learning(state.params, optax.apply_updates(learning, updates))
-        batch_stats = {**state.batch_stats, **batch_stats}
+        packed = isinstance(state, PackedState)
+        if packed:
+            learning, grads = state.learning, Bundle.of(grads)
+        else:
+            learning = pick_learning(state.params, trainable, frozen_parts)
+        updates, slots = tx.update(grads, state.opt_state, learning, plan=batch.get("plan"))
+        learning = optax.apply_updates(learning, updates)
         metrics = {**losses, "grad_norm": optax.tree.norm(grads)}
-        state = TrainState(state.step + 1, params, batch_stats, opt_state)
-        return averages.follow(state), metrics
+        params = put_learning(state.params, learning.tree() if packed else learning)
+        new = TrainState(state.step + 1, params, {**state.batch_stats, **batch_stats}, slots)
+        new = averages.follow(new)
+        return state.after(new, learning) if packed else new, metrics
 
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     return jax.jit(
