@@ -1,0 +1,144 @@
+"""Fine-tunes the student on ICDAR2015 in so many seconds, by the public commands.
+
+A short run compiles the update and measures its rate; the second one has as many updates as fit
+into what is left. Numbers and lengths of a schedule are inputs of the program, so it is not
+compiled again. The best state is chosen on 100 held-out images, and the test set is scored once.
+"""
+
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import time
+
+CROP, BATCH, RATE, EVALUATIONS = 640, 32, 2e-3, 12
+MEASURED = 120  # updates of the first run
+MARGIN = 0.93  # of the time that is left: rates fall where evaluations and saves come between
+ROLE = "student_average"
+TRAIN, TEST = "train_icdar2015_label.txt", "test_icdar2015_label.txt"
+QUICK = (
+    "--config.roles.student.backbone.scale=0.35",
+    "--config.roles.student.backbone.blocks=(1,3,6,12)",
+    "--config.roles.student.neck.channels=16",
+    "--config.data.draw.train=20", "--config.data.draw.val=4", "--config.data.draw.side=96",
+    "--config.eval.limit_side=96",
+)  # fmt: skip
+
+
+def run(folder, quick, seconds, data, weights):
+    """Rows on the fine-tune; the student and its record are put into the folder.
+
+    Args:
+        folder: of the run.
+        quick: a narrow network on drawn scenes, without data and weights.
+        seconds: that all of it may take.
+        data: folder of ICDAR2015 with PaddleOCR's two label files.
+        weights: of the published student.
+    """
+    began, folder = time.monotonic(), pathlib.Path(folder)
+    runs = folder / "runs"
+    shutil.rmtree(runs, ignore_errors=True)
+    runs.mkdir(parents=True)
+    if quick:
+        options = [*QUICK, f"--config.data.root={runs / 'split'}"]
+        options += ["--config.crop=64", "--config.batch_size=2"]
+        source, batch, measured = "configs/quickstart.py", 2, 4
+    else:
+        call("prepare_data", pathlib.Path(data) / TRAIN, "--output", runs / "split",
+             "--val", 100, "--link")  # fmt: skip
+        options = [
+            f"--config.data.root={runs / 'split'}", "--config.data.train=train.txt",
+            "--config.data.val=val.txt", f"--config.init_from.student={weights}",
+            f"--config.crop={CROP}", f"--config.batch_size={BATCH}", "--config.dtype=bfloat16",
+        ]  # fmt: skip
+        source, batch, measured = "configs/ppocrv3_det_mobile.py", BATCH, MEASURED
+    options += ["--config", source, f"--config.learning_rate={RATE}",
+                "--config.average.decay=0.998", f"--config.best.role={ROLE}"]  # fmt: skip
+
+    first = time.monotonic()
+    train(runs / "measured", options, measured, measured, max(1, measured // 6))
+    took = time.monotonic() - first
+    facts = look_at(runs / "measured", batch)
+    yield from ({"what": f"measured: {k}", "value": v, "unit": u} for k, v, u in facts.rows())
+
+    # The second start reads its programs; it ends with a test evaluation, in a process of its own.
+    left = seconds - (time.monotonic() - began)
+    start = max(5.0, took - facts.compile_s - facts.updates_s)
+    left = MARGIN * (left - 2 * start - facts.test_s(500 if not quick else 4))
+    updates = int((left - EVALUATIONS * facts.evaluation_s) / facts.update_s)
+    if updates < EVALUATIONS:
+        raise SystemExit(f"{left:.0f} s are left for {updates} updates: give it more minutes")
+    every = -(-updates // EVALUATIONS)
+    yield {"what": "updates planned", "value": updates, "unit": ""}
+    limit = (left + start) / 60 / MARGIN
+    train(runs / "student", options, updates, every, 50 if not quick else 2,
+          f"--config.time_limit_minutes={limit:.3f}")  # fmt: skip
+    facts = look_at(runs / "student", batch)
+    yield from ({"what": k, "value": v, "unit": u} for k, v, u in facts.rows())
+    shutil.copy(runs / "student" / "metrics.jsonl", folder / "finetune.metrics.jsonl")
+    call("extract", "--weights", runs / "student", "--role", ROLE,
+         "--output", folder / "student.pdparams")  # fmt: skip
+    score = folder / "test.json"
+    place = () if quick else (f"--config.data.root={data}", f"--config.data.val={TEST}")
+    call("evaluate", "--weights", runs / "student", "--config.dtype=float32", *place,
+         "--output", score)  # fmt: skip
+    metrics = json.loads(score.read_text().splitlines()[0])
+    for name in ("precision", "recall", "hmean"):
+        yield {"what": f"test {name}", "value": metrics[name], "unit": ""}
+    yield {"what": "whole", "value": (time.monotonic() - began) / 60, "unit": "min"}
+
+
+def train(workdir, options, updates, every, log_every, *more):
+    call("train", "--workdir", workdir, *options, f"--config.steps={updates}",
+         f"--config.eval.every_steps={every}", f"--config.save.every_steps={every}",
+         f"--config.log.every_steps={log_every}", "--config.log.writers=()", *more)  # fmt: skip
+
+
+def call(command, *arguments):
+    """Runs a command of the package; what it says goes to stderr, stdout holds our rows."""
+    words = [sys.executable, "-m", f"ppocr_jax.{command}", *map(str, arguments)]
+    print("+ " + " ".join(words), file=sys.stderr, flush=True)
+    status = subprocess.run(words, stdout=sys.stderr, stdin=subprocess.DEVNULL).returncode
+    if status:
+        raise SystemExit(f"{command} ended with {status}")
+
+
+def look_at(workdir, batch):
+    """`Facts` of a run, from its records."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return Facts([json.loads(line) for line in lines], batch)
+
+
+class Facts:
+    """What the records of a run say of its speed and of its best state."""
+
+    def __init__(self, records, batch):
+        self.updates = [r for r in records if r["kind"] == "train"]
+        self.scores = [r for r in records if r["kind"] == "eval" and r["role"] == ROLE]
+        rates = sorted(r["images_per_s"] for r in self.updates[len(self.updates) // 2 :])
+        self.images_per_s = rates[len(rates) // 2]
+        self.update_s = batch / self.images_per_s
+        self.updates_s = self.updates[-1]["step"] * self.update_s
+        every = [r for r in records if r["kind"] == "eval" and r["step"] == self.scores[-1]["step"]]
+        # All roles are scored each time; the first time compiles.
+        self.evaluation_s = sum(r["images"] / max(r["images_per_s"], 1e-9) for r in every)
+        begun = next(r["time"] for r in records if r["kind"] == "start")
+        steady = self.updates_s + self.evaluation_s
+        self.compile_s = max(0.0, self.updates[-1]["time"] - begun - steady)
+
+    def test_s(self, images):
+        """Seconds that images of another size take at least, and the compilation for them."""
+        last = self.scores[-1]
+        return 2 * images / max(last["images_per_s"], 1e-9) + self.compile_s / 4
+
+    def rows(self):
+        best = max(self.scores, key=lambda r: r["hmean"])
+        yield "rate", self.images_per_s, "images/s"
+        yield "waiting", 100 * self.updates[-1]["waiting_share"], "%"
+        yield "compiling and starting", self.compile_s, "s"
+        yield "one evaluation", self.evaluation_s, "s"
+        yield "updates", self.updates[-1]["step"], ""
+        yield "held-out hmean, best", best["hmean"], ""
+        yield "held-out hmean, best at", best["step"], "updates"
+        yield "held-out hmean, last", self.scores[-1]["hmean"], ""
