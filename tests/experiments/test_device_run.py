@@ -183,6 +183,7 @@ def test_a_fine_tune_says_what_its_records_say():
     facts = finetune.Facts(records, batch=32)
     assert facts.update_s == 0.08 and facts.evaluation_s == 4.0
     assert facts.compile_s == pytest.approx(33 - 60 * 0.08 - 4)
+    assert facts.fit(200) == (10, 2000) and facts.fit(20) == (2, 150)
     found = {what: value for what, value, _ in facts.rows()}
     assert found["held-out hmean, best"] == 0.6 and found["held-out hmean, best at"] == 30
     assert found["held-out hmean, last"] == 0.5 and found["waiting"] == 2

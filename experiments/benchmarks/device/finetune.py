@@ -6,6 +6,7 @@ compiled again. The best state is chosen on 100 held-out images, and the test se
 """
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -15,11 +16,11 @@ import time
 CROP, BATCH, RATE, EVALUATIONS = 640, 32, 2e-3, 12
 MEASURED = 120  # updates of the first run
 MARGIN = 0.93  # of the time that is left: rates fall where evaluations and saves come between
+SCORING = 0.2  # of the time, at most, for evaluations
 ROLE = "student_average"
 TRAIN, TEST = "train_icdar2015_label.txt", "test_icdar2015_label.txt"
 QUICK = (
     "--config.roles.student.backbone.scale=0.35",
-    "--config.roles.student.backbone.blocks=(1,3,6,12)",
     "--config.roles.student.neck.channels=16",
     "--config.data.draw.train=20", "--config.data.draw.val=4", "--config.data.draw.side=96",
     "--config.eval.limit_side=96",
@@ -36,7 +37,7 @@ def run(folder, quick, seconds, data, weights):
         data: folder of ICDAR2015 with PaddleOCR's two label files.
         weights: of the published student.
     """
-    began, folder = time.monotonic(), pathlib.Path(folder)
+    began, folder, seconds = time.monotonic(), pathlib.Path(folder), float(seconds)
     runs = folder / "runs"
     shutil.rmtree(runs, ignore_errors=True)
     runs.mkdir(parents=True)
@@ -51,6 +52,7 @@ def run(folder, quick, seconds, data, weights):
             f"--config.data.root={runs / 'split'}", "--config.data.train=train.txt",
             "--config.data.val=val.txt", f"--config.init_from.student={weights}",
             f"--config.crop={CROP}", f"--config.batch_size={BATCH}", "--config.dtype=bfloat16",
+            f"--config.data.workers={max(0, os.cpu_count() - 2)}",
         ]  # fmt: skip
         source, batch, measured = "configs/ppocrv3_det_mobile.py", BATCH, MEASURED
     options += ["--config", source, f"--config.learning_rate={RATE}",
@@ -66,10 +68,12 @@ def run(folder, quick, seconds, data, weights):
     left = seconds - (time.monotonic() - began)
     start = max(5.0, took - facts.compile_s - facts.updates_s)
     left = MARGIN * (left - 2 * start - facts.test_s(500 if not quick else 4))
-    updates = int((left - EVALUATIONS * facts.evaluation_s) / facts.update_s)
-    if updates < EVALUATIONS:
-        raise SystemExit(f"{left:.0f} s are left for {updates} updates: give it more minutes")
-    every = -(-updates // EVALUATIONS)
+    evaluations, updates = facts.fit(left)
+    if updates < evaluations:
+        raise SystemExit(
+            f"error: {left:.0f} s are left for {updates} updates: give it more minutes"
+        )
+    every = -(-updates // evaluations)
     yield {"what": "updates planned", "value": updates, "unit": ""}
     limit = (left + start) / 60 / MARGIN
     train(runs / "student", options, updates, every, 50 if not quick else 2,
@@ -131,6 +135,12 @@ class Facts:
         """Seconds that images of another size take at least, and the compilation for them."""
         last = self.scores[-1]
         return 2 * images / max(last["images_per_s"], 1e-9) + self.compile_s / 4
+
+    def fit(self, seconds):
+        """`(evaluations, updates)` that so many seconds are enough for."""
+        evaluations = int(SCORING * seconds / max(self.evaluation_s, 1e-9))
+        evaluations = max(2, min(EVALUATIONS, evaluations))
+        return evaluations, int((seconds - evaluations * self.evaluation_s) / self.update_s)
 
     def rows(self):
         best = max(self.scores, key=lambda r: r["hmean"])

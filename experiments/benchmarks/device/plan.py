@@ -5,8 +5,9 @@ import os
 import time
 
 from experiments.benchmarks.device import runner
-from experiments.benchmarks.device.records import Records
+from experiments.benchmarks.device.records import Records, read
 from experiments.benchmarks.device.runner import Beside, Case
+from ppocr_jax.errors import UserError
 
 PROFILES = (
     ("student", 640, 32),
@@ -65,10 +66,13 @@ def run(args, command):
     try:
         if args.minutes:
             cases = plan(args.quick, torch, records.folder)
+            ends = end - 60 * args.train
+            runner.run_cases(cases[:1], records, ends)
+            require_device(args.device, records)
             if torch and not args.quick and os.environ.get("JAX_PLATFORMS") == "cuda":
                 names = [":".join(map(str, (*where, "bfloat16"))) for where in RATIOS]
                 beside = Beside(["warm", *names], records.folder)
-            runner.run_cases(cases, records, end - 60 * args.train, beside)
+            runner.run_cases(cases[1:], records, ends, beside)
             if not torch:
                 how = "not run: PyTorch is not installed here"
                 records.add("end", case="against PyTorch", how=how, seconds=0)
@@ -86,8 +90,14 @@ def run(args, command):
     return 0 if any_row(records.folder) else 1
 
 
+def require_device(device, records):
+    """Refuses to go on where the first case found nothing to measure on."""
+    if not any_row(records.folder):
+        how = next(r["how"] for r in read(records.folder) if r["kind"] == "end")
+        name = f"--device {device}" if device else "the device"
+        raise UserError(f"{name}: {how}; {records.folder}/cases.log has all of it")
+
+
 def any_row(folder):
     """Whether the last run in a folder has measured something."""
-    from experiments.benchmarks.device.records import read
-
     return any(record["kind"] == "row" for record in read(folder))

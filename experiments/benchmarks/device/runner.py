@@ -143,11 +143,12 @@ def _take(line, case, records, process, beside):
 
 
 def _explain(status, log, since):
-    """Why a case failed: its last line on stderr."""
+    """Why a case failed: its last line on stderr, or the last error of a command that it ran."""
     with open(log, "rb") as file:
         file.seek(since)
         said = file.read().decode(errors="replace").strip().splitlines()
-    return f"failed ({status}): {said[-1][:200] if said else 'without a word'}"
+    errors = [line for line in said if line.startswith("error: ")] or said
+    return f"failed ({status}): {errors[-1][:200] if errors else 'without a word'}"
 
 
 class Beside:
