@@ -174,7 +174,7 @@ def test_the_profile_comes_first_and_float32_before_the_rest(tmp_path):
 def test_a_fine_tune_says_what_its_records_say():
     records = [{"kind": "start", "step": 0, "time": 100.0}]
     for step in (20, 40, 60):
-        rate = 50.0 if step == 20 else 400.0
+        rate = 400.0 if step == 60 else 50.0
         records.append({"kind": "train", "step": step, "time": 130.0 + step / 20,
                         "images_per_s": rate, "waiting_share": 0.02})  # fmt: skip
     for step, hmean in ((0, 0.4), (30, 0.6), (60, 0.5)):
@@ -184,7 +184,7 @@ def test_a_fine_tune_says_what_its_records_say():
     assert facts.update_s == 0.08 and facts.evaluation_s == 4.0
     assert facts.compile_s == pytest.approx(33 - 60 * 0.08 - 4)
     assert facts.fit(200) == (10, 2000) and facts.fit(20) == (2, 150)
-    found = {what: value for what, value, _ in facts.rows()}
+    found = {row["what"]: row["value"] for row in facts.rows()}
     assert found["held-out hmean, best"] == 0.6 and found["held-out hmean, best at"] == 30
     assert found["held-out hmean, last"] == 0.5 and found["waiting"] == 2
 

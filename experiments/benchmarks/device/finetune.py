@@ -14,7 +14,7 @@ import sys
 import time
 
 CROP, BATCH, RATE, EVALUATIONS = 640, 32, 2e-3, 12
-MEASURED = 120  # updates of the first run
+MEASURED, QUICK_MEASURED = 160, 60  # updates of the first run: waiting batches go by first
 MARGIN = 0.93  # of the time that is left: rates fall where evaluations and saves come between
 SCORING = 0.2  # of the time, at most, for evaluations
 ROLE = "student_average"
@@ -23,7 +23,7 @@ QUICK = (
     "--config.roles.student.backbone.scale=0.35",
     "--config.roles.student.neck.channels=16",
     "--config.data.draw.train=20", "--config.data.draw.val=4", "--config.data.draw.side=96",
-    "--config.eval.limit_side=96",
+    "--config.eval.limit_side=96", "--config.crop=64", "--config.batch_size=2",
 )  # fmt: skip
 
 
@@ -37,60 +37,62 @@ def run(folder, quick, seconds, data, weights):
         data: folder of ICDAR2015 with PaddleOCR's two label files.
         weights: of the published student.
     """
-    began, folder, seconds = time.monotonic(), pathlib.Path(folder), float(seconds)
+    end, folder = time.monotonic() + float(seconds), pathlib.Path(folder)
     runs = folder / "runs"
     shutil.rmtree(runs, ignore_errors=True)
     runs.mkdir(parents=True)
-    if quick:
-        options = [*QUICK, f"--config.data.root={runs / 'split'}"]
-        options += ["--config.crop=64", "--config.batch_size=2"]
-        source, batch, measured = "configs/quickstart.py", 2, 4
-    else:
-        call("prepare_data", pathlib.Path(data) / TRAIN, "--output", runs / "split",
-             "--val", 100, "--link")  # fmt: skip
-        options = [
-            f"--config.data.root={runs / 'split'}", "--config.data.train=train.txt",
-            "--config.data.val=val.txt", f"--config.init_from.student={weights}",
-            f"--config.crop={CROP}", f"--config.batch_size={BATCH}", "--config.dtype=bfloat16",
-            f"--config.data.workers={max(0, os.cpu_count() - 2)}",
-        ]  # fmt: skip
-        source, batch, measured = "configs/ppocrv3_det_mobile.py", BATCH, MEASURED
-    options += ["--config", source, f"--config.learning_rate={RATE}",
-                "--config.average.decay=0.998", f"--config.best.role={ROLE}"]  # fmt: skip
+    options, batch, measured = choose(runs / "split", quick, data, weights)
 
-    first = time.monotonic()
-    train(runs / "measured", options, measured, measured, max(1, measured // 6))
-    took = time.monotonic() - first
+    began = time.monotonic()
+    train(runs / "measured", options, measured, measured, measured // 10)
+    took = time.monotonic() - began
     facts = look_at(runs / "measured", batch)
-    yield from ({"what": f"measured: {k}", "value": v, "unit": u} for k, v, u in facts.rows())
+    yield from ({**row, "what": f"measured: {row['what']}"} for row in facts.rows())
 
-    # The second start reads its programs; it ends with a test evaluation, in a process of its own.
-    left = seconds - (time.monotonic() - began)
+    # Three processes come: the run, which reads its programs, the test and the extraction.
     start = max(5.0, took - facts.compile_s - facts.updates_s)
-    left = MARGIN * (left - 2 * start - facts.test_s(500 if not quick else 4))
-    evaluations, updates = facts.fit(left)
+    left = end - time.monotonic() - 3 * start - facts.test_s(4 if quick else 500)
+    evaluations, updates = facts.fit(MARGIN * left)
     if updates < evaluations:
-        raise SystemExit(
-            f"error: {left:.0f} s are left for {updates} updates: give it more minutes"
-        )
-    every = -(-updates // evaluations)
-    yield {"what": "updates planned", "value": updates, "unit": ""}
-    limit = (left + start) / 60 / MARGIN
-    train(runs / "student", options, updates, every, 50 if not quick else 2,
-          f"--config.time_limit_minutes={limit:.3f}")  # fmt: skip
-    facts = look_at(runs / "student", batch)
-    yield from ({"what": k, "value": v, "unit": u} for k, v, u in facts.rows())
+        raise SystemExit(f"error: {left:.0f} s are left, for {updates} updates: give it more")
+    yield row("updates planned", updates)
+    train(runs / "student", options, updates, -(-updates // evaluations), 50,
+          f"--config.time_limit_minutes={left / 60:.3f}")  # fmt: skip
     shutil.copy(runs / "student" / "metrics.jsonl", folder / "finetune.metrics.jsonl")
+    yield from look_at(runs / "student", batch).rows()
+    yield from score(runs / "student", folder, quick, data)
     call("extract", "--weights", runs / "student", "--role", ROLE,
          "--output", folder / "student.pdparams")  # fmt: skip
-    score = folder / "test.json"
+
+
+def choose(split, quick, data, weights):
+    """`(options of train, images of a batch, updates of the first run)`; divides the data."""
+    source = "configs/quickstart.py" if quick else "configs/ppocrv3_det_mobile.py"
+    options = ["--config", source, f"--config.data.root={split}", f"--config.learning_rate={RATE}",
+               "--config.average.decay=0.998", f"--config.best.role={ROLE}"]  # fmt: skip
+    if quick:
+        return [*options, *QUICK], 2, QUICK_MEASURED
+    call("prepare_data", pathlib.Path(data) / TRAIN, "--output", split, "--val", 100, "--link")
+    options += [
+        "--config.data.train=train.txt", "--config.data.val=val.txt",
+        f"--config.init_from.student={weights}", f"--config.crop={CROP}",
+        f"--config.batch_size={BATCH}", "--config.dtype=bfloat16",
+        f"--config.data.workers={max(0, os.cpu_count() - 2)}",
+    ]  # fmt: skip
+    return options, BATCH, MEASURED
+
+
+def score(workdir, folder, quick, data):
+    """Rows on the best state of a run and the test set, in float32."""
     place = () if quick else (f"--config.data.root={data}", f"--config.data.val={TEST}")
-    call("evaluate", "--weights", runs / "student", "--config.dtype=float32", *place,
-         "--output", score)  # fmt: skip
-    metrics = json.loads(score.read_text().splitlines()[0])
-    for name in ("precision", "recall", "hmean"):
-        yield {"what": f"test {name}", "value": metrics[name], "unit": ""}
-    yield {"what": "whole", "value": (time.monotonic() - began) / 60, "unit": "min"}
+    call("evaluate", "--weights", workdir, "--config.dtype=float32", *place,
+         "--output", folder / "test.json")  # fmt: skip
+    metrics = json.loads((folder / "test.json").read_text().splitlines()[0])
+    yield from (row(f"test {name}", metrics[name]) for name in ("precision", "recall", "hmean"))
+
+
+def row(what, value, unit=""):
+    return {"what": what, "value": float(value), "unit": unit}
 
 
 def train(workdir, options, updates, every, log_every, *more):
@@ -120,7 +122,8 @@ class Facts:
     def __init__(self, records, batch):
         self.updates = [r for r in records if r["kind"] == "train"]
         self.scores = [r for r in records if r["kind"] == "eval" and r["role"] == ROLE]
-        rates = sorted(r["images_per_s"] for r in self.updates[len(self.updates) // 2 :])
+        late = self.updates[2 * len(self.updates) // 3 :]
+        rates = sorted(r["images_per_s"] for r in late)
         self.images_per_s = rates[len(rates) // 2]
         self.update_s = batch / self.images_per_s
         self.updates_s = self.updates[-1]["step"] * self.update_s
@@ -144,11 +147,11 @@ class Facts:
 
     def rows(self):
         best = max(self.scores, key=lambda r: r["hmean"])
-        yield "rate", self.images_per_s, "images/s"
-        yield "waiting", 100 * self.updates[-1]["waiting_share"], "%"
-        yield "compiling and starting", self.compile_s, "s"
-        yield "one evaluation", self.evaluation_s, "s"
-        yield "updates", self.updates[-1]["step"], ""
-        yield "held-out hmean, best", best["hmean"], ""
-        yield "held-out hmean, best at", best["step"], "updates"
-        yield "held-out hmean, last", self.scores[-1]["hmean"], ""
+        yield row("rate", self.images_per_s, "images/s")
+        yield row("waiting", 100 * self.updates[-1]["waiting_share"], "%")
+        yield row("compiling and starting", self.compile_s, "s")
+        yield row("one evaluation", self.evaluation_s, "s")
+        yield row("updates", self.updates[-1]["step"])
+        yield row("held-out hmean, best", best["hmean"])
+        yield row("held-out hmean, best at", best["step"], "updates")
+        yield row("held-out hmean, last", self.scores[-1]["hmean"])
