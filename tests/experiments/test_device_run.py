@@ -174,7 +174,7 @@ def test_the_profile_comes_first_and_float32_before_the_rest(tmp_path):
 def test_a_fine_tune_says_what_its_records_say():
     records = [{"kind": "start", "step": 0, "time": 100.0}]
     for step in (20, 40, 60):
-        rate = 400.0 if step == 60 else 50.0
+        rate = 400.0 if step == 40 else 600.0
         records.append({"kind": "train", "step": step, "time": 130.0 + step / 20,
                         "images_per_s": rate, "waiting_share": 0.02})  # fmt: skip
     for step, hmean in ((0, 0.4), (30, 0.6), (60, 0.5)):
