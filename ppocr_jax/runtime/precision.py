@@ -41,7 +41,7 @@ def describe_precision(precision, dtype):
         return ""
     if precision == "float32":
         return (
-            "float32 products in full; --config.precision=tf32 rounds their factors to 10 bits on "
+            "float32 products in full; config.precision=tf32 rounds their factors to 10 bits on "
             "a GPU and lets it multiply several times as fast"
         )
     return "the factors of float32 products are rounded to TF32, 10 bits, on a GPU"

@@ -24,9 +24,8 @@ HANGS = (
     'print(\'{"what": "pid", "value": %d, "unit": ""}\' % inner.pid, flush=True)\n'
     "time.sleep(600)\n"
 )
-WAITS = (
-    'import sys\nprint(\'{"phase": "timing"}\', flush=True)\nassert sys.stdin.readline()\n' + ROW
-)
+PHASE = 'print(\'{"phase": "timing"}\', flush=True)\n'
+WAITS = "import sys\n" + PHASE + "assert sys.stdin.readline()\n" + ROW
 FAILS = ROW + "raise SystemExit('the device is gone')\n"
 
 
@@ -34,11 +33,11 @@ FAILS = ROW + "raise SystemExit('the device is gone')\n"
 def scripts(monkeypatch):
     """Lets the arguments of a case be a program of its own."""
 
-    def start(arguments, folder):
+    def start(arguments, folder, **options):
         with open(folder / "cases.log", "ab") as log:
             return subprocess.Popen(
                 [sys.executable, "-c", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                stderr=log, start_new_session=True,
+                stderr=log, start_new_session=True, **options,
             )  # fmt: skip
 
     monkeypatch.setattr(runner, "start", start)
@@ -74,6 +73,31 @@ def test_a_case_that_hangs_is_ended_with_all_that_it_started(scripts, tmp_path):
     assert not is_there(pid)
     page = (tmp_path / "summary.md").read_text()
     assert "| hangs | step | 1.5 ms |" in page and "not at its end" in page
+
+
+def test_what_runs_beside_stands_still_while_a_case_is_timed(scripts, tmp_path):
+    counts = tmp_path / "counts"
+    program = f"import time\nwhile open({str(counts)!r}, 'a').write('.'): time.sleep(0.01)"
+    timed = (
+        "import os, sys, time\n" + PHASE + "sys.stdin.readline()\n"
+        f"before = os.stat({str(counts)!r}).st_size\ntime.sleep(0.4)\n"
+        f"grown = os.stat({str(counts)!r}).st_size - before\n"
+        'print(\'{"what": "grown", "value": %d, "unit": ""}\' % grown)\n'
+    )
+    beside, records = runner.Beside((program,), tmp_path), Records(tmp_path)
+    try:
+        while not counts.exists():
+            time.sleep(0.02)
+        runner.run_cases([Case("timed", (timed,), 0, 60)], records, time.monotonic() + 60, beside)
+        assert [r["value"] for r in read(tmp_path) if r["kind"] == "row"] == [0]
+        after = counts.stat().st_size
+        for _ in range(100):  # it goes on when the case is over
+            if counts.stat().st_size > after:
+                break
+            time.sleep(0.05)
+        assert counts.stat().st_size > after
+    finally:
+        beside.end()
 
 
 def test_the_whole_ends_in_time_whatever_a_case_may_take(scripts, tmp_path):

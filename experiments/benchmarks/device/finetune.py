@@ -56,8 +56,8 @@ def run(folder, quick, seconds, data, weights):
     if updates < evaluations:
         raise SystemExit(f"error: {left:.0f} s are left, for {updates} updates: give it more")
     yield row("updates planned", updates)
-    train(runs / "student", options, updates, -(-updates // evaluations), 50,
-          f"--config.time_limit_minutes={left / 60:.3f}")  # fmt: skip
+    train(runs / "student", options, updates, -(-updates // evaluations), min(50, updates // 2),
+          f"--config.time_limit_minutes={(left + start) / 60:.3f}")  # fmt: skip
     shutil.copy(runs / "student" / "metrics.jsonl", folder / "finetune.metrics.jsonl")
     yield from look_at(runs / "student", batch).rows()
     yield from score(runs / "student", folder, quick, data)
@@ -112,8 +112,10 @@ def call(command, *arguments):
 
 def look_at(workdir, batch):
     """`Facts` of a run, from its records."""
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    return Facts([json.loads(line) for line in lines], batch)
+    records = list(map(json.loads, (workdir / "metrics.jsonl").read_text().splitlines()))
+    if not {"train", "eval"} <= {record["kind"] for record in records}:
+        raise SystemExit(f"error: {workdir}: ended before its first record: give it more minutes")
+    return Facts(records, batch)
 
 
 class Facts:
