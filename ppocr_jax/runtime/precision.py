@@ -16,7 +16,7 @@ def in_precision(function, precision, networks):
     """`function` as it has to be traced for its float32 products to be rounded as asked.
 
     Gradients are rounded in the same way where they are made inside `function`. On CPU, and for
-    networks without float32 arithmetic, it is `function` itself.
+    networks without float32 arithmetic, nothing is asked for.
 
     Args:
         function: of arrays, not jitted.
@@ -24,11 +24,11 @@ def in_precision(function, precision, networks):
         networks: that it runs, by their `dtype`.
     """
     wide = any(network.dtype == jnp.float32 for network in networks if hasattr(network, "dtype"))
-    if jax.default_backend() == "cpu" or not wide:
-        return function
 
     @functools.wraps(function)
     def traced(*args, **kwargs):
+        if jax.default_backend() == "cpu" or not wide:
+            return function(*args, **kwargs)
         with jax.default_matmul_precision(PRECISIONS[precision]):
             return function(*args, **kwargs)
 

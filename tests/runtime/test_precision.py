@@ -91,13 +91,15 @@ def test_a_gpu_draws_maps_with_full_products_by_default(monkeypatch):
 
 
 def test_bfloat16_and_the_cpu_are_left_alone(monkeypatch):
-    def function(x):
-        return x
+    def found(model):
+        product = in_precision(lambda x: x @ x, "tf32", [model])
+        return find_precisions(jax.make_jaxpr(product)(jnp.ones((2, 2))).jaxpr)
 
-    assert in_precision(function, "tf32", [Small()]) is function
+    assert found(Small()) == {("dot_general", None)}
     assert describe_precision("float32", "float32") == ""
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert in_precision(function, "float32", [Small(jnp.bfloat16)]) is function
+    assert found(Small(jnp.bfloat16)) == {("dot_general", None)}
+    assert found(Small()) == {("dot_general", HIGH)}
     assert describe_precision("float32", "bfloat16") == ""
     assert "in full" in describe_precision("float32", "float32")
     assert "TF32" in describe_precision("tf32", "float32")
