@@ -9,6 +9,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from ppocr_jax.runtime.platform import platform
+
 PRECISIONS = {"float32": "highest", "tf32": "high"}  # our names and those of JAX
 
 
@@ -27,7 +29,7 @@ def in_precision(function, precision, networks):
 
     @functools.wraps(function)
     def traced(*args, **kwargs):
-        if jax.default_backend() == "cpu" or not wide:
+        if platform() == "cpu" or not wide:
             return function(*args, **kwargs)
         with jax.default_matmul_precision(PRECISIONS[precision]):
             return function(*args, **kwargs)
@@ -37,7 +39,7 @@ def in_precision(function, precision, networks):
 
 def describe_precision(precision, dtype):
     """What a device does with float32 products, in words; "" where there is no choice."""
-    if jax.default_backend() == "cpu" or dtype != "float32":
+    if platform() == "cpu" or dtype != "float32":
         return ""
     if precision == "float32":
         return (

@@ -34,8 +34,8 @@ QUICK_LARGE = dict(
 QUICK_OPTIONS = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 OPTIONS = {
     "without command buffers": {"xla_gpu_enable_command_buffer": ""},
-    "autotuning without checks": {"xla_gpu_autotune_level": 2},
-    "without Triton's products": {"xla_gpu_enable_triton_gemm": False},
+    "autotuning with checks": {"xla_gpu_autotune_level": 4},
+    "with Triton's products": {"xla_gpu_enable_triton_gemm": True},
     "latency hiding": {"xla_gpu_enable_latency_hiding_scheduler": True},
 }
 QUICK_CHOICES = {"without fast loops": {"xla_cpu_enable_fast_math": False}}
