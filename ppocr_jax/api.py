@@ -22,6 +22,7 @@ from ppocr_jax.runtime import process
 THREADS = 4  # that read, resize and find boxes when a list is given
 OPTIONS = {  # of `Detector.load`: the key of the config that each is short for
     "dtype": "dtype",
+    "precision": "precision",
     "bin_thresh": "postprocess.thresh",
     "box_thresh": "postprocess.box_thresh",
     "unclip_ratio": "postprocess.unclip_ratio",
@@ -106,7 +107,8 @@ class Detector:
                 published), `box_thresh` (lowest score of a box, 0.6), `unclip_ratio` (how far
                 boxes grow, 1.5), `box_type` ("quad" or "poly"), `limit_side` and `limit_type`
                 (the size at which images are seen, 736 and "min": the shorter side at least),
-                `max_candidates`, `use_dilation`, `score_mode`; `shared_shapes`: instead of few
+                `max_candidates`, `use_dilation`, `score_mode`; `precision` (of float32 products on
+                GPUs and TPUs, "float32" or "tf32"); `shared_shapes`: instead of few
                 shapes, sides rounded up to this multiple of 32, or 0 for a program per size.
 
         Raises:
@@ -120,6 +122,7 @@ class Detector:
             path = cli.local(os.fspath(path), "path")
             source = config_files.find_for(path, lines.append) if config is None else config
             values, notes = config_files.open_config(os.fspath(source), found=config is None)
+            _refuse_for_onnx(path, "precision", options.get("precision") or "float32")
             apply_options(values, {**options, "dtype": _name_dtype(dtype, path)})
             role = role or values.best.role
             if role not in values.roles:
@@ -258,9 +261,13 @@ def _name_dtype(dtype, path):
     if dtype is None:
         return None
     name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
-    if path.endswith(".onnx") and name != "float32":
-        raise UserError(f"dtype={name}: an ONNX file computes in the type that it holds")
+    _refuse_for_onnx(path, "dtype", name)
     return name
+
+
+def _refuse_for_onnx(path, option, value):
+    if path.endswith(".onnx") and value != "float32":
+        raise UserError(f"{option}={value}: an ONNX file computes in the type that it holds")
 
 
 def pick_device(device, path):

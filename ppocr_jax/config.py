@@ -10,6 +10,7 @@ from ppocr_jax.losses import MAIN_LOSSES, MUTUAL_ACTS
 from ppocr_jax.losses.pairs import weighted_pairs
 from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS
 from ppocr_jax.optim import OPTIMISERS
+from ppocr_jax.runtime.precision import PRECISIONS
 from ppocr_jax.writers import WRITERS
 
 MOST_SIDE = 8192  # pixels of a picture or a crop; one such map alone takes 256 MiB
@@ -17,6 +18,7 @@ TUNED = ((4, 1e-3), (32, 2e-3))  # batches and rates that fine-tuned the publish
 
 NAMES = {  # key: the names that it may have; those of functions are tables in the rooms
     "dtype": DTYPES,
+    "precision": tuple(PRECISIONS),
     "optimizer.name": OPTIMISERS,
     "data.last_batch": ("fill", "drop"),
     "data.augment.streams": STREAMS,
@@ -119,11 +121,12 @@ MEANING = {  # said beside a limit or a list of names, where a number alone woul
     "time_limit_minutes": " (0: no limit)",
 }
 
-# Keys that change nothing of what is learned: a resumed run may set them anew.
+# Keys that change nothing of what is learned, or no more than another device does: a resumed run
+# may set them anew.
 FREE_ON_RESUME = (
     "data.root", "data.workers", "data.prefetch_mb", "data.max_bad_share", "eval.", "save.",
     "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat", "average.",
-    "time_limit_minutes",
+    "time_limit_minutes", "precision",
 )  # fmt: skip
 # Of these, keys that a run settles anew at each start, and says how: -1 is no change.
 CHOSEN = ("data.workers", "data.prefetch_mb")

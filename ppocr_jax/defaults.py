@@ -89,6 +89,7 @@ def base(epochs):
     config.warmup_steps = 0  # when set, it replaces warmup_epochs
     config.time_limit_minutes = 0.0  # of the run's own time, all its starts together; 0: none
     config.dtype = "float32"  # of activations: float32 or bfloat16; parameters stay float32
+    config.precision = "float32"  # of float32 products on GPUs and TPUs; or tf32
     config.optimizer = dict(name="adam", b1=0.9, b2=0.999, eps=1e-8, l2=5e-5)
     config.data = dict(
         root="",  # folder of the images

@@ -28,7 +28,8 @@ USUAL = {
     "per_device_train_batch_size",
     "eval.batch_size": "eval_batch_size val_batch_size test_batch_size",
     "crop": "img_size imgsz image_size input_size image_shape resolution size crop_size",
-    "dtype": "amp use_amp fp16 bf16 half precision mixed_precision use_fp16",
+    "dtype": "amp use_amp fp16 bf16 half mixed_precision use_fp16",
+    "precision": "tf32 allow_tf32 matmul_precision float32_matmul_precision",
     "remat": "gradient_checkpointing checkpointing use_recompute",
     "accumulate": "accum accum_steps grad_accum gradient_accumulation_steps accumulation_steps "
     "update_freq",

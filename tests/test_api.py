@@ -153,6 +153,7 @@ def test_what_is_refused(detector, images, tmp_path):
         ({"box_thresh": 60}, ValueError, "^box_thresh=60.0: should be from 0 to 1"),
         ({"bin_thresh": -0.1}, ValueError, "^bin_thresh=-0.1: should be from 0 to 1"),
         ({"dtype": "float16"}, ValueError, "^dtype=float16: should be .*overflows"),
+        ({"precision": "half"}, ValueError, "^precision=half: should be float32 or tf32"),
         ({"device": "gpu:7"}, ValueError, "^device=gpu:7: there is no such device, but cpu:0"),
         ({"role": "teacher"}, ValueError, "role='teacher': the config has student"),
     ],
@@ -168,6 +169,7 @@ def test_weights_that_are_refused(place, tmp_path):
         ("gs://bucket/run", {}, "path=gs://bucket/run: paths are files and folders"),
         (place / "student.onnx", {"device": "gpu"}, "device=gpu: an ONNX file runs on the CPU"),
         (place / "student.onnx", {"dtype": np.float64}, "dtype=float64: an ONNX file computes"),
+        (place / "student.onnx", {"precision": "tf32"}, "precision=tf32: an ONNX file computes"),
     ):
         with pytest.raises(ValueError, match=message):
             Detector.load(path, **options)

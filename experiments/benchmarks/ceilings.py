@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.profiler import ProfileData
 
-from experiments.benchmarks.measure import take_turns
+from experiments.benchmarks.measure import WIDTHS, take_turns
+from ppocr_jax.runtime.precision import PRECISIONS
 
 COPY_MB, MATRIX_SIDE = 2048, 8192
 CPU_COPY_MB, CPU_MATRIX_SIDE = 256, 2048
@@ -18,7 +19,7 @@ QUICK_COPY_MB, QUICK_MATRIX_SIDE = 16, 256
 PROFILED_STEPS, TOP = 3, 10
 
 
-def measure_ceilings(dtype, quick):
+def measure_ceilings(width, quick):
     """`(bytes per second of a copy, operations per second of a square matrix product)`."""
     size, side = COPY_MB, MATRIX_SIDE
     if jax.default_backend() == "cpu":
@@ -26,8 +27,10 @@ def measure_ceilings(dtype, quick):
     if quick:
         size, side = QUICK_COPY_MB, QUICK_MATRIX_SIDE
     block = jnp.zeros(size * 2**18, jnp.float32)
+    dtype, precision = WIDTHS[width]
     square = jnp.ones((side, side), dtype)
-    copy, multiply = jax.jit(lambda x: x + 1), jax.jit(lambda x: x @ x)
+    copy = jax.jit(lambda x: x + 1)
+    multiply = jax.jit(lambda x: jnp.matmul(x, x, precision=PRECISIONS[precision]))
     sides = {
         "copy": lambda: jax.block_until_ready(copy(block)),
         "matrix": lambda: jax.block_until_ready(multiply(square)),

@@ -12,6 +12,11 @@ import time
 import jax
 import numpy as np
 
+WIDTHS = {  # of numbers: `dtype` and `precision` of a config; on CPU tf32 is float32
+    "float32": ("float32", "float32"),
+    "tf32": ("float32", "tf32"),
+    "bfloat16": ("bfloat16", "float32"),
+}
 PACKAGES = ("jax", "jaxlib", "flax", "numpy", "opencv-python-headless", "torch", "onnxruntime")
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from experiments.benchmarks.ceilings import measure_ceilings, profile, step_flops
-from experiments.benchmarks.measure import draw_batch, in_a_process, take_turns
+from experiments.benchmarks.measure import WIDTHS, draw_batch, in_a_process, take_turns
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
@@ -28,7 +28,6 @@ CONFIGS = {
     "CML": "configs.ppocrv3_det_cml",
     "DML": "configs.ppocrv3_det_dml",
 }
-WIDTHS = ("float32", "bfloat16")
 CPU_CASES = (
     ("student", 640, 2, "float32"),
     ("student", 640, 1, "float32"),
@@ -41,6 +40,11 @@ CPU_CASES = (
 )
 QUICK_CASES = (("student", 128, 2, "float32"),)
 ROUNDS, QUICK_ROUNDS = 9, 3
+TORCH_FORMS = {
+    "PyTorch eager": dict(channels_last=False),
+    "PyTorch channels-last": dict(channels_last=True),
+    "torch.compile": dict(channels_last=True, compiled=True),
+}
 # Loss and gradient norm of both sides, before anything is timed. A GPU's products round their
 # float32 factors to 10 bits of mantissa, in JAX and in PyTorch's convolutions.
 CPU_RTOL, GPU_RTOL = (1e-4, 2e-2), (1e-2, 1e-1)
@@ -49,7 +53,8 @@ CPU_RTOL, GPU_RTOL = (1e-4, 2e-2), (1e-2, 1e-1)
 class OurStep:
     """One update; calling it gives the loss."""
 
-    def __init__(self, config, dtype):
+    def __init__(self, config, width):
+        dtype, precision = WIDTHS[width]
         self.models = {
             role: build_detector(network, dtype) for role, network in config.roles.items()
         }
@@ -60,20 +65,29 @@ class OurStep:
             state = pack(state, config.trainable)
         self.state = jax.tree.map(jnp.array, state)  # the step donates what it is given
         self.variables = jax.device_get(self.variables)
-        step = make_train_step(self.models, make_loss(config.loss), tx, config.trainable)
+        step = make_train_step(
+            self.models, make_loss(config.loss), tx, config.trainable, precision=precision
+        )
         self._step = step
         self.compile_seconds = self.memory = self.costs = self.program = None
 
-    def compile(self, batch):
+    def compile(self, batch, options=None):
+        """Compiles the update for a batch, with options of XLA in addition to our own."""
         started = time.perf_counter()
-        self._step = self._step.lower(self.state, batch).compile()
+        self._step = self._step.lower(self.state, batch).compile(options)
         self.compile_seconds = time.perf_counter() - started
         self.memory, self.costs = self._step.memory_analysis(), self._step.cost_analysis()
         self.program = self._step.as_text()
         return self
 
+    def run(self, batch, updates):
+        """Makes some updates with the batch, one behind the other, and waits for the last."""
+        for _ in range(updates):
+            self.state, metrics = self._step(self.state, batch)
+        return jax.block_until_ready(metrics)
+
     def __call__(self, batch):
-        self.state, metrics = self._step(self.state, batch)
+        metrics = self.run(batch, 1)
         return {name: float(metrics[name]) for name in ("total", "grad_norm")}
 
 
@@ -109,14 +123,14 @@ def measure(name, side, size, dtype, quick):
         return
     sides = {"ppocr_jax": lambda: ours(batch)}
     if importlib.util.find_spec("torch"):
-        for label, step, given in _torch_sides(config, ours, dtype, arrays):
+        for label, step, given in torch_sides(config, ours, dtype, arrays):
             started = time.perf_counter()
             total = _fitting(case, label, lambda s=step, g=given: float(s.gradients(g)))
             if total is None:
                 continue
             yield case, f"first step, {label}", time.perf_counter() - started, "s"
-            if dtype == "float32":
-                _compare(case, label, first, total, step.gradient_norm())
+            if dtype != "bfloat16":
+                compare(case, label, first, total, step.gradient_norm())
             sides[label] = lambda step=step, given=given: step(given)
     fitting = {}
     for label, function in sides.items():
@@ -152,25 +166,23 @@ def _fitting(case, label, function):
         return None
 
 
-def _torch_sides(config, ours, dtype, arrays):
-    """PyTorch's ways to make the same update: eager, channels last, compiled."""
+def torch_sides(config, ours, width, arrays, labels=TORCH_FORMS):
+    """PyTorch's ways to make the same update, of those in `labels`."""
     import torch
 
     from experiments.benchmarks.torch_side import TorchStep
 
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
-    kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[dtype]
-    forms = {
-        "PyTorch eager": dict(channels_last=False),
-        "PyTorch channels-last": dict(channels_last=True),
-        "torch.compile": dict(channels_last=True, compiled=True),
-    }
-    for label, options in forms.items():
-        step = TorchStep(config, ours.models, ours.variables, device, dtype=kind, **options)
+    kind = {"float32": torch.float32, "bfloat16": torch.bfloat16}[WIDTHS[width][0]]
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = width == "tf32"
+    for label in labels:
+        step = TorchStep(
+            config, ours.models, ours.variables, device, dtype=kind, **TORCH_FORMS[label]
+        )
         yield label, step, step.put(arrays)
 
 
-def _compare(case, label, ours, total, norm):
+def compare(case, label, ours, total, norm):
     """Both sides start from the same numbers: loss and gradient have to be the same."""
     loss_rtol, norm_rtol = CPU_RTOL if jax.default_backend() == "cpu" else GPU_RTOL
     if abs(total - ours["total"]) > loss_rtol * abs(ours["total"]):

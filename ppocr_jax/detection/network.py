@@ -8,6 +8,7 @@ import jax
 from ppocr_jax import devices
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
 from ppocr_jax.runtime.compiler import gpu_options
+from ppocr_jax.runtime.precision import describe_precision, in_precision
 from ppocr_jax.weights import sources
 
 
@@ -31,7 +32,7 @@ def open_network(config, weights, role, device=None):
     """The network of a role with its weights.
 
     Args:
-        config: a whole config; `roles`, `dtype`, `seed` and `mesh` are read.
+        config: a whole config; `roles`, `dtype`, `precision`, `seed` and `mesh` are read.
         weights: see `sources`; an ONNX file is not read but run, by onnxruntime.
         role: name, one of `config.roles`.
         device: one of JAX's, to run on alone; None: on those that `config.mesh` says.
@@ -48,7 +49,9 @@ def open_network(config, weights, role, device=None):
     mesh = devices.make_mesh(config) if device is None else devices.mesh_of([device])
     model, variables, report = load_network(config, weights, role)
     variables = devices.replicate(variables, mesh)
-    return Network(make_predict(model), variables, devices.split(mesh), str(report))
+    rounding = describe_precision(config.precision, config.dtype)
+    report = "; ".join(filter(None, [str(report), rounding]))
+    return Network(make_predict(model, config.precision), variables, devices.split(mesh), report)
 
 
 def load_network(config, weights, role):
@@ -60,14 +63,16 @@ def load_network(config, weights, role):
     return model, sources.fill_initial(variables, fresh), report
 
 
-def make_predict(model):
+def make_predict(model, precision="float32"):
     """Returns a jitted `(variables, image, area) -> shrink map`, the one inference path.
 
     `image` is uint8 `[B, H, W, 3]` BGR, sides multiples of 32; the map is float32 `[B, H, W]`.
-    `area` is None or int32 `[B, 2]`, see `Detector`. The stored statistics normalise.
+    `area` is None or int32 `[B, 2]`, see `Detector`. The stored statistics normalise. `precision`
+    is that of float32 products, see `runtime.precision`.
     """
 
     def predict(variables, image, area=None):
         return model.apply(variables, image, train=False, area=area)["shrink"]
 
-    return jax.jit(predict, compiler_options=gpu_options())
+    traced = in_precision(predict, precision, [model])
+    return jax.jit(traced, compiler_options=gpu_options())

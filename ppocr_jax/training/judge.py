@@ -113,7 +113,7 @@ def share_predicts(config):
     by_network = {}
     return {
         role: by_network.setdefault(
-            str(network), make_predict(build_detector(network, config.dtype))
+            str(network), make_predict(build_detector(network, config.dtype), config.precision)
         )
         for role, network in config.roles.items()
     }

@@ -7,6 +7,7 @@ import jax
 from ppocr_jax import __version__, averages
 from ppocr_jax import config as configs
 from ppocr_jax.errors import counted
+from ppocr_jax.runtime.precision import describe_precision
 from ppocr_jax.training.forecast import describe_course
 from ppocr_jax.training.records import format_duration, format_losses
 from ppocr_jax.training.standing import describe_best
@@ -40,6 +41,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
         configs.describe_rate(config),
         *(() if begun.progress.step else describe_course(config, training)),
         *averages.describe(config),
+        *filter(None, [describe_precision(config.precision, config.dtype)]),
         f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone{still}",
         f"{counted(training.total_steps, 'step')}, {training.epoch_steps} per epoch; "
         f"{counted(evaluations, 'evaluation')} to come{', one of them now' * first}",

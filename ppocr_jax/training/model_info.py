@@ -102,7 +102,7 @@ def measure_forward(config, role, size, batch):
     """
     model = build_detector(config.roles[role], config.dtype)
     image = jax.ShapeDtypeStruct((batch, *size, 3), np.uint8)
-    return footprint.measure(make_predict(model), shapes_of(model), image)
+    return footprint.measure(make_predict(model, config.precision), shapes_of(model), image)
 
 
 def describe_passes(config, role, size, batch, say):

@@ -59,6 +59,7 @@ class Setup(NamedTuple):
             little_memory=config.remat,
             mesh=self.mesh,
             averages=Averages.of(config),
+            precision=config.precision,
         )
 
     def pack(self, state):

@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from ppocr_jax.optim.bundle import Bundle
 from ppocr_jax.runtime.compiler import compiler_options
+from ppocr_jax.runtime.precision import in_precision
 from ppocr_jax.training.averaging import NONE
 from ppocr_jax.training.packed import PackedState
 from ppocr_jax.training.state import TrainState, pick_learning, put_learning
@@ -34,6 +35,7 @@ def make_train_step(
     little_memory=False,
     mesh=None,
     averages=NONE,
+    precision="float32",
 ):
     """Returns a jitted `(state, batch) -> (state, metrics)`; the given state is donated.
 
@@ -58,6 +60,7 @@ def make_train_step(
         mesh: the devices, see `devices.make_mesh`; needed for "device" and for micro-batches
             over several devices.
         averages: roles that no gradient sees: they follow others after the update.
+        precision: of float32 products, see `runtime.precision`.
 
     The batch holds `image` (uint8 `[B, H, W, 3]` BGR, or normalised floats) and the four target
     maps `[B, H, W]` in any dtype; `plan`, the numbers of a rate by `tx`'s schedule, if it takes
@@ -89,7 +92,7 @@ def make_train_step(
 
     whole = None if mesh is None else NamedSharding(mesh, PartitionSpec())
     return jax.jit(
-        train_step,
+        in_precision(train_step, precision, models.values()),
         donate_argnums=0,
         out_shardings=whole,
         compiler_options=compiler_options(little_memory),
