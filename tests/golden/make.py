@@ -7,6 +7,7 @@ Python and NumPy, and import nothing of ppocr_jax, JAX, OpenCV, Shapely or Clipp
 them again and compares.
 """
 
+import functools
 import pathlib
 import sys
 
@@ -30,7 +31,7 @@ CONVOLUTIONS = {  # kernel, stride, inputs, outputs, groups, height, width
     "large kernel": (9, 1, 3, 2, 1, 10, 6),
 }
 ACTS = ("relu", "hard_swish", "hard_sigmoid", "sigmoid")
-TRAJECTORY = dict(base=2e-3, total=4, warmup=2, decay=1e-3)
+TRAJECTORY = dict(rate=1e-3, updates=3, decay=5e-5)
 SIDE = 64
 
 
@@ -96,36 +97,43 @@ def loss_cases():
     return cases
 
 
+def losses_of_case(maps, batch):
+    """`{name: (function of a map, that map)}`."""
+    plain, (one, other) = plain_losses, maps
+    target, mask = batch["shrink_map"], batch["shrink_mask"]
+    border = batch["threshold_map"], batch["threshold_mask"]
+    found = {
+        "dice": (lambda a: plain.dice(a, target, mask), one["shrink"]),
+        "masked l1": (lambda a: plain.masked_l1(a, *border), one["threshold"]),
+    }
+    mains = dict(dice=plain.dice, bce=plain.cross_entropy, mask_l1=plain.masked_l1)
+    for key, main in mains.items():
+        function = functools.partial(plain.balanced, target=target, mask=mask, main=main)
+        found[f"balanced {key}"] = function, one["shrink"]
+    for part in one:
+        found[f"db {part}"] = lambda a, p=part: plain.db({**one, p: a}, batch)[p], one[part]
+    for act in ("none", "softmax", "sigmoid"):
+        function = functools.partial(plain.mutual, other=other["shrink"], act=act)
+        found[f"mutual {act}"] = function, one["shrink"]
+    for part in ("shrink", "binary"):
+        found[f"taught {part}"] = (
+            lambda a, p=part: plain.taught({**one, p: a}, other["shrink"], mask),
+            one[part],
+        )
+    return found
+
+
 def losses():
     """Values of the losses on every case, and gradients by central differences."""
-    plain, saved = plain_losses, {}
-    for name, ((one, other), batch) in loss_cases().items():
-        target, mask = batch["shrink_map"], batch["shrink_mask"]
-        for owner, maps in (("one", one), ("other", other)):
-            saved.update({f"{name}/{owner}/{key}": value for key, value in maps.items()})
+    saved = {}
+    for name, (maps, batch) in loss_cases().items():
+        for owner, each in zip(("one", "other"), maps, strict=True):
+            saved.update({f"{name}/{owner}/{key}": value for key, value in each.items()})
         saved.update({f"{name}/{key}": value for key, value in batch.items()})
-
-        def keep(key, function, array, name=name):
+        for key, (function, array) in losses_of_case(maps, batch).items():
             saved[f"{name}/value/{key}"] = function(array)
-            saved[f"{name}/grad/{key}"] = plain.slopes(lambda a: function(a).sum(), array)
-
-        mains = dict(dice=plain.dice, bce=plain.cross_entropy, mask_l1=plain.masked_l1)
-        for key, main in mains.items():
-            keep(f"balanced {key}", lambda a, main=main: plain.balanced(a, target, mask, main),
-                 one["shrink"])  # fmt: skip
-        keep("dice", lambda a: plain.dice(a, target, mask), one["shrink"])
-        keep("masked l1", lambda a: plain.masked_l1(
-            a, batch["threshold_map"], batch["threshold_mask"]), one["threshold"])  # fmt: skip
-        for part in one:
-            keep(f"db {part}", lambda a, part=part: plain.db({**one, part: a}, batch)[part],
-                 one[part])  # fmt: skip
-        for act in ("none", "softmax", "sigmoid"):
-            keep(f"mutual {act}", lambda a, act=act: plain.mutual(a, other["shrink"], act),
-                 one["shrink"])  # fmt: skip
-        for part in ("shrink", "binary"):
-            keep(f"taught {part}", lambda a, part=part: plain.taught(
-                {**one, part: a}, other["shrink"], mask), one[part])  # fmt: skip
-        saved[f"{name}/dilated"] = plain.dilated((other["shrink"] > 0.3) * 1.0)
+            saved[f"{name}/grad/{key}"] = plain_losses.slopes(function, array)
+        saved[f"{name}/dilated"] = plain_losses.dilated((maps[1]["shrink"] > 0.3) * 1.0)
     return saved
 
 
@@ -175,21 +183,29 @@ def optimiser():
 
 
 def drawn_batch():
-    """Two pictures of bars as words, and their maps, of a formula each; images are normalised."""
+    """Four pictures, uint8 BGR, with bars as words, and their maps: of a formula each."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)
-    image = np.stack([[np.sin((i + 1) * x / 7 + c) * np.cos((c + 1) * y / 9 + i)
-                       for c in range(3)] for i in range(2)]).transpose(0, 2, 3, 1)  # fmt: skip
-    words = [((y > 20) & (y < 36) & (x > 8) & (x < 50)), ((x > 22) & (x < 40) & (y > 6) & (y < 58))]
-    text = np.stack(words).astype(np.float64)
-    image -= 1.5 * text[..., None]
+    image = np.stack(
+        [[np.sin((i + 1) * x / 7 + c) * np.cos((c + 1) * y / 9 + i) for c in range(3)]
+         for i in range(4)]
+    ).transpose(0, 2, 3, 1)  # fmt: skip
+    text = np.stack([
+        (y > 20) & (y < 36) & (x > 8) & (x < 50), (x > 22) & (x < 40) & (y > 6) & (y < 58),
+        (y > 30) & (y < 44) & (x > 20), abs(x - y) < 9,
+    ])  # fmt: skip
     near = 0.3 + 0.4 * np.abs(np.cos((x + y) / 11))
     return {
-        "image": image.astype(np.float32),
+        "image": np.round(128 + 60 * image - 60 * text[..., None]).astype(np.uint8),
         "shrink_map": text.astype(np.uint8),
-        "shrink_mask": np.stack([x < 60, y > 2]).astype(np.uint8),
-        "threshold_map": np.stack([near, near.T]).astype(np.float32),
-        "threshold_mask": np.stack([x > 4, y < 62]).astype(np.uint8),
+        "shrink_mask": np.stack([x < 60, y > 2, x > 1, y < 61]).astype(np.uint8),
+        "threshold_map": np.stack([near, near.T, near[::-1], 1 - near]).astype(np.float32),
+        "threshold_mask": np.stack([x > 4, y < 62, x + y > 9, y > 0]).astype(np.uint8),
     }
+
+
+def normalised(image):
+    """Blue, green and red by the mean and deviation of red, green and blue, as published."""
+    return (image / 255.0 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
 
 
 def losses_of(maps, batch):
@@ -215,26 +231,24 @@ def losses_of(maps, batch):
 def trajectory():
     """A few updates of the small network; `packed` gradients, changes and statistics."""
     batch = drawn_batch()
-    params = {name: array.astype(np.float64) for name, array in plain_network.fill().items()}
-    stats, adam, steps = {}, Adam(TRAJECTORY["decay"]), []
-    start, first = params, None
-    for step in range(TRAJECTORY["total"]):
+    image = normalised(batch["image"])
+    start = {name: array.astype(np.float64) for name, array in plain_network.fill().items()}
+    params, first, stats, steps, adam = start, None, {}, [], Adam(TRAJECTORY["decay"])
+    for _ in range(TRAJECTORY["updates"]):
         values = {name: tape.Value(array) for name, array in params.items()}
         network = plain_network.Network(values)
-        terms = losses_of(network(batch["image"]), batch)
+        terms = losses_of(network(image), batch)
         tape.backward(terms["shrink"] + terms["threshold"] + terms["binary"])
         grads = {name: value.grad for name, value in values.items()}
         first = first or grads
         for name, found in network.statistics.items():
             stats[name] = tape.moved(stats.get(name, float(name.endswith("/var"))), found)
-        now = rate(step, *(TRAJECTORY[key] for key in ("base", "total", "warmup")))
-        params = adam.update(params, grads, now)
+        params = adam.update(params, grads, TRAJECTORY["rate"])
         steps.append([float(term.array) for term in terms.values()])
-    changes = {name: params[name] - start[name] for name in params}
     return {
         "losses": np.array(steps),
         "gradients": packed(first),
-        "changes": packed(changes),
+        "changes": packed({name: params[name] - start[name] for name in params}),
         "statistics": packed(stats),
     }
 

@@ -72,11 +72,11 @@ def taught(maps, teacher, mask):
 
 
 def slopes(function, array, step=1e-6):
-    """The gradient of a scalar function by central differences, one number after the other."""
+    """The gradient of a function's sum by central differences, one number after the other."""
     grad = np.zeros_like(array)
     for index in np.ndindex(array.shape):
         high, low = array.copy(), array.copy()
         high[index] += step
         low[index] -= step
-        grad[index] = (function(high) - function(low)) / (2 * step)
+        grad[index] = (np.sum(function(high)) - np.sum(function(low))) / (2 * step)
     return grad

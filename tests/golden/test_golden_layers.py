@@ -78,7 +78,7 @@ def test_results_and_gradients(golden, computed):
             expected = golden[f"{name}/grad_{key}"]
             size = max(1.0, abs(expected).max())  # float32 sums
             np.testing.assert_allclose(
-                grad / size, expected / size, atol=2e-6, err_msg=f"{name} {key}"
+                np.asarray(grad) / size, expected / size, atol=2e-6, err_msg=f"{name} {key}"
             )
 
 

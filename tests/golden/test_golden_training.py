@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 from golden_files import read
-from make import SIDE, TRAJECTORY, drawn_batch, summary_of
+from make import TRAJECTORY, drawn_batch, summary_of
 from plain_network import fill
-from tiny import CHEAP, TINY, adam_moments
+from tiny import TINY, adam_moments
 
 from configs import parts
 from ppocr_jax.losses.recipes import make_loss
@@ -46,28 +46,25 @@ def test_rate_and_adam():
 
 @pytest.fixture(scope="module")
 def run():
-    """`(terms of every update, moments after the first, last state)` of the network's updates."""
+    """`(terms of every update, first moments after the first, last state)` of the updates.
+
+    Sizes and settings are those of the step of tests/training/test_step.py, for one compilation.
+    """
     model = build_detector(TINY)
-    shapes = flatten_dict(shapes_of(model)["params"], sep="/")
-    given = fill()
-    assert {name: leaf.shape for name, leaf in shapes.items()} == {
-        name: array.shape for name, array in given.items()
+    shapes = shapes_of(model)
+    assert {name: leaf.shape for name, leaf in flatten_dict(shapes["params"], sep="/").items()} == {
+        name: array.shape for name, array in fill().items()
     }
-    params = jax.tree.map(jnp.asarray, unflatten_dict(given, sep="/"))
-    stats = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), shapes_of(model)["batch_stats"])
-    stats = {name: leaf + name.endswith("/var") for name, leaf in
-             flatten_dict(stats, sep="/").items()}  # fmt: skip
-    variables = {"params": params, "batch_stats": unflatten_dict(stats, sep="/")}
-    tx = optimizer(TRAJECTORY["decay"], rate_at)
-    loss = make_loss(ml_collections.ConfigDict({**parts.losses(labels=(ROLE,)), "total": "mean"}))
+    stats = {name: np.full(leaf.shape, name.endswith("/var"), np.float32)
+             for name, leaf in flatten_dict(shapes["batch_stats"], sep="/").items()}  # fmt: skip
+    variables = {"params": unflatten_dict(fill(), sep="/"),
+                 "batch_stats": unflatten_dict(stats, sep="/")}  # fmt: skip
+    tx = optimizer(TRAJECTORY["decay"], lambda step: TRAJECTORY["rate"])
+    loss = make_loss(ml_collections.ConfigDict(parts.losses(labels=(ROLE,))))
     step_fn = make_train_step({ROLE: model}, loss, tx, (ROLE,))
-    state = make_state({ROLE: variables}, tx, (ROLE,))
-    plan = Segment(0, TRAJECTORY["total"], TRAJECTORY["base"], TRAJECTORY["warmup"])
-    batch = {**jax.tree.map(jnp.asarray, drawn_batch()), "plan": plan.numbers()}
-    assert batch["image"].shape[1:3] == (SIDE, SIDE)
-    compiled, terms, first = step_fn.lower(state, batch).compile(CHEAP), [], None
-    for _ in range(TRAJECTORY["total"]):
-        state, metrics = compiled(state, batch)
+    state, terms, first = make_state({ROLE: jax.tree.map(jnp.array, variables)}, tx, (ROLE,)), [], 0
+    for _ in range(TRAJECTORY["updates"]):
+        state, metrics = step_fn(state, drawn_batch())
         terms.append([float(metrics[f"db/{ROLE}/{n}"]) for n in ("shrink", "threshold", "binary")])
         first = first or jax.tree.map(np.asarray, adam_moments(state, (ROLE,))[0])
     return np.array(terms), first[ROLE], state
@@ -91,7 +88,7 @@ def test_losses_of_every_update(run):
 
 
 def test_gradients_of_the_whole_network(run):
-    """From Adam's first moment after one update: a tenth of the gradient and the decay."""
+    """From Adam's first moment after one update: a tenth of the gradient, with its decay."""
     (_, first, _), start = run, fill()
     grads = {name: np.asarray(moment, np.float64) / 0.1 - TRAJECTORY["decay"] * start[name]
              for name, moment in flatten_dict(first, sep="/").items()}  # fmt: skip
