@@ -82,3 +82,10 @@ def test_options_before_a_command(capsys, monkeypatch):
         __main__.main()
     line = "error: --quiet: options follow the command, as in ppocr-jax train --quiet\n"
     assert caught.value.code == 2 and capsys.readouterr().err == line
+
+
+def test_only_one_place_asks_for_a_terminal():
+    """A command that asks `isatty` itself would show its bar to people who asked for quiet."""
+    for name in COMMANDS:
+        path = ROOT / "ppocr_jax" / f"{file_of(name)}.py"
+        assert "isatty" not in path.read_text(), f"{path.name}: ask errors.shows_progress()"
