@@ -35,8 +35,10 @@ def say(argv):
     if name == "--version":
         print(f"ppocr_jax {__version__}")
     elif name in ("--help", "-h", "help"):
-        print("usage: ppocr-jax COMMAND ..., each with its own --help\n")
+        print("usage: ppocr-jax COMMAND ..., each with --help, --version and --quiet\n")
         print("\n".join(f"  {command:<15} {first_line(command)}" for command in COMMANDS))
+    elif name.startswith("-"):
+        raise UserError(f"{name}: options follow the command, as in ppocr-jax train {name}")
     else:
         near = difflib.get_close_matches(name.replace("-", "_"), COMMANDS, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"

@@ -9,19 +9,17 @@ configured crop, notes on what is no mistake but worth knowing, and hints at a c
 exit status is 1 when anything is wrong: all that `train` would refuse of the data, and more.
 """
 
-import sys
-
 from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.data.findings import condense
 from ppocr_jax.data.inspection import check
-from ppocr_jax.errors import shown
+from ppocr_jax.errors import shown, shows_progress
 
 
 def main(argv):
     args, config = cli.parse(cli.parser(__doc__), argv)
     configs.check(config)
-    problems, summary = check(config, progress=sys.stderr.isatty())
+    problems, summary = check(config, progress=shows_progress())
     for line in [*condense(problems), *summary]:
         print(shown(line))
     wrong = [problem for problem in problems if not problem.harmless]

@@ -10,13 +10,14 @@ import absl.logging
 from absl import flags
 from ml_collections import config_flags
 
-from ppocr_jax import averages
+from ppocr_jax import __version__, averages, errors
 from ppocr_jax.config_files import open_config
 from ppocr_jax.errors import Escaping, UserError, explain, tell
 from ppocr_jax.forms import keys
 from ppocr_jax.hints import hint_for
 from ppocr_jax.runtime import interrupts
 
+QUIET = "--quiet"
 PIPE_CLOSED = 141  # what a shell says of a command that SIGPIPE ended
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 PATH_KEYS = ("data.root", "data.train", "data.val", "init_from.")
@@ -26,13 +27,16 @@ def run(command, argv=None):
     """Runs `command(argv) -> exit status` and exits with it.
 
     A UserError or OSError becomes one line on stderr and status 2, Ctrl-C one line and 130. Where
-    nobody reads the output any more, as after `| head`, there is no line.
+    nobody reads the output any more, as after `| head`, there is no line. `--quiet` counts from
+    here on: some commands have something to say before they look at their options.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    errors.be_quiet(QUIET in argv)
     absl.logging.set_verbosity(absl.logging.FATAL)  # what Orbax logs is said in one line here
     try:
         interrupts.end_in_order()
         with _escaping():
-            status = command(sys.argv[1:] if argv is None else argv)
+            status = command(argv)
         sys.exit(status)
     except UserError as error:
         _fail(str(error))
@@ -97,11 +101,27 @@ class Parser(argparse.ArgumentParser):
         return args, rest
 
 
+class _Heard(argparse.Action):
+    """An option that `run` has acted on, and that no command needs to know of."""
+
+    def __call__(self, *_):
+        pass
+
+
 def parser(doc):
-    """An argument parser whose help is a module's docstring, with its example as it stands."""
-    return Parser(
+    """An argument parser whose help is a module's docstring, with its example as it stands.
+
+    It has the options that all commands have: `--help`, `--version` and `--quiet`.
+    """
+    arguments = Parser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )
+    arguments.add_argument("--version", action="version", version=f"ppocr_jax {__version__}")
+    arguments.add_argument(
+        QUIET, action=_Heard, nargs=0, dest=argparse.SUPPRESS, default=argparse.SUPPRESS,
+        help="no progress, and on stderr only warnings and errors",
+    )  # fmt: skip
+    return arguments
 
 
 def local(value, name):

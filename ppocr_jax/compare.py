@@ -15,7 +15,6 @@ and the images that got better and worse, side by side. `--output FILE` has all 
 
 import contextlib
 import os
-import sys
 
 from etils import epath
 
@@ -23,7 +22,7 @@ from ppocr_jax import cli, config_files
 from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.detection.network import open_network
-from ppocr_jax.errors import UserError, tell
+from ppocr_jax.errors import UserError, shows_progress, tell
 from ppocr_jax.files import write_json
 from ppocr_jax.forms import flatten, plain
 from ppocr_jax.locks import hold_output
@@ -158,7 +157,7 @@ def _score(name, weights, own, role, samples, config):
         samples,
         config,
         network.sharding,
-        progress=sys.stderr.isatty(),
+        progress=shows_progress(),
     )
     return comparison.Scored(name, {**metrics, "role": role, "weights": str(weights)}, outcomes)
 

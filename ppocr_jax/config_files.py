@@ -111,7 +111,8 @@ def _require(path):
 
 
 def _named(name, lines):
-    return [f"{name}: {line}" for line in lines]
+    """Lines with the name of their file; that a key has no effect is a warning."""
+    return [f"{'warning: ' * line.startswith(forms.LEFT_OUT)}{name}: {line}" for line in lines]
 
 
 def _run(path, *argument):

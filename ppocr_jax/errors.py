@@ -15,6 +15,8 @@ ADVICE = {  # for what a system refuses; nothing is advised where its own words 
     errno.EIO: "the disk or its connection fails: the system's log says more",
 }
 TEXTS = {os.strerror(number): number for number in ADVICE}
+PRESSING = ("error: ", "warning: ")  # how lines begin that `--quiet` lets through
+_quiet = False
 
 
 class UserError(Exception):
@@ -39,9 +41,26 @@ def shown(text: str, kept: str = "\u3000") -> str:
     return "".join(c if c.isprintable() or c in kept else _escape(c) for c in text)
 
 
+def be_quiet(quiet: bool = True) -> None:
+    """From here on only errors and warnings are told, and no progress is shown: `--quiet`."""
+    global _quiet
+    _quiet = quiet
+
+
+def wanted(line: str) -> bool:
+    """Whether a line for people is to be printed: with `--quiet`, warnings and errors alone."""
+    return not _quiet or line.startswith(PRESSING)
+
+
+def shows_progress() -> bool:
+    """Whether there is somebody to see a progress bar, who has not asked for quiet."""
+    return sys.stderr.isatty() and not _quiet
+
+
 def tell(line: str) -> None:
-    """Prints one line for people on stderr, whatever the names in it hold."""
-    print(shown(line), file=sys.stderr)
+    """Prints one line for people on stderr, whatever the names in it hold, if it is `wanted`."""
+    if wanted(line):
+        print(shown(line), file=sys.stderr, flush=True)
 
 
 def counted(number: int, noun: str) -> str:

@@ -16,7 +16,6 @@ is found and missed by size, shape and direction, the sweep, and the run that th
 """
 
 import json
-import sys
 
 from etils import epath
 
@@ -24,7 +23,7 @@ from ppocr_jax import cli, config_files
 from ppocr_jax import config as configs
 from ppocr_jax.data.splits import prepare_root, read_validation
 from ppocr_jax.detection.network import open_network
-from ppocr_jax.errors import UserError, tell
+from ppocr_jax.errors import UserError, shows_progress, tell
 from ppocr_jax.files import write_text
 from ppocr_jax.runtime import process
 from ppocr_jax.scoring.evaluation import evaluate, explain
@@ -106,17 +105,18 @@ def score(config, args, role, samples, alone=True):
         samples,
         config,
         network.sharding,
-        progress=sys.stderr.isatty(),
+        progress=shows_progress(),
         sweep=sweep,
     )
     metrics = {**metrics, "role": role, "weights": str(args.weights)}
     for outcome in outcomes:
         if outcome.reason:
             tell(f"warning: {outcome.reason}; its words count as missed")
-    print(explain(metrics), file=sys.stderr)
+    tell(explain(metrics))
     swept = sweep.result() if sweep else None
     if swept:
-        print("\n".join(explain_sweep(swept)), file=sys.stderr)
+        for line in explain_sweep(swept):
+            tell(line)
     if args.report:
         from ppocr_jax.pages.report import write_report  # the trainer needs no matplotlib
 

@@ -15,6 +15,7 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.hints import hint_for
 
 FORM = 2  # of saved configs; those that do not say have form 1, which may lack keys
+LEFT_OUT = "keys that nothing reads are left out"
 NAME = r"[\w-]{1,64}"  # of a network
 NAMES = ("",)  # any number of names
 PAIR = ("", "", 1.0)  # two roles and a weight, which may be missing
@@ -135,7 +136,7 @@ class _Match:
                 hint = hint_for(key, known).removeprefix("; ")
                 hint = f" ({hint})" if hint else ""
                 named.append(f"{key}={_short(value)}{hint}")
-            lines.append(f"keys that nothing reads are left out: {', '.join(named)}")
+            lines.append(f"{LEFT_OUT}: {', '.join(named)}")
         return lines
 
     def _reference(self, tree):

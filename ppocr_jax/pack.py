@@ -9,12 +9,10 @@ batches, bit for bit, as one from the files. A record that is damaged is named w
 treated as a damaged picture is. Evaluation, check_data and show_data read them as well.
 """
 
-import sys
-
 from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.data.packing import pack
-from ppocr_jax.errors import UserError, shown
+from ppocr_jax.errors import UserError, shown, shows_progress
 
 
 def main(argv):
@@ -27,7 +25,7 @@ def main(argv):
     configs.check(config)
     if not 1 <= args.shard_mb <= 100_000:
         raise UserError(f"--shard-mb {args.shard_mb:g}: should be 1 to 100000")
-    for line in pack(config, args.output, int(args.shard_mb * 1e6), sys.stderr.isatty()):
+    for line in pack(config, args.output, int(args.shard_mb * 1e6), shows_progress()):
         print(shown(line))
     return 0
 

@@ -35,7 +35,7 @@ from ppocr_jax.data import RESIZE_RULES
 from ppocr_jax.data.images import Labels, find_images
 from ppocr_jax.detection import tiles
 from ppocr_jax.detection.network import open_network
-from ppocr_jax.errors import UserError, counted, shown, tell
+from ppocr_jax.errors import UserError, counted, shown, shows_progress, tell
 from ppocr_jax.pages.predictions import MANY_SIZES, SHARED, choose_shapes, predict_images
 from ppocr_jax.pages.results import ResultFiles, Tally, label_key
 from ppocr_jax.runtime import process
@@ -65,7 +65,7 @@ def main(argv):
     compiles = isinstance(network.predict, jax.stages.Wrapped)
     if args.shared_shapes is None and not config.eval.shared_shapes and compiles:
         config.eval.shared_shapes = choose_shapes(paths, config, tiling)
-    tally, bar = Tally(), tqdm(total=len(paths), unit="image", disable=not sys.stderr.isatty())
+    tally, bar = Tally(), tqdm(total=len(paths), unit="image", disable=not shows_progress())
     with bar, ResultFiles(output) as files:
         for result in predict_images(network, paths, config, tiling, labels, pictures, crops):
             tally.add(result)

@@ -20,12 +20,11 @@ sources stay as they are. The exit status is 1 when something that is broken was
 """
 
 import shlex
-import sys
 
 from ppocr_jax import cli
 from ppocr_jax.annotations import ACCEPTED
 from ppocr_jax.annotations.preparation import Options, prepare
-from ppocr_jax.errors import shown, tell
+from ppocr_jax.errors import shown, shows_progress, tell
 
 
 def main(argv):
@@ -34,7 +33,7 @@ def main(argv):
     for key in ("sources", "images"):
         options[key] = tuple(options[key] or ())
     options["classes"] = tuple(n.strip() for n in (args.classes or "").split(",") if n.strip())
-    result = prepare(Options(**options), progress=sys.stderr.isatty())
+    result = prepare(Options(**options), progress=shows_progress())
     for line in result.warnings:
         tell(f"warning: {line}")
     for line in result.notes:

@@ -13,12 +13,10 @@ it differs from the labels: lines or words, tight or loose, moved. The exit stat
 or a picture could not be shown.
 """
 
-import sys
-
 from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.detection.network import open_network
-from ppocr_jax.errors import UserError, shown, tell
+from ppocr_jax.errors import UserError, shown, shows_progress, tell
 from ppocr_jax.pages.look import Base, show
 from ppocr_jax.runtime import process
 
@@ -34,7 +32,7 @@ def main(argv):
     if args.role and not args.weights:
         raise UserError("--role has no effect without --weights")
     base = open_base(config, args) if args.weights else None
-    look = show(config, args.output, args.images, args.crops, base, sys.stderr.isatty())
+    look = show(config, args.output, args.images, args.crops, base, shows_progress())
     for line in look.failures:
         tell(f"warning: {line}")
     for line in look.lines:

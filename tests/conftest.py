@@ -19,6 +19,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from fast import is_fast  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -35,8 +36,12 @@ LONG = ("training", "test_devices.py", "test_train.py", "test_export.py", "test_
         "test_torture.py")  # fmt: skip
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` looks at the marks
 def pytest_collection_modifyitems(items):
     """Files that take minutes come first, so that no process is left alone with one at the end."""
+    for item in items:
+        if is_fast(item):
+            item.add_marker("fast")
     items.sort(key=lambda item: not any(part in LONG for part in item.path.parts))
 
 

@@ -34,3 +34,5 @@ def test_the_wheel_carries_the_configs_and_no_stray_package(tmp_path):
     assert {f"ppocr_jax/configs/{name}" for name in shipped} <= set(names)
     code = {path.relative_to(ROOT).as_posix() for path in (ROOT / "ppocr_jax").rglob("*.py")}
     assert code <= set(names) and any(name.endswith(".html") for name in names)
+    assert "ppocr_jax/py.typed" in names  # type checkers take a package's types by it
+    assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)

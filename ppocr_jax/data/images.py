@@ -61,7 +61,7 @@ def _expand(part, leave_out, tell):
         rest = f", but {others}" if others else ""
         raise UserError(f"--images {part}: holds no image ({', '.join(IMAGE_SUFFIXES)}){rest}")
     if others and tell:
-        tell(f"--images {part}: left out {others}, which do not end as an image does")
+        tell(f"warning: --images {part}: left out {others}, which do not end as an image does")
     return images
 
 
@@ -80,7 +80,7 @@ def _below(folder, tell):
 
     def say(error):
         if tell:
-            tell(f"{error.filename}: {error.strerror}; left out")
+            tell(f"warning: {error.filename}: {error.strerror}; left out")
 
     files = []
     for place, folders, names in os.walk(folder, onerror=say):

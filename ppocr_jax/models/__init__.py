@@ -7,7 +7,11 @@ its name are its attributes, and `dtype`, that of its activations, is one of the
 
 from ppocr_jax.choices import Choices
 
-BACKBONES = Choices(__name__, MobileNetV3="mobilenet_v3.MobileNetV3", ResNetVD="resnet_vd.ResNetVD")
+BACKBONES = Choices(
+    __name__,
+    MobileNetV3="mobilenet_v3.MobileNetV3",
+    ResNetVD="resnet_vd.ResNetVD",
+)
 NECKS = Choices(__name__, RSEFPN="rse_fpn.RSEFPN", LKPAN="lk_pan.LKPAN", DBFPN="db_fpn.DBFPN")
 HEADS = Choices(__name__, DBHead="db_head.DBHead")
 DTYPES = ("float32", "bfloat16", "float64")  # of activations; the last needs `jax_enable_x64`

@@ -15,7 +15,7 @@ import time
 
 import jax
 
-from ppocr_jax.errors import UserError, first_line, shown
+from ppocr_jax.errors import UserError, first_line, shown, tell
 
 BEAT_S = 2.0
 GONE_S = 16.0  # without a beat; all have to have ended within 30
@@ -81,7 +81,7 @@ class Company:
                 time.sleep(0.2)
             if time.monotonic() - started > 60 and not told:
                 told = True
-                print(f"waiting for process {index} to come to `{place}`", file=sys.stderr)
+                tell(f"waiting for process {index} to come to `{place}`")
 
     # News of the others.
 

@@ -70,7 +70,7 @@ def _launched():
     # The script of a job knows its number of tasks too, but is one process: `srun` starts the many.
     by_srun = "SLURM_STEP_NODELIST" in os.environ
     if tasks > 1 and not by_srun:
-        tell(f"started without srun in a job of {tasks} tasks: this process runs alone")
+        tell(f"warning: started without srun in a job of {tasks} tasks: this process runs alone")
     return tasks > 1 and by_srun
 
 
@@ -148,8 +148,7 @@ def _reach(host, port, seconds):
                 ) from None
         if waited > 5 and not said:
             said = True
-            print(f"waiting for the first process at {host}:{port}, {seconds} s at most",
-                  file=sys.stderr, flush=True)  # fmt: skip
+            tell(f"waiting for the first process at {host}:{port}, {seconds} s at most")
         time.sleep(0.5)
 
 

@@ -13,6 +13,7 @@ import sys
 
 import jax
 
+from ppocr_jax.errors import tell
 from ppocr_jax.runtime.cache import cache_folder
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
@@ -60,7 +61,7 @@ def choose_platform():
         logging.getLogger("jax._src.xla_bridge").addFilter(
             lambda record: "plugin configuration error" not in record.getMessage()
         )
-        print("no GPU found, running on the CPU", file=sys.stderr)
+        tell("warning: no GPU found, running on the CPU")
 
 
 def keep_freed_memory():
@@ -93,7 +94,7 @@ def keep_programs():
     except OSError:
         writable = False
     if not writable:
-        print(f"{folder} cannot be written: compiled programs are not kept", file=sys.stderr)
+        tell(f"warning: {folder} cannot be written: compiled programs are not kept")
         return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_compilation_cache_max_size", PROGRAMS_BYTES)

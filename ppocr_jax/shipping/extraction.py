@@ -1,14 +1,12 @@
 """One network out of a run, as an extracted folder or as PaddleOCR's file."""
 
-import sys
-
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
 from ppocr_jax import __version__, forms
-from ppocr_jax.errors import UserError, shown
+from ppocr_jax.errors import UserError, shown, tell
 from ppocr_jax.files import replacing, write_json
 from ppocr_jax.locks import hold_output
 from ppocr_jax.weights import sources
@@ -98,7 +96,7 @@ def _config_of(source):
         return None
     tree, lines = forms.upgrade(saved, str(source))
     for line in lines:
-        print(f"{source}: {line}", file=sys.stderr)
+        tell(f"{source}: {line}")
     return {"form": forms.FORM, **tree}
 
 

@@ -15,7 +15,7 @@ import jax
 import jaxlib.utils
 from tqdm import tqdm
 
-from ppocr_jax.errors import shown
+from ppocr_jax.errors import shown, wanted
 from ppocr_jax.timing.remembered import make_key, recall, remember
 
 LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
@@ -185,5 +185,5 @@ def told_when_long(what, facts):
 
 def _say(line):
     """A line for people, beside a bar that may be shown; of the first process alone."""
-    if jax.process_index() == 0:
+    if jax.process_index() == 0 and wanted(line):
         tqdm.write(shown(line), file=sys.stderr)

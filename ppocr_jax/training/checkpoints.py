@@ -42,7 +42,7 @@ class Checkpoints:
     """Writes and restores the states of one workdir. Use as a context manager."""
 
     def __init__(self, workdir, warn=print):
-        self._warn = warn
+        self._warn = lambda line: warn(f"warning: {line}")
         self.folder = epath.Path(workdir).resolve() / FOLDER
         self._options = ocp.CheckpointManagerOptions(
             max_to_keep=None,  # see `_settle`

@@ -8,7 +8,7 @@ import time
 from etils import epath
 from tqdm import tqdm
 
-from ppocr_jax.errors import UserError, shown
+from ppocr_jax.errors import UserError, shown, shows_progress, wanted
 from ppocr_jax.files import is_at, naming, write_bytes
 from ppocr_jax.writers.group import Writers
 
@@ -44,7 +44,7 @@ class RunLog:
         self._writers = Writers(self._names, self._path.parent, self._first, self._config, self.say)
         if self._config:
             self._writers.text(self._first, "config", json.dumps(self._config, indent=2))
-        if sys.stderr.isatty():
+        if shows_progress():
             self._bar = tqdm(total=self._total, initial=self._first, unit="step")
         return self
 
@@ -58,7 +58,7 @@ class RunLog:
 
     def say(self, line):
         """One line for people, beside the progress bar where there is one."""
-        if self.leads:
+        if self.leads and wanted(line):
             tqdm.write(shown(line), file=sys.stderr)
             sys.stderr.flush()
 
@@ -128,7 +128,7 @@ def keep_until(path, step):
     if len(whole) != len(lines):
         write_bytes(path, b"".join(whole))
     told = f"{path}: {damaged} damaged lines left out; the file as it was is {path.name}.damaged"
-    return [told] if damaged else []
+    return [f"warning: {told}"] if damaged else []
 
 
 def _step_of(line):

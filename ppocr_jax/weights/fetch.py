@@ -3,12 +3,11 @@
 import difflib
 import os
 import pathlib
-import sys
 
 import filelock
 import pooch
 
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, tell
 from ppocr_jax.files import settle, write_json
 from ppocr_jax.runtime.cache import cache_folder
 from ppocr_jax.weights.archive import take_file
@@ -65,7 +64,7 @@ def _lock(name):
         try:
             return lock.acquire(timeout=1)
         except filelock.Timeout:
-            print(f"waiting for another process that downloads {name}", file=sys.stderr)
+            tell(f"waiting for another process that downloads {name}")
             return lock.acquire()
     except OSError as error:
         raise UserError(
@@ -80,7 +79,7 @@ def _fetch(name, weights):
     file = weights.with_suffix(pathlib.PurePosixPath(entry.path).suffix)
     known = entry.sha256 or seen.get("sha256")
     if weights.exists() or (file.exists() and known and pooch.file_hash(file) != known):
-        print(f"{name} in {cache_folder()} is not the published content", file=sys.stderr)
+        tell(f"warning: {name} in {cache_folder()} is not the published content")
     _download(name, file, entry.size or seen.get("size"), known)
     url, size, sha256 = address(name), file.stat().st_size, pooch.file_hash(file)
     content = weights.with_suffix(".unpacked") if entry.member else file
@@ -96,10 +95,7 @@ def _fetch(name, weights):
     record = dict(url=url, size=size, sha256=sha256, weights_sha256=pooch.file_hash(content))
     if not known:
         write_json(_record(name), record)
-        print(
-            f"{name}: {size} bytes, sha256 {sha256}, seen first and recorded in {_record(name)}",
-            file=sys.stderr,
-        )
+        tell(f"{name}: {size} bytes, sha256 {sha256}, seen first and recorded in {_record(name)}")
     if entry.member:
         settle(content, weights)
         file.unlink()

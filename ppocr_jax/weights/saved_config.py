@@ -61,8 +61,8 @@ def read_compared(path):
         lines = _differences(read(path), copy)
     except (UserError, FileNotFoundError) as error:
         reason = str(error) if isinstance(error, UserError) else f"{path} is missing"
-        return copy, [f"{reason}; the copy in {place} counts"]
-    return copy, [f"{path}: {line} in {place}, which counts" for line in lines]
+        return copy, [f"warning: {reason}; the copy in {place} counts"]
+    return copy, [f"warning: {path}: {line} in {place}, which counts" for line in lines]
 
 
 def _differences(tree, copy):

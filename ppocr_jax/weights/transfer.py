@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import sys
 import time
 import urllib.parse
 
@@ -11,6 +10,7 @@ import urllib3
 from requests import exceptions
 from tqdm import tqdm
 
+from ppocr_jax.errors import shows_progress, tell
 from ppocr_jax.files import settle
 
 RETRY_DELAYS_S = (1, 2, 4, 8)  # between attempts; after the last one it is over
@@ -53,7 +53,7 @@ class Downloader:
             Failed: it cannot be had, or every attempt broke off.
             ValueError: it has another size; pooch raises the same for another hash.
         """
-        print(f"downloading {url}", file=sys.stderr)
+        tell(f"downloading {url}")
         for delay_s in (*RETRY_DELAYS_S, None):
             try:
                 self._attempt(url)
@@ -61,7 +61,7 @@ class Downloader:
             except Broken as error:
                 if delay_s is None:
                     raise
-                print(f"{error}; again in {delay_s} s", file=sys.stderr)
+                tell(f"{error}; again in {delay_s} s")
                 time.sleep(delay_s)
         settle(self.part, output_file)
         self.state.unlink(missing_ok=True)
@@ -133,7 +133,7 @@ class Downloader:
                 unit="B",
                 unit_scale=True,
                 desc=self.part.stem,
-                disable=not sys.stderr.isatty(),
+                disable=not shows_progress(),
             ) as bar,
         ):
             for chunk in answer.iter_content(CHUNK):

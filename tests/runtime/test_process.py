@@ -21,7 +21,7 @@ def test_cpu_is_chosen_quietly_where_there_is_no_gpu(monkeypatch, capsys):
     monkeypatch.setattr(process.jax.config, "update", lambda *args: None)
     process.choose_platform()
     assert process.os.environ.pop("JAX_PLATFORMS") == "cpu"
-    assert capsys.readouterr().err == "no GPU found, running on the CPU\n"
+    assert capsys.readouterr().err == "warning: no GPU found, running on the CPU\n"
     monkeypatch.setenv("JAX_PLATFORMS", "tpu")
     process.choose_platform()
     assert capsys.readouterr().err == ""

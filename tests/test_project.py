@@ -1,0 +1,46 @@
+"""What a public project has beside its code, and that its files agree with one another."""
+
+import re
+import tomllib
+
+import yaml
+from tiny import ROOT
+
+from ppocr_jax import __version__
+
+
+def test_the_licence_is_named_alike():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["license"] == citation["license"] == "Apache-2.0"
+    assert project["license-files"] == ["LICENSE"]
+    text = (ROOT / "LICENSE").read_text()
+    assert text.split()[:5] == ["Apache", "License", "Version", "2.0,", "January"]
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+def test_the_citation():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0" and citation["version"] == __version__
+    assert {"message", "title"} <= citation.keys() and citation["authors"] == project["authors"]
+
+
+def test_hooks_have_the_version_of_the_checks():
+    lines = (ROOT / "requirements-dev.txt").read_text().splitlines()
+    [ruff] = [line for line in lines if line.startswith("ruff")]
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    assert [hook["id"] for hook in hooks] == ["ruff-check", "ruff-format"]
+    assert all(hook["additional_dependencies"] == [ruff] for hook in hooks)
+
+
+NEW = {"ppocr_jax/count.py", "configs/quickstart_stairs.py", "tests/test_count.py"}  # examples
+
+
+def test_files_that_contributing_names_are_there():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = set(re.findall(r"`((?:ppocr_jax|tests|configs|experiments|\.ci)/[\w./-]*)`", text))
+    assert len(named) > 8 and named > NEW
+    named -= NEW
+    for name in named:
+        assert (ROOT / name).exists(), name
