@@ -22,6 +22,7 @@ NAMES = {  # key: the names that it may have; those of functions are tables in t
     "data.augment.streams": STREAMS,
     "loss.main": MAIN_LOSSES,
     "loss.mutual_act": MUTUAL_ACTS,
+    "loss.teacher_where": ("labels", "everywhere"),
     "loss.total": ("sum", "mean"),
     "norm_scope": ("global", "device"),
     "frozen_norm": ("batch", "stored"),

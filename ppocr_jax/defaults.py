@@ -72,6 +72,7 @@ def losses(labels, mutual=(), teacher=()):
         negative_ratio=3.0,
         mutual_act="none",  # applied to both maps, of losses.MUTUAL_ACTS
         teacher_thresh=0.3,
+        teacher_where="labels",  # labels count, as published, or everywhere: ignored words too
         total="sum" if mutual else "mean",
     )
 

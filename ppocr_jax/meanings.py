@@ -111,6 +111,9 @@ KEYS = {
     "loss.beta": Key("weight of the threshold map", DB),
     "loss.mutual_act": Key("applied to both maps of the mutual loss", DB),
     "loss.teacher_thresh": Key("at which a teacher's map counts as text", DB),
+    "loss.teacher_where": Key(
+        "where a teacher teaches: where the labels count, or everywhere, ignored words included", DB
+    ),
     "loss.total": Key("what is differentiated: the losses, or images of an update times them", DB),
     "postprocess.thresh": Key("a map's value from which a pixel is text", BOXES),
     "postprocess.box_thresh": Key("lowest mean of the map over a box that is kept", BOXES),
