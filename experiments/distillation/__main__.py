@@ -1,0 +1,56 @@
+"""What a teacher gives to the student on real images: CML against the student alone.
+
+    python -m experiments.distillation --plan
+    python -m experiments.distillation --icdar icdar2015 --init student.pdparams \\
+        --teacher finetuned.pdparams --workdir runs/distillation
+
+Equal updates and images, three seeds, the ICDAR2015 test set scored once for each run; then the
+student alone for the time of CML. Given again, the same command goes on where it was stopped; what
+is done is not done again. `updates.md`, `time.md` and `curve.png` in the workdir are the results;
+`--only updates` leaves the longer runs out.
+"""
+
+from etils import epath
+
+from experiments.distillation import plan, stages
+from ppocr_jax import cli, files
+from ppocr_jax.errors import UserError
+
+TABLES = {"updates": stages.updates_table, "time": stages.time_table}
+
+
+def main(argv):
+    arguments = cli.parser(__doc__)
+    arguments.add_argument("--icdar", metavar="DIR", help="folder of ICDAR2015")
+    arguments.add_argument("--init", metavar="FILE", help="weights that the students begin with")
+    arguments.add_argument("--teacher", metavar="FILE", help="weights of the frozen teacher")
+    arguments.add_argument("--workdir", metavar="DIR", help="folder of all runs and the tables")
+    arguments.add_argument("--only", choices=TABLES, help="one of the two tables")
+    arguments.add_argument("--plan", action="store_true", help="say the minutes and end")
+    args = arguments.parse_args(argv)
+    if args.plan:
+        print("\n".join(explain()))
+        return 0
+    for name in ("icdar", "init", "teacher", "workdir"):
+        if getattr(args, name) is None:
+            raise UserError(f"--{name} is missing")
+        if name != "workdir" and not epath.Path(getattr(args, name)).exists():
+            raise UserError(f"--{name} {getattr(args, name)}: there is no such file or folder")
+    made = stages.Stages(args.icdar, args.init, args.teacher, args.workdir)
+    for name in [args.only] if args.only else TABLES:
+        lines = TABLES[name](made)
+        files.write_text(made.workdir / f"{name}.md", "\n".join(lines) + "\n")
+        print("\n".join(lines))
+    stages.draw_curve(made, made.workdir / "curve.png")
+    return 0
+
+
+def explain():
+    """The plan as lines: what, how many runs, how many minutes."""
+    rows = plan.expected()
+    lines = [f"{what}: {runs} runs, {minutes:.0f} min" for what, runs, minutes in rows]
+    return [*lines, f"in all: {sum(minutes for _, _, minutes in rows) / 60:.1f} h on 2 CPU cores"]
+
+
+if __name__ == "__main__":
+    cli.run(main)
