@@ -1,47 +1,53 @@
 """What a teacher gives to the student on real images: CML against the student alone.
 
     python -m experiments.distillation --plan
-    python -m experiments.distillation --icdar icdar2015 --init student.pdparams \\
+    python -m experiments.distillation --icdar icdar2015 --published student.pdparams \\
+        --imagenet MobileNetV3_large_x0_5_pretrained.pdparams \\
         --teacher finetuned.pdparams --workdir runs/distillation
 
-Equal updates and images, three seeds, the ICDAR2015 test set scored once for each run; then the
-student alone for the time of CML. Given again, the same command goes on where it was stopped; what
-is done is not done again. `updates.md`, `time.md` and `curve.png` in the workdir are the results;
-`--only updates` leaves the longer runs out.
+Short runs of one seed choose what the students begin with and how the teacher teaches, on held-out
+images. Then three seeds with equal updates and images, the ICDAR2015 test set scored once for each
+run; then the student alone for the time of CML. Given again, the same command goes on where it was
+stopped; what is done is not done again. `tries.md`, `updates.md`, `time.md` and `curve.png` in the
+workdir are the results; `--only` makes one of the tables.
 """
 
 from etils import epath
 
-from experiments.distillation import plan, stages
+from experiments.distillation import plan, tables
+from experiments.distillation.stages import Stages
 from ppocr_jax import cli, files
 from ppocr_jax.errors import UserError
 
-TABLES = {"updates": stages.updates_table, "time": stages.time_table}
+TABLES = {"tries": tables.tries, "updates": tables.updates, "time": tables.time}
 
 
 def main(argv):
     arguments = cli.parser(__doc__)
     arguments.add_argument("--icdar", metavar="DIR", help="folder of ICDAR2015")
-    arguments.add_argument("--init", metavar="FILE", help="weights that the students begin with")
+    arguments.add_argument("--published", metavar="FILE", help="the published student")
+    arguments.add_argument("--imagenet", metavar="FILE", help="its backbone's ImageNet weights")
     arguments.add_argument("--teacher", metavar="FILE", help="weights of the frozen teacher")
     arguments.add_argument("--workdir", metavar="DIR", help="folder of all runs and the tables")
-    arguments.add_argument("--only", choices=TABLES, help="one of the two tables")
+    arguments.add_argument("--only", choices=TABLES, help="one of the tables")
     arguments.add_argument("--plan", action="store_true", help="say the minutes and end")
     args = arguments.parse_args(argv)
     if args.plan:
         print("\n".join(explain()))
         return 0
-    for name in ("icdar", "init", "teacher", "workdir"):
+    for name in ("icdar", *plan.STARTS, "teacher", "workdir"):
         if getattr(args, name) is None:
             raise UserError(f"--{name} is missing")
         if name != "workdir" and not epath.Path(getattr(args, name)).exists():
             raise UserError(f"--{name} {getattr(args, name)}: there is no such file or folder")
-    made = stages.Stages(args.icdar, args.init, args.teacher, args.workdir)
+    starts = {name: getattr(args, name) for name in plan.STARTS}
+    made = Stages(args.icdar, starts, args.teacher, args.workdir)
     for name in [args.only] if args.only else TABLES:
         lines = TABLES[name](made)
         files.write_text(made.workdir / f"{name}.md", "\n".join(lines) + "\n")
         print("\n".join(lines))
-    stages.draw_curve(made, made.workdir / "curve.png")
+    if args.only in (None, "updates"):
+        tables.draw_curve(made, made.workdir / "curve.png")
     return 0
 
 

@@ -9,15 +9,38 @@ SEEDS = (11, 12, 13)
 STUDENTS = ("student", "student2")
 JUDGED = "student_average"  # scored, chosen by and compared, in every run
 
-STEPS = 1200  # updates of a run
 CROP, BATCH = 320, 8
-RATE = 2e-3
-WARMUP = 40  # updates
-EVALUATIONS = 4  # of a run, on the held-out images
-TEACHER_WEIGHT = 2.0  # of each student's term with the teacher
+STEPS = 1000  # updates of a compared run
+WARMUP = 40
+EVALUATIONS = 4  # of a compared run, on the held-out images
+TRY_SEED, TRY_STEPS, TRY_EVALUATIONS = 1, 400, 2  # of the short runs that settings are chosen by
+
+STARTS = {"published": 1e-3, "imagenet": 2e-3}  # what the students begin with: the rate
+
+
+class Teaching(NamedTuple):
+    """How the teacher teaches.
+
+    Attributes:
+        where: `config.loss.teacher_where`.
+        norm: `config.frozen_norm`.
+        weight: of each student's term with the teacher.
+    """
+
+    where: str
+    norm: str
+    weight: float
+
+
+TEACHINGS = {
+    "as_published": Teaching("labels", "batch", 1.0),
+    "everywhere": Teaching("everywhere", "stored", 1.0),
+    "everywhere_x3": Teaching("everywhere", "stored", 3.0),
+}
+ALONE = "alone"  # in the place of a teaching
 
 # On 2 quiet cores, for the minutes of the plan.
-UPDATE_S = {"alone": 0.45, "cml": 1.05}
+UPDATE_S = {False: 0.45, True: 1.05}  # alone, by CML
 IMAGE_S = 0.09  # one image in one evaluation of one role
 HELD_OUT, TEST = 100, 500  # images
 BEGIN_S = 60.0  # imports, reading, compiling or the compiled program from the cache
@@ -27,44 +50,44 @@ class Run(NamedTuple):
     """One training run.
 
     Attributes:
-        name: of its folder.
-        taught: by CML, or the student by itself.
+        start: of `STARTS`.
+        teaching: of `TEACHINGS`, or `ALONE`.
         seed: of order, crops and fresh values.
         steps: updates.
+        evaluations: after the one of its first state.
     """
 
-    name: str
-    taught: bool
+    start: str
+    teaching: str
     seed: int
     steps: int = STEPS
+    evaluations: int = EVALUATIONS
 
     @property
-    def minutes(self):
-        """That it and its one pass over the test set should take."""
-        updates = self.steps * UPDATE_S["cml" if self.taught else "alone"]
-        roles = 2 * len(self.trainable)  # each with its average
-        images = (EVALUATIONS + 1) * roles * HELD_OUT + TEST
-        return (BEGIN_S + updates + images * IMAGE_S) / 60
+    def name(self):
+        """Of its folder."""
+        return f"{self.start}_{self.teaching}_seed{self.seed}_steps{self.steps}"
+
+    @property
+    def taught(self):
+        """Whether it is CML."""
+        return self.teaching != ALONE
 
     @property
     def trainable(self):
         """Names of the networks that learn."""
         return STUDENTS if self.taught else STUDENTS[:1]
 
-
-def alone(seed):
-    """The student from labels alone."""
-    return Run(f"alone_seed{seed}", False, seed)
-
-
-def taught(seed):
-    """Two students and the teacher: as many updates, of the same crops."""
-    return Run(f"cml_seed{seed}", True, seed)
+    @property
+    def minutes(self):
+        """That training and its evaluations should take."""
+        scored = (self.evaluations + 1) * 2 * len(self.trainable) * HELD_OUT  # each and its average
+        return (BEGIN_S + self.steps * UPDATE_S[self.taught] + scored * IMAGE_S) / 60
 
 
-def as_long(seed, ratio):
-    """The student alone for the time of CML: `ratio` times the updates, in its own cosine."""
-    return Run(f"longer_seed{seed}", False, seed, round(STEPS * ratio / 10) * 10)
+def a_try(start, teaching):
+    """A short run of one seed."""
+    return Run(start, teaching, TRY_SEED, TRY_STEPS, TRY_EVALUATIONS)
 
 
 def make_config(run: Run, teacher: Any):
@@ -78,29 +101,34 @@ def make_config(run: Run, teacher: Any):
     config.trainable = run.trainable
     config.loss = parts.losses(labels=run.trainable)
     if run.taught:
+        where, norm, weight = TEACHINGS[run.teaching]
         config.roles.teacher = teacher
         config.loss = parts.losses(
             labels=run.trainable,
             mutual=parts.all_pairs(run.trainable),
-            teacher=tuple((role, "teacher", TEACHER_WEIGHT) for role in run.trainable),
+            teacher=tuple((role, "teacher", weight) for role in run.trainable),
         )
-    config.loss.teacher_where = "everywhere"
-    config.frozen_norm = "stored"
+        config.loss.teacher_where, config.frozen_norm = where, norm
     config.init_from = parts.init_from(config.roles)
-    config.seed, config.steps, config.learning_rate = run.seed, run.steps, RATE
+    config.seed, config.steps, config.learning_rate = run.seed, run.steps, STARTS[run.start]
     config.crop, config.batch_size, config.warmup_steps = CROP, BATCH, WARMUP
     config.average.decay, config.best.role = 0.998, JUDGED
-    config.eval.every_steps = config.save.every_steps = run.steps // EVALUATIONS
+    config.eval.every_steps = config.save.every_steps = run.steps // run.evaluations
     averages.complete(config)
     return config
 
 
 def expected():
-    """`[(what, runs, minutes)]`."""
-    ratio = UPDATE_S["cml"] / UPDATE_S["alone"]
-    rows = [
-        ("equal updates: the student alone", [alone(seed) for seed in SEEDS]),
-        ("equal updates: by CML", [taught(seed) for seed in SEEDS]),
-        ("equal time: the student alone for longer", [as_long(seed, ratio) for seed in SEEDS]),
-    ]
-    return [(what, len(runs), sum(run.minutes for run in runs)) for what, runs in rows]
+    """`[(what, runs, minutes)]`; every compared run is scored once on the test set."""
+    longer = round(STEPS * UPDATE_S[True] / UPDATE_S[False])
+    of = {
+        "tries": [a_try(start, how) for start in STARTS for how in (ALONE, *TEACHINGS)],
+        "equal updates: the student alone": [Run("imagenet", ALONE, s) for s in SEEDS],
+        "equal updates: by CML": [Run("imagenet", "everywhere", s) for s in SEEDS],
+        "equal time: the student alone": [Run("imagenet", ALONE, s, longer) for s in SEEDS],
+    }
+    rows = []
+    for what, runs in of.items():
+        scored = 0 if what == "tries" else len(runs) * TEST * IMAGE_S / 60
+        rows.append((what, len(runs), sum(run.minutes for run in runs) + scored))
+    return rows
