@@ -20,6 +20,7 @@ NAMES = {  # key: the names that it may have; those of functions are tables in t
     "optimizer.name": OPTIMISERS,
     "data.last_batch": ("fill", "drop"),
     "data.augment.streams": STREAMS,
+    "data.augment.wordless": ("whole", "random"),
     "loss.main": MAIN_LOSSES,
     "loss.mutual_act": MUTUAL_ACTS,
     "loss.teacher_where": ("labels", "everywhere"),

@@ -107,6 +107,7 @@ def base(epochs):
             scale=(0.5, 3.0),
             crop_tries=50,
             min_crop_side=0.1,  # of the image's side
+            wordless="whole",  # crop of an image without a word to learn: whole, or random
             paste=False,  # words of another image
             paste_ratio=0.2,
             streams="shared",  # one generator draws for all entries, in order; or "separate"

@@ -87,6 +87,9 @@ KEYS = {
     "data.augment.scale": Key("least and most factor of the size", AUGMENT),
     "data.augment.crop_tries": Key("places that are tried until one holds text", AUGMENT),
     "data.augment.min_crop_side": Key("least side of the crop, share of the image's", AUGMENT),
+    "data.augment.wordless": Key(
+        "crop of an image without a word to learn: the whole image, or at random", AUGMENT
+    ),
     "data.augment.paste": Key("whether words of other images are pasted in", AUGMENT),
     "data.augment.paste_ratio": Key("how many, as a share of the words there are", AUGMENT),
     "data.augment.streams": Key(
