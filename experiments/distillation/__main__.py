@@ -5,11 +5,12 @@
         --imagenet MobileNetV3_large_x0_5_pretrained.pdparams \\
         --teacher finetuned.pdparams --workdir runs/distillation
 
-Short runs of one seed choose what the students begin with and how the teacher teaches, on held-out
-images. Then three seeds with equal updates and images, the ICDAR2015 test set scored once for each
-run; then the student alone for the time of CML. Given again, the same command goes on where it was
-stopped; what is done is not done again. `tries.md`, `updates.md`, `time.md` and `curve.png` in the
-workdir are the results; `--only` makes one of the tables.
+Short runs of one seed choose, on held-out images, what the students begin with, how many of the
+images are labelled and how the teacher teaches. Then three seeds with equal updates and images, the
+ICDAR2015 test set scored once for each run; then the student alone for the time of CML. Given
+again, the same command goes on where it was stopped; what is done is not done again. `tries.md`,
+`updates.md`, `time.md` and `curve.png` in the workdir are the results; `--only` makes one of the
+tables.
 """
 
 from etils import epath
@@ -35,13 +36,13 @@ def main(argv):
     if args.plan:
         print("\n".join(explain()))
         return 0
-    for name in ("icdar", *plan.STARTS, "teacher", "workdir"):
+    for name in ("icdar", *plan.WEIGHTS, "teacher", "workdir"):
         if getattr(args, name) is None:
             raise UserError(f"--{name} is missing")
         if name != "workdir" and not epath.Path(getattr(args, name)).exists():
             raise UserError(f"--{name} {getattr(args, name)}: there is no such file or folder")
-    starts = {name: getattr(args, name) for name in plan.STARTS}
-    made = Stages(args.icdar, starts, args.teacher, args.workdir)
+    weights = {name: getattr(args, name) for name in plan.WEIGHTS}
+    made = Stages(args.icdar, weights, args.teacher, args.workdir)
     for name in [args.only] if args.only else TABLES:
         lines = TABLES[name](made)
         files.write_text(made.workdir / f"{name}.md", "\n".join(lines) + "\n")

@@ -15,7 +15,29 @@ WARMUP = 40
 EVALUATIONS = 4  # of a compared run, on the held-out images
 TRY_SEED, TRY_STEPS, TRY_EVALUATIONS = 1, 400, 2  # of the short runs that settings are chosen by
 
-STARTS = {"published": 1e-3, "imagenet": 2e-3}  # what the students begin with: the rate
+WEIGHTS = ("published", "imagenet")  # options that name what students begin with
+ALL, FEW = 900, 50  # labelled images; of the others of the 900 CML sees the pictures alone
+
+
+class Case(NamedTuple):
+    """What students begin with, and learn from.
+
+    Attributes:
+        weights: of `WEIGHTS`.
+        rate: the highest.
+        labels: `ALL` or `FEW` images.
+    """
+
+    weights: str
+    rate: float
+    labels: int
+
+
+CASES = {
+    "published": Case("published", 1e-3, ALL),
+    "imagenet": Case("imagenet", 2e-3, ALL),
+    "published_50": Case("published", 1e-3, FEW),
+}
 
 
 class Teaching(NamedTuple):
@@ -38,6 +60,7 @@ TEACHINGS = {
     "everywhere_x3": Teaching("everywhere", "stored", 3.0),
 }
 ALONE = "alone"  # in the place of a teaching
+ENOUGH = 0.02  # held-out gain with all labels, at which few labels are not looked at
 
 # On 2 quiet cores, for the minutes of the plan.
 UPDATE_S = {False: 0.45, True: 1.05}  # alone, by CML
@@ -50,14 +73,14 @@ class Run(NamedTuple):
     """One training run.
 
     Attributes:
-        start: of `STARTS`.
+        case: of `CASES`.
         teaching: of `TEACHINGS`, or `ALONE`.
         seed: of order, crops and fresh values.
         steps: updates.
         evaluations: after the one of its first state.
     """
 
-    start: str
+    case: str
     teaching: str
     seed: int
     steps: int = STEPS
@@ -66,7 +89,7 @@ class Run(NamedTuple):
     @property
     def name(self):
         """Of its folder."""
-        return f"{self.start}_{self.teaching}_seed{self.seed}_steps{self.steps}"
+        return f"{self.case}_{self.teaching}_seed{self.seed}_steps{self.steps}"
 
     @property
     def taught(self):
@@ -85,9 +108,22 @@ class Run(NamedTuple):
         return (BEGIN_S + self.steps * UPDATE_S[self.taught] + scored * IMAGE_S) / 60
 
 
-def a_try(start, teaching):
+def a_try(case, teaching):
     """A short run of one seed."""
-    return Run(start, teaching, TRY_SEED, TRY_STEPS, TRY_EVALUATIONS)
+    return Run(case, teaching, TRY_SEED, TRY_STEPS, TRY_EVALUATIONS)
+
+
+def teachings(case):
+    """Those that a case is tried with: where labels are few, what follows them teaches nothing."""
+    few = CASES[case].labels == FEW
+    return [name for name, how in TEACHINGS.items() if not (few and how.where == "labels")]
+
+
+def best(gains):
+    """The `(case, teaching)` of the largest gain: with all labels, if that is enough."""
+    full = {pair: gain for pair, gain in gains.items() if CASES[pair[0]].labels == ALL}
+    pairs = full if max(full.values()) >= ENOUGH else gains
+    return max(pairs, key=pairs.get)
 
 
 def make_config(run: Run, teacher: Any):
@@ -110,8 +146,9 @@ def make_config(run: Run, teacher: Any):
         )
         config.loss.teacher_where, config.frozen_norm = where, norm
     config.init_from = parts.init_from(config.roles)
-    config.seed, config.steps, config.learning_rate = run.seed, run.steps, STARTS[run.start]
+    config.seed, config.steps, config.learning_rate = run.seed, run.steps, CASES[run.case].rate
     config.crop, config.batch_size, config.warmup_steps = CROP, BATCH, WARMUP
+    config.data.augment.wordless = "random"
     config.average.decay, config.best.role = 0.998, JUDGED
     config.eval.every_steps = config.save.every_steps = run.steps // run.evaluations
     averages.complete(config)
@@ -122,7 +159,7 @@ def expected():
     """`[(what, runs, minutes)]`; every compared run is scored once on the test set."""
     longer = round(STEPS * UPDATE_S[True] / UPDATE_S[False])
     of = {
-        "tries": [a_try(start, how) for start in STARTS for how in (ALONE, *TEACHINGS)],
+        "tries": [a_try(case, how) for case in CASES for how in (ALONE, *teachings(case))],
         "equal updates: the student alone": [Run("imagenet", ALONE, s) for s in SEEDS],
         "equal updates: by CML": [Run("imagenet", "everywhere", s) for s in SEEDS],
         "equal time: the student alone": [Run("imagenet", ALONE, s, longer) for s in SEEDS],

@@ -10,6 +10,9 @@ from experiments.distillation import plan
 from experiments.finetune_sizes.stages import TEST, curve, late, split
 from ppocr_jax import config as configs
 from ppocr_jax import config_files, files
+from ppocr_jax.data.image_files import read_size
+
+HIDDEN = "hidden.txt"
 
 
 class Stages:
@@ -17,19 +20,20 @@ class Stages:
 
     Args:
         icdar: folder of ICDAR2015 with PaddleOCR's two label files.
-        starts: `{name of plan.STARTS: weights that the students begin with}`.
+        weights: `{name of plan.WEIGHTS: path}`, what students begin with.
         teacher: weights of the frozen teacher, of any network that a shipped config has.
         workdir: of all runs.
     """
 
-    def __init__(self, icdar, starts, teacher, workdir):
+    def __init__(self, icdar, weights, teacher, workdir):
         self.icdar = epath.Path(icdar).resolve()
-        self.starts = {name: str(epath.Path(path).resolve()) for name, path in starts.items()}
+        self.weights = {name: str(epath.Path(path).resolve()) for name, path in weights.items()}
         self.teacher = str(epath.Path(teacher).resolve())
         self.workdir = epath.Path(workdir).resolve()
         self.splits = self.workdir / "splits"
         self.splits.mkdir(parents=True, exist_ok=True)
         split(self.icdar / "train_icdar2015_label.txt", self.splits)
+        hide_labels(self.icdar, self.splits)
         found, _ = config_files.open_config(str(config_files.find_for(self.teacher)), found=True)
         self._network = found.roles[found.best.role]
 
@@ -44,12 +48,15 @@ class Stages:
         return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
 
     def _with_paths(self, run):
-        config = plan.make_config(run, self._network)
+        config, case = plan.make_config(run, self._network), plan.CASES[run.case]
         config.data.root = str(self.icdar)
-        config.data.train = str(self.splits / "train_900.txt")
+        config.data.train = str(self.splits / f"train_{case.labels}.txt")
+        if run.taught and case.labels == plan.FEW:
+            config.data.train += f",{self.splits / HIDDEN}"
+            config.data.ratios = (1.0, plan.FEW / (plan.ALL - plan.FEW))  # as many of both
         config.data.val = str(self.splits / "val.txt")
         for role in run.trainable:
-            config.init_from[role] = self.starts[run.start]
+            config.init_from[role] = self.weights[case.weights]
         if run.taught:
             config.init_from.teacher = self.teacher
         return config
@@ -75,25 +82,36 @@ class Stages:
         return json.loads(output.read_text().splitlines()[0])
 
     def choose(self):
-        """`(start, teaching)`: where CML gains most on the held-out images of the short runs."""
+        """`(case, teaching)` by what CML gains on the held-out images, see `plan.best`."""
         gains = {}
-        for start in plan.STARTS:
-            alone = self.held_out(plan.a_try(start, plan.ALONE))
-            for teaching in plan.TEACHINGS:
-                gains[start, teaching] = self.held_out(plan.a_try(start, teaching)) - alone
-        return max(gains, key=gains.get)
+        for case in plan.CASES:
+            alone = self.held_out(plan.a_try(case, plan.ALONE))
+            for teaching in plan.teachings(case):
+                gains[case, teaching] = self.held_out(plan.a_try(case, teaching)) - alone
+        return plan.best(gains)
 
     def ratio(self):
         """An update of CML in times of one alone, as the compared runs took; settled once."""
         path = self.workdir / "ratio.json"
         if not path.exists():
-            start, teaching = self.choose()
+            case, teaching = self.choose()
             alone, taught = (
-                statistics.median(update_s(self.train(plan.Run(start, how, s))) for s in plan.SEEDS)
+                statistics.median(update_s(self.train(plan.Run(case, how, s))) for s in plan.SEEDS)
                 for how in (plan.ALONE, teaching)
             )
             files.write_json(path, {"alone_s": alone, "cml_s": taught, "ratio": taught / alone})
         return json.loads(path.read_text())
+
+
+def hide_labels(icdar, folder):
+    """A label file of all but the first 50 training images, each ignored as a whole."""
+    lines = (folder / f"train_{plan.ALL}.txt").read_text().splitlines()[plan.FEW :]
+    hidden = []
+    for path in (line.split("\t")[0] for line in lines):
+        height, width = read_size(str(icdar / path))
+        corners = [[0, 0], [width, 0], [width, height], [0, height]]
+        hidden.append(f"{path}\t{json.dumps([{'transcription': '###', 'points': corners}])}\n")
+    files.write_text(folder / HIDDEN, "".join(hidden))
 
 
 def update_s(records):

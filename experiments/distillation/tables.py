@@ -7,46 +7,49 @@ from experiments.finetune_sizes.stages import curve
 
 
 def tries(stages):
-    """The short runs: held-out hmean by start and teaching."""
-    lines = ["| start | alone | " + " | ".join(plan.TEACHINGS) + " |"]
+    """The short runs: held-out hmean by case and teaching."""
+    lines = ["| case | alone | " + " | ".join(plan.TEACHINGS) + " |"]
     lines.append("| --- " * (2 + len(plan.TEACHINGS)) + "|")
-    for start in plan.STARTS:
-        runs = [plan.a_try(start, how) for how in (plan.ALONE, *plan.TEACHINGS)]
-        lines.append(row(start, *(f"{stages.held_out(run):.4f}" for run in runs)))
-    start, teaching = stages.choose()
-    return [*lines, "", f"Compared on the test set: from {start}, taught {teaching}."]
+    for case in plan.CASES:
+        found = {
+            how: f"{stages.held_out(plan.a_try(case, how)):.4f}"
+            for how in (plan.ALONE, *plan.teachings(case))
+        }
+        lines.append(row(case, *(found.get(how, "") for how in (plan.ALONE, *plan.TEACHINGS))))
+    case, teaching = stages.choose()
+    return [*lines, "", f"Compared on the test set: {case}, taught {teaching}."]
 
 
 def updates(stages):
     """CML against the student alone after as many updates."""
-    start, teaching = stages.choose()
+    case, teaching = stages.choose()
     lines = [
         "| seed | alone: P, R | alone: hmean | CML: P, R | CML: hmean | gain |",
         "| --- " * 6 + "|",
     ]
     gains = []
     for seed in plan.SEEDS:
-        scores = [stages.score(plan.Run(start, how, seed)) for how in (plan.ALONE, teaching)]
+        scores = [stages.score(plan.Run(case, how, seed)) for how in (plan.ALONE, teaching)]
         gains.append(scores[1]["hmean"] - scores[0]["hmean"])
         cells = [cell for score in scores for cell in (pair(score), f"{score['hmean']:.4f}")]
         lines.append(row(seed, *cells, f"{gains[-1]:+.4f}"))
     mean, teacher = statistics.mean(gains), stages.score_teacher()["hmean"]
     lines.append(row("**mean**", "", "", "", "", f"**{mean:+.4f}**"))
     return [*lines, "", (
-        f"From {start}, taught {teaching}: CML gains {mean:+.4f} on average, {min(gains):+.4f} in "
+        f"{case}, taught {teaching}: CML gains {mean:+.4f} on average, {min(gains):+.4f} in "
         f"the worst seed. The teacher has {teacher:.4f}."
     )]  # fmt: skip
 
 
 def time(stages):
     """CML against the student alone for as long."""
-    start, teaching = stages.choose()
+    case, teaching = stages.choose()
     measured = stages.ratio()
     steps = round(plan.STEPS * measured["ratio"] / 10) * 10
     lines = ["| seed | alone, updates | alone: hmean | CML: hmean | gain |", "| --- " * 5 + "|"]
     gains = []
     for seed in plan.SEEDS:
-        runs = plan.Run(start, plan.ALONE, seed, steps), plan.Run(start, teaching, seed)
+        runs = plan.Run(case, plan.ALONE, seed, steps), plan.Run(case, teaching, seed)
         alone, taught = (stages.score(run)["hmean"] for run in runs)
         gains.append(taught - alone)
         lines.append(row(seed, steps, f"{alone:.4f}", f"{taught:.4f}", f"{gains[-1]:+.4f}"))
@@ -74,12 +77,12 @@ def draw_curve(stages, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    start, teaching = stages.choose()
+    case, teaching = stages.choose()
     figure, axes = plt.subplots(figsize=(6, 3.6))
     for how, label, style in ((plan.ALONE, "alone", "C0o--"), (teaching, "CML", "C1o-")):
         for seed in plan.SEEDS:
             steps, values = zip(
-                *curve(stages.train(plan.Run(start, how, seed)), plan.JUDGED), strict=True
+                *curve(stages.train(plan.Run(case, how, seed)), plan.JUDGED), strict=True
             )
             axes.plot(steps, values, style, label=label if seed == plan.SEEDS[0] else None)
     axes.set(xlabel="updates", ylabel="held-out hmean, averaged weights")
