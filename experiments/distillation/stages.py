@@ -12,7 +12,7 @@ from ppocr_jax import config as configs
 from ppocr_jax import config_files, files
 from ppocr_jax.data.image_files import read_size
 
-HIDDEN = "hidden.txt"
+ALL, FEW, HIDDEN = f"train_{plan.PICTURES}.txt", "few.txt", "hidden.txt"
 
 
 class Stages:
@@ -20,20 +20,19 @@ class Stages:
 
     Args:
         icdar: folder of ICDAR2015 with PaddleOCR's two label files.
-        weights: `{name of plan.WEIGHTS: path}`, what students begin with.
+        student: weights that students begin with.
         teacher: weights of the frozen teacher, of any network that a shipped config has.
         workdir: of all runs.
     """
 
-    def __init__(self, icdar, weights, teacher, workdir):
+    def __init__(self, icdar, student, teacher, workdir):
         self.icdar = epath.Path(icdar).resolve()
-        self.weights = {name: str(epath.Path(path).resolve()) for name, path in weights.items()}
-        self.teacher = str(epath.Path(teacher).resolve())
+        self.student, self.teacher = (str(epath.Path(p).resolve()) for p in (student, teacher))
         self.workdir = epath.Path(workdir).resolve()
         self.splits = self.workdir / "splits"
         self.splits.mkdir(parents=True, exist_ok=True)
         split(self.icdar / "train_icdar2015_label.txt", self.splits)
-        hide_labels(self.icdar, self.splits)
+        divide(self.icdar, self.splits, plan.LABELLED["few"])
         found, _ = config_files.open_config(str(config_files.find_for(self.teacher)), found=True)
         self._network = found.roles[found.best.role]
 
@@ -48,15 +47,16 @@ class Stages:
         return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
 
     def _with_paths(self, run):
-        config, case = plan.make_config(run, self._network), plan.CASES[run.case]
+        config, few = plan.make_config(run, self._network), run.case == "few"
         config.data.root = str(self.icdar)
-        config.data.train = str(self.splits / f"train_{case.labels}.txt")
-        if run.taught and case.labels == plan.FEW:
+        config.data.train = str(self.splits / (FEW if few else ALL))
+        if run.taught and few:
             config.data.train += f",{self.splits / HIDDEN}"
-            config.data.ratios = (1.0, plan.FEW / (plan.ALL - plan.FEW))  # as many of both
+            labelled = plan.LABELLED["few"]
+            config.data.ratios = (1.0, labelled / (plan.PICTURES - labelled))  # as many of both
         config.data.val = str(self.splits / "val.txt")
         for role in run.trainable:
-            config.init_from[role] = self.weights[case.weights]
+            config.init_from[role] = self.student
         if run.taught:
             config.init_from.teacher = self.teacher
         return config
@@ -84,9 +84,9 @@ class Stages:
     def choose(self):
         """`(case, teaching)` by what CML gains on the held-out images, see `plan.best`."""
         gains = {}
-        for case in plan.CASES:
+        for case, teachings in plan.TRIED.items():
             alone = self.held_out(plan.a_try(case, plan.ALONE))
-            for teaching in plan.teachings(case):
+            for teaching in teachings:
                 gains[case, teaching] = self.held_out(plan.a_try(case, teaching)) - alone
         return plan.best(gains)
 
@@ -103,11 +103,12 @@ class Stages:
         return json.loads(path.read_text())
 
 
-def hide_labels(icdar, folder):
-    """A label file of all but the first 50 training images, each ignored as a whole."""
-    lines = (folder / f"train_{plan.ALL}.txt").read_text().splitlines()[plan.FEW :]
+def divide(icdar, folder, labelled):
+    """Label files of the first training images, and of the others, each ignored as a whole."""
+    lines = (folder / ALL).read_text().splitlines()
+    files.write_text(folder / FEW, "\n".join(lines[:labelled]) + "\n")
     hidden = []
-    for path in (line.split("\t")[0] for line in lines):
+    for path in (line.split("\t")[0] for line in lines[labelled:]):
         height, width = read_size(str(icdar / path))
         corners = [[0, 0], [width, 0], [width, height], [0, height]]
         hidden.append(f"{path}\t{json.dumps([{'transcription': '###', 'points': corners}])}\n")

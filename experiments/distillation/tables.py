@@ -8,16 +8,14 @@ from experiments.finetune_sizes.stages import curve
 
 def tries(stages):
     """The short runs: held-out hmean by case and teaching."""
-    lines = ["| case | alone | " + " | ".join(plan.TEACHINGS) + " |"]
+    lines = ["| labelled | alone | " + " | ".join(plan.TEACHINGS) + " |"]
     lines.append("| --- " * (2 + len(plan.TEACHINGS)) + "|")
-    for case in plan.CASES:
-        found = {
-            how: f"{stages.held_out(plan.a_try(case, how)):.4f}"
-            for how in (plan.ALONE, *plan.teachings(case))
-        }
+    for case, teachings in plan.TRIED.items():
+        tried = (plan.ALONE, *teachings)
+        found = {how: f"{stages.held_out(plan.a_try(case, how)):.4f}" for how in tried}
         lines.append(row(case, *(found.get(how, "") for how in (plan.ALONE, *plan.TEACHINGS))))
     case, teaching = stages.choose()
-    return [*lines, "", f"Compared on the test set: {case}, taught {teaching}."]
+    return [*lines, "", f"Compared on the test set: {case} labelled, taught {teaching}."]
 
 
 def updates(stages):
@@ -36,8 +34,8 @@ def updates(stages):
     mean, teacher = statistics.mean(gains), stages.score_teacher()["hmean"]
     lines.append(row("**mean**", "", "", "", "", f"**{mean:+.4f}**"))
     return [*lines, "", (
-        f"{case}, taught {teaching}: CML gains {mean:+.4f} on average, {min(gains):+.4f} in "
-        f"the worst seed. The teacher has {teacher:.4f}."
+        f"{case} labelled, taught {teaching}: CML gains {mean:+.4f} on average, {min(gains):+.4f} "
+        f"in the worst seed. The teacher has {teacher:.4f}."
     )]  # fmt: skip
 
 
