@@ -50,6 +50,7 @@ class Stages:
         config, few = plan.make_config(run, self._network), run.case == "few"
         config.data.root = str(self.icdar)
         config.data.train = str(self.splits / (FEW if few else ALL))
+        config.data.augment.wordless = "random" if few else "whole"
         if run.taught and few:
             config.data.train += f",{self.splits / HIDDEN}"
             labelled = plan.LABELLED["few"]
@@ -81,23 +82,13 @@ class Stages:
             recipe.run("evaluate", "--weights", weights, *options, "--output", output)
         return json.loads(output.read_text().splitlines()[0])
 
-    def choose(self):
-        """`(case, teaching)` by what CML gains on the held-out images, see `plan.best`."""
-        gains = {}
-        for case, teachings in plan.TRIED.items():
-            alone = self.held_out(plan.a_try(case, plan.ALONE))
-            for teaching in teachings:
-                gains[case, teaching] = self.held_out(plan.a_try(case, teaching)) - alone
-        return plan.best(gains)
-
     def ratio(self):
         """An update of CML in times of one alone, as the compared runs took; settled once."""
         path = self.workdir / "ratio.json"
         if not path.exists():
-            case, teaching = self.choose()
             alone, taught = (
-                statistics.median(update_s(self.train(plan.Run(case, how, s))) for s in plan.SEEDS)
-                for how in (plan.ALONE, teaching)
+                statistics.median(update_s(self.train(make(seed))) for seed in plan.SEEDS)
+                for make in (plan.alone, plan.taught)
             )
             files.write_json(path, {"alone_s": alone, "cml_s": taught, "ratio": taught / alone})
         return json.loads(path.read_text())

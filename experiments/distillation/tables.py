@@ -14,40 +14,37 @@ def tries(stages):
         tried = (plan.ALONE, *teachings)
         found = {how: f"{stages.held_out(plan.a_try(case, how)):.4f}" for how in tried}
         lines.append(row(case, *(found.get(how, "") for how in (plan.ALONE, *plan.TEACHINGS))))
-    case, teaching = stages.choose()
-    return [*lines, "", f"Compared on the test set: {case} labelled, taught {teaching}."]
+    return lines
 
 
 def updates(stages):
     """CML against the student alone after as many updates."""
-    case, teaching = stages.choose()
     lines = [
         "| seed | alone: P, R | alone: hmean | CML: P, R | CML: hmean | gain |",
         "| --- " * 6 + "|",
     ]
     gains = []
     for seed in plan.SEEDS:
-        scores = [stages.score(plan.Run(case, how, seed)) for how in (plan.ALONE, teaching)]
+        scores = [stages.score(make(seed)) for make in (plan.alone, plan.taught)]
         gains.append(scores[1]["hmean"] - scores[0]["hmean"])
         cells = [cell for score in scores for cell in (pair(score), f"{score['hmean']:.4f}")]
         lines.append(row(seed, *cells, f"{gains[-1]:+.4f}"))
     mean, teacher = statistics.mean(gains), stages.score_teacher()["hmean"]
     lines.append(row("**mean**", "", "", "", "", f"**{mean:+.4f}**"))
     return [*lines, "", (
-        f"{case} labelled, taught {teaching}: CML gains {mean:+.4f} on average, {min(gains):+.4f} "
-        f"in the worst seed. The teacher has {teacher:.4f}."
+        f"CML gains {mean:+.4f} on average, {min(gains):+.4f} in the worst seed. The teacher has "
+        f"{teacher:.4f}."
     )]  # fmt: skip
 
 
 def time(stages):
     """CML against the student alone for as long."""
-    case, teaching = stages.choose()
     measured = stages.ratio()
     steps = round(plan.STEPS * measured["ratio"] / 10) * 10
     lines = ["| seed | alone, updates | alone: hmean | CML: hmean | gain |", "| --- " * 5 + "|"]
     gains = []
     for seed in plan.SEEDS:
-        runs = plan.Run(case, plan.ALONE, seed, steps), plan.Run(case, teaching, seed)
+        runs = plan.alone(seed, steps), plan.taught(seed)
         alone, taught = (stages.score(run)["hmean"] for run in runs)
         gains.append(taught - alone)
         lines.append(row(seed, steps, f"{alone:.4f}", f"{taught:.4f}", f"{gains[-1]:+.4f}"))
@@ -75,13 +72,10 @@ def draw_curve(stages, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    case, teaching = stages.choose()
     figure, axes = plt.subplots(figsize=(6, 3.6))
-    for how, label, style in ((plan.ALONE, "alone", "C0o--"), (teaching, "CML", "C1o-")):
+    for make, label, style in ((plan.alone, "alone", "C0o--"), (plan.taught, "CML", "C1o-")):
         for seed in plan.SEEDS:
-            steps, values = zip(
-                *curve(stages.train(plan.Run(case, how, seed)), plan.JUDGED), strict=True
-            )
+            steps, values = zip(*curve(stages.train(make(seed)), plan.JUDGED), strict=True)
             axes.plot(steps, values, style, label=label if seed == plan.SEEDS[0] else None)
     axes.set(xlabel="updates", ylabel="held-out hmean, averaged weights")
     axes.legend()

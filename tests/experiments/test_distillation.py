@@ -14,7 +14,7 @@ from ppocr_jax import config as configs
 from ppocr_jax import config_files
 from ppocr_jax.errors import UserError
 
-HELD_OUT = {"all_alone": 0.5, "all_as_published": 0.51, "all_soft": 0.51,
+HELD_OUT = {"all_alone": 0.5, "all_as_published": 0.51, "all_soft": 0.51, "all_soft_x4": 0.52,
             "few_alone": 0.4, "few_everywhere": 0.55, "few_soft": 0.45}  # fmt: skip
 HOW = ("alone", "as_published", "soft")
 
@@ -31,7 +31,7 @@ class Trainer:
         self.calls.append(module)
         if module == "evaluate":
             output = pathlib.Path(options["--output"])
-            hmean = 0.5 + 0.1 * ("everywhere" in output.name) + 0.2 * ("teacher" in output.name)
+            hmean = 0.5 + 0.1 * ("soft" in output.name) + 0.2 * ("teacher" in output.name)
             score = {"precision": 0.6, "recall": 0.5, "hmean": hmean}
             output.write_text(json.dumps(score) + "\n")
             return
@@ -68,19 +68,19 @@ def made(tmp_path, monkeypatch):
     return [*argv, "--workdir", str(tmp_path / "runs")], trainer
 
 
-def test_the_larger_gain_is_compared_by_updates_and_by_time(made, tmp_path):
+def test_compared_by_updates_and_by_time(made, tmp_path):
     argv, trainer = made
     assert command.main(argv) == 0
     tried = (tmp_path / "runs" / "tries.md").read_text()
-    assert "| all | 0.5000 | 0.5100 |  | 0.5100 |\n| few | 0.4000 |  | 0.5500 | 0.4500 |" in tried
-    assert "few labelled, taught everywhere." in tried
+    assert "| all | 0.5000 | 0.5100 |  | 0.5100 | 0.5200 |" in tried
+    assert "| few | 0.4000 |  | 0.5500 | 0.4500 |  |" in tried
     updates = (tmp_path / "runs" / "updates.md").read_text()
     assert "| 11 | 0.6000, 0.5000 | 0.5000 | 0.6000, 0.5000 | 0.6000 | +0.1000 |" in updates
     assert "+0.1000 in the worst seed. The teacher has 0.7000." in updates
     time = (tmp_path / "runs" / "time.md").read_text()
     assert f"| 13 | {plan.STEPS * 2.5:.0f} | 0.5000 | 0.6000 | +0.1000 |" in time
     assert "2.50 times as long" in time and (tmp_path / "runs" / "curve.png").stat().st_size
-    assert trainer.calls.count("train") == 6 + 9 and trainer.calls.count("evaluate") == 10
+    assert trainer.calls.count("train") == 7 + 9 and trainer.calls.count("evaluate") == 10
     done = len(trainer.calls)
     command.main([*argv, "--only", "time"])
     assert len(trainer.calls) == done  # nothing is done again
@@ -102,11 +102,7 @@ def test_runs_differ_in_the_teacher_alone(made):
     assert soft["loss"]["mutual"] == pairs and taught["loss"]["mutual"] == pairs[:1]
 
 
-def test_few_labels_are_compared_where_all_gain_little(made):
-    full = {("all", "soft"): 0.01, ("all", "as_published"): 0.019}
-    few = {("few", "everywhere"): 0.3}
-    assert plan.best(full | few) == ("few", "everywhere")
-    assert plan.best(full | few | {("all", "soft"): 0.02}) == ("all", "soft")
+def test_of_few_labels_cml_sees_the_other_pictures(made):
     argv, trainer = made
     command.main([*argv, "--only", "tries"])
     data = trainer.configs["few_everywhere_seed1_steps300"].data
@@ -124,7 +120,7 @@ def test_few_labels_are_compared_where_all_gain_little(made):
 def test_the_plan_is_said_and_options_are_checked(made, capsys):
     assert command.main(["--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[1].startswith("equal updates: the student alone: 3 runs, ")
+    assert lines[0].startswith("equal updates: the student alone: 3 runs, ")
     assert len(lines) == 5 and lines[-1].endswith("on 2 CPU cores")
     six = sum(minutes for what, _, minutes in plan.expected() if what.startswith("equal updates"))
     assert six <= 120
