@@ -105,7 +105,11 @@ KEYS = {
         "words lower or narrower than this in the crop teach nothing, pixels", TARGETS
     ),
     "loss.labels": Key("networks that learn from labels", DB),
-    "loss.mutual": Key("pairs that teach each other, each with a weight if it needs one", DB),
+    "loss.mutual": Key(
+        "pairs that teach each other by their maps, each with a weight if it needs one; a frozen "
+        "network teaches alone",
+        DB,
+    ),
     "loss.teacher": Key("pairs (student, teacher), each with a weight if it needs one", DB),
     "loss.main": Key("loss of the shrink map", "losses/db.py"),
     "loss.balance": Key("whether only the hardest negatives count in it", "losses/db.py"),

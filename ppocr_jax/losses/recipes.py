@@ -15,6 +15,7 @@ def make_loss(config):
     Args:
         config: `config.loss` (see `configs/parts.py`): `labels` is a tuple of roles, `mutual` and
             `teacher` tuples of pairs (the student first), each pair optionally with a weight.
+            A frozen network in a pair of `mutual` teaches by its map as it is, and learns nothing.
             `teacher_where` says whether a teacher teaches where the labels' shrink mask is 0.
 
     Returns:

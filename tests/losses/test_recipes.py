@@ -7,6 +7,7 @@ import pytest
 
 from configs import parts
 from ppocr_jax.errors import UserError
+from ppocr_jax.losses.distill import mutual_loss
 from ppocr_jax.losses.pairs import weighted_pairs
 from ppocr_jax.losses.recipes import make_loss
 
@@ -47,6 +48,15 @@ def test_where_a_teacher_teaches(case, where, learns):
     slopes = jax.grad(objective)(maps)
     assert bool(slopes["shrink"][:, :8].any()) == learns and slopes["shrink"][:, 8:].any()
     assert bool(slopes["binary"][:, :8].any()) == learns
+
+
+def test_a_teacher_may_teach_by_its_map_itself(case):
+    maps, batch = case
+    teacher = {"shrink": maps["threshold"]}  # all that a frozen network draws
+    loss_fn = recipe(labels=("a",), mutual=(("a", "t", 50.0),), total="mean")
+    _, losses = loss_fn({"a": maps, "t": teacher}, batch)
+    expected = 50.0 * mutual_loss(maps["shrink"], teacher["shrink"]).mean()
+    np.testing.assert_allclose(losses["mutual/a-t"], expected, rtol=1e-6)
 
 
 def test_an_unknown_act_is_named():
