@@ -72,6 +72,7 @@ def losses(labels, mutual=(), teacher=()):
         negative_ratio=3.0,
         mutual_act="none",  # applied to both maps, of losses.MUTUAL_ACTS
         teacher_thresh=0.3,
+        teacher_where="labels",  # labels count, as published, or everywhere: ignored words too
         total="sum" if mutual else "mean",
     )
 
@@ -107,6 +108,7 @@ def base(epochs):
             scale=(0.5, 3.0),
             crop_tries=50,
             min_crop_side=0.1,  # of the image's side
+            wordless="whole",  # crop of an image without a word to learn: whole, or random
             paste=False,  # words of another image
             paste_ratio=0.2,
             streams="shared",  # one generator draws for all entries, in order; or "separate"

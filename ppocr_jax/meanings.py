@@ -102,6 +102,9 @@ KEYS = {
     "data.augment.scale": Key("least and most factor of the size", AUGMENT),
     "data.augment.crop_tries": Key("places that are tried until one holds text", AUGMENT),
     "data.augment.min_crop_side": Key("least side of the crop, share of the image's", AUGMENT),
+    "data.augment.wordless": Key(
+        "crop of an image without a word to learn: the whole image, or at random", AUGMENT
+    ),
     "data.augment.paste": Key("whether words of other images are pasted in", AUGMENT),
     "data.augment.paste_ratio": Key("how many, as a share of the words there are", AUGMENT),
     "data.augment.streams": Key(
@@ -117,7 +120,11 @@ KEYS = {
         "words lower or narrower than this in the crop teach nothing, pixels", TARGETS
     ),
     "loss.labels": Key("networks that learn from labels", DB),
-    "loss.mutual": Key("pairs that teach each other, each with a weight if it needs one", DB),
+    "loss.mutual": Key(
+        "pairs that teach each other by their maps, each with a weight if it needs one; a frozen "
+        "network teaches alone",
+        DB,
+    ),
     "loss.teacher": Key("pairs (student, teacher), each with a weight if it needs one", DB),
     "loss.main": Key("loss of the shrink map", "losses/db.py"),
     "loss.balance": Key("whether only the hardest negatives count in it", "losses/db.py"),
@@ -126,6 +133,9 @@ KEYS = {
     "loss.beta": Key("weight of the threshold map", DB),
     "loss.mutual_act": Key("applied to both maps of the mutual loss", DB),
     "loss.teacher_thresh": Key("at which a teacher's map counts as text", DB),
+    "loss.teacher_where": Key(
+        "where a teacher teaches: where the labels count, or everywhere, ignored words included", DB
+    ),
     "loss.total": Key("what is differentiated: the losses, or images of an update times them", DB),
     "postprocess.thresh": Key("a map's value from which a pixel is text", BOXES),
     "postprocess.box_thresh": Key("lowest mean of the map over a box that is kept", BOXES),

@@ -86,6 +86,7 @@ def test_a_saved_config_takes_overrides(tmp_path):
         ("data.workers=-2", "at least -1 .-1: chosen by what"),
         ("loss.total=max", "sum or mean"),
         ("loss.mutual_act=tanh", "none, softmax, sigmoid"),
+        ("loss.teacher_where=here", "labels or everywhere"),
         ("frozen_norm=none", "batch or stored"),
         ("eval.shared_shapes=100", "multiple of 32"),
         ("postprocess.score_mode=best", "fast or slow"),

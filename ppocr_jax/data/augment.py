@@ -108,6 +108,7 @@ def choose(view, rng, job):
     crop = choose_crop(
         rng, view.polygons, view.ignore, *view.size,
         tries=job.options["crop_tries"], min_side=job.options["min_crop_side"],
+        wordless=job.options.get("wordless", "whole"),
     )  # fmt: skip
     return view._replace(crop=crop)
 

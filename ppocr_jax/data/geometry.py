@@ -63,7 +63,7 @@ def rotation(height, width, angle):
     return cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
 
 
-def choose_crop(rng, polygons, ignore, height, width, *, tries, min_side):
+def choose_crop(rng, polygons, ignore, height, width, *, tries, min_side, wordless="whole"):
     """A rectangle whose edges cut no word, where free rows and columns allow it.
 
     Rows and columns that no word covers are found; between two of them, drawn at random, lies
@@ -74,18 +74,22 @@ def choose_crop(rng, polygons, ignore, height, width, *, tries, min_side):
     is protected only where a slice from a negative index covers it, and of several runs of free
     rows the last takes no part.
 
+    Args:
+        wordless: where there is no word but ignored ones: "whole", the image as it is, as
+            published, or "random", the same search without the word.
+
     Returns:
         `Crop`.
     """
     whole = Crop(0, 0, width, height)
     words = [p for p, ignored in zip(polygons, ignore, strict=True) if not ignored]
-    if not words:
+    if not words and wordless == "whole":
         return whole
     columns, rows = _free(words, 0, width), _free(words, 1, height)
     if not len(columns) or not len(rows):
         return whole
     column_runs, row_runs = _runs(columns), _runs(rows)
-    boxes = np.array([[*word.min(0), *word.max(0)] for word in words])
+    boxes = np.array([[*word.min(0), *word.max(0)] for word in words]).reshape(-1, 4)
     for _ in range(tries):
         left, right = _draw_pair(rng, columns, column_runs, width)
         top, bottom = _draw_pair(rng, rows, row_runs, height)
@@ -93,7 +97,7 @@ def choose_crop(rng, polygons, ignore, height, width, *, tries, min_side):
             continue
         outside = (boxes[:, 2] < left) | (boxes[:, 0] > right)
         outside |= (boxes[:, 3] < top) | (boxes[:, 1] > bottom)
-        if not outside.all():
+        if not (words and outside.all()):
             return Crop(left, top, right - left, bottom - top)
     return whole
 

@@ -71,12 +71,12 @@ def teacher_loss(maps, teacher_shrink, mask, *, thresh=0.3, alpha=5.0, shrink_lo
     """A student's shrink and binary map against the teacher's dilated text.
 
     The teacher's map is made binary at `thresh` (strictly above) and dilated; it passes no
-    gradient. The labels' shrink mask applies, the threshold map is not taught.
+    gradient. The threshold map is not taught.
 
     Args:
         maps: the student's, `{"shrink", "binary"}` each `[B, H, W]`.
         teacher_shrink: `[B, H, W]`, in [0, 1].
-        mask: the labels' shrink mask, `[B, H, W]`.
+        mask: 1 where the teacher teaches, `[B, H, W]`: the labels' shrink mask, as published.
         thresh: of the teacher's map.
         alpha: weight of the shrink map.
         shrink_loss: see `losses.db.make_shrink_loss`.

@@ -1,5 +1,7 @@
 """{role: maps}, batch -> the objective and every loss by name: terms over roles and pairs."""
 
+import jax.numpy as jnp
+
 from ppocr_jax.errors import UserError
 from ppocr_jax.losses import MUTUAL_ACTS
 from ppocr_jax.losses.db import db_loss, make_shrink_loss
@@ -13,6 +15,8 @@ def make_loss(config):
     Args:
         config: `config.loss` (see `configs/parts.py`): `labels` is a tuple of roles, `mutual` and
             `teacher` tuples of pairs (the student first), each pair optionally with a weight.
+            A frozen network in a pair of `mutual` teaches by its map as it is, and learns nothing.
+            `teacher_where` says whether a teacher teaches where the labels' shrink mask is 0.
 
     Returns:
         `loss_fn(maps, batch, size=None) -> (objective, losses)`. `losses` maps `db/<role>/<map>`,
@@ -30,12 +34,14 @@ def make_loss(config):
     act = MUTUAL_ACTS.pick("config.loss.mutual_act", config.mutual_act)
 
     def loss_fn(maps, batch, size=None):
-        losses = {}
+        losses, mask = {}, batch["shrink_mask"]
+        if config.teacher_where == "everywhere":  # it may know the words that labels ignore
+            mask = jnp.ones_like(mask)
         for student, teacher, weight in weighted_pairs(config.teacher):
             losses[f"teacher/{student}-{teacher}"] = weight * teacher_loss(
                 maps[student],
                 maps[teacher]["shrink"],
-                batch["shrink_mask"],
+                mask,
                 thresh=config.teacher_thresh,
                 **shared,
             )

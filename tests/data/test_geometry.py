@@ -98,6 +98,16 @@ def crops(polygons, ignore, height=200, width=300, draws=200, **options):
     return [choose_crop(rng, polygons, ignore, height, width, **options) for _ in range(draws)]
 
 
+def test_crops_without_a_word():
+    word = np.array([[10, 10], [290, 10], [290, 190], [10, 190]], np.float32)
+    assert set(crops([word], [True])) == {Crop(0, 0, 300, 200)} == set(crops([], []))
+    drawn = crops([word], [True], wordless="random")
+    assert len(set(drawn)) == len(drawn)
+    for x, y, width, height in drawn:
+        assert width >= 30 and height >= 20 and x + width <= 300 and y + height <= 200
+    assert crops([word], [False], wordless="random") == crops([word], [False])
+
+
 def test_crops_keep_words_whole_and_have_one():
     words = [WORD, WORD + np.float32([150, 100]), WORD + np.float32([20, 120])]
     found = crops(words, [False] * 3)
