@@ -28,7 +28,7 @@ from ppocr_jax.data.roots import guess_root
 from ppocr_jax.data.splits import prepare_root, require_images
 from ppocr_jax.data.targets import require_drawable
 from ppocr_jax.data.training_split import require_learnable
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, counted
 
 SPLITS = ("train", "val")
 
@@ -165,7 +165,7 @@ def find_refusals(config, split, parts, known):
             require_images(samples, config)
         if split == "val" and samples and all(all(sample.ignore) for sample in samples):
             raise UserError(
-                f"none of {sum(len(sample.ignore) for sample in samples)} words counts, since all "
+                f"none of {counted(sum(len(s.ignore) for s in samples), 'word')} counts, since all "
                 "are ignored (`*`, `###`): hmean would be 0 whatever is found"
             )
     except UserError as error:
@@ -193,6 +193,6 @@ def describe(split, pictures):
     words = collections.Counter(bool(ignored) for s in samples for ignored in s.ignore)
     empty = sum(not sample.polygons for sample in samples)
     return (
-        f"{split}: {len(samples)} images, {words[False]} words, {words[True]} ignored, "
-        f"{empty} images without text"
+        f"{split}: {counted(len(samples), 'image')}, {counted(words[False], 'word')}, "
+        f"{words[True]} ignored, {counted(empty, 'image')} without text"
     )

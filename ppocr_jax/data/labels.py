@@ -141,7 +141,7 @@ def require_text(samples):
         sources = ", ".join(sorted({sample.source for sample in samples})[:3])
         words = sum(len(sample.ignore) for sample in samples)
         raise UserError(
-            f"{sources}: {words} words and all are ignored: their text is `*` or `###`, which "
+            f"{sources}: {counted(words, 'word')} and all are ignored: their text is `*` or `###`, which "
             "means 'do not care'; write any other text for words to learn"
         )
 

@@ -4,7 +4,8 @@ import json
 from typing import Any, NamedTuple
 
 from ppocr_jax import averages
-from ppocr_jax.scoring.diagnosis import Course, find_cause
+from ppocr_jax.scoring.case import Course
+from ppocr_jax.scoring.diagnosis import find_cause
 from ppocr_jax.scoring.evaluation import count_images
 from ppocr_jax.training.forecast import warmup_updates
 from ppocr_jax.training.standing import Standing, gained_nothing, note_standing
@@ -96,6 +97,7 @@ class Verdicts:
             best=standing.best_hmean if standing.best_step >= 0 else None,
             worse=base is not None and base.high < 0,
             samples=training.samples,
+            misfit=training.misfit,
         )
 
 

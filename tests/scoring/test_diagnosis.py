@@ -11,7 +11,8 @@ from ppocr_jax.data.splits import read_validation
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.data.words_in_crops import measure_crops
 from ppocr_jax.detection.inference import Predicted
-from ppocr_jax.scoring.diagnosis import CAUSES, Course, find_cause
+from ppocr_jax.scoring.case import Course
+from ppocr_jax.scoring.diagnosis import CAUSES, find_cause
 from ppocr_jax.scoring.evaluation import Outcome, summary
 from ppocr_jax.scoring.metrics import Overlaps
 
@@ -77,6 +78,14 @@ def test_labels_of_another_size(data):
     places = {s.image_path: words(s) for s in data[2]}
     cause = diagnose(data, lambda s: places[s.image_path], samples=half)
     assert cause.name == "labels_misplaced" and "multiplied by 2.0" in cause.text
+
+
+def test_training_labels_of_another_size(data):
+    course = HEALTHY._replace(misfit="the labels of 6 of 6 pictures leave them", growth=3.0)
+    cause = diagnose(data, nothing, course)
+    assert cause.name == "training_labels_misplaced" and "labels of 6 of 6" in cause.text
+    given = diagnose(data, nothing, course._replace(step=0, best=None))
+    assert given.name != "training_labels_misplaced"  # nothing was learned from them yet
 
 
 def test_too_high_a_rate(data):
@@ -160,4 +169,4 @@ def test_unreadable_images(data):
 
 def test_every_cause_is_tested():
     text = pathlib.Path(__file__).read_text()
-    assert [look.__name__ for look in CAUSES if f'"{look.__name__[1:]}"' not in text] == []
+    assert [look.__name__ for look in CAUSES if f'"{look.__name__}"' not in text] == []
