@@ -12,7 +12,7 @@ from ppocr_jax.data import icdar
 from ppocr_jax.data.label_polygons import as_polygon, require_few
 from ppocr_jax.data.marks import WordCounts, is_mark
 from ppocr_jax.data.picture_paths import PicturePaths, near_folders
-from ppocr_jax.errors import UserError, shown
+from ppocr_jax.errors import UserError, counted, shown
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".jpe",
                   ".jfif", ".dib", ".avif", ".jp2", ".pbm", ".pgm", ".ppm", ".pnm")  # fmt: skip
@@ -139,9 +139,9 @@ def require_text(samples):
     """
     if not any(not ignored for sample in samples for ignored in sample.ignore):
         sources = ", ".join(sorted({sample.source for sample in samples})[:3])
-        words = sum(len(sample.ignore) for sample in samples)
+        words = counted(sum(len(sample.ignore) for sample in samples), "word")
         raise UserError(
-            f"{sources}: {counted(words, 'word')} and all are ignored: their text is `*` or `###`, which "
+            f"{sources}: {words} and all are ignored: their text is `*` or `###`, which "
             "means 'do not care'; write any other text for words to learn"
         )
 

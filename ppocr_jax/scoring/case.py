@@ -10,8 +10,9 @@ class Course(NamedTuple):
 
     Attributes:
         step: updates done.
-        warmup: updates of it in which the rate rises.
-        rate: the highest that the run was given.
+        begin: of them before the segment of the rate that made the last one.
+        warmup: updates of that segment in which the rate rises.
+        rate: the highest that the run was given so far.
         fresh: parts of the network that began from fresh values.
         growth: norm of the parameters by that of the first ones; 1 where it is not known.
         losses: of the first and of the last record, or None.
@@ -23,6 +24,7 @@ class Course(NamedTuple):
     """
 
     step: int = 0
+    begin: int = 0
     warmup: int = 0
     rate: float = 0.0
     fresh: tuple[str, ...] = ()

@@ -69,11 +69,13 @@ def maps_full(case):
 
 def warm_up(case):
     course = case.course
-    if not (course.ends and course.warmup >= course.step > 0):
+    made = course.step - course.begin
+    if not (course.ends and course.warmup >= made > 0):
         return ""
+    since = f" since step {course.begin}" if course.begin else ""
     return (
         f"the rate was still rising when the run ended: the warm-up takes {course.warmup} updates "
-        f"(warmup_epochs={case.config.warmup_epochs:g}) and the run had {course.step}; train for "
+        f"(warmup_epochs={case.config.warmup_epochs:g}) and the run had {made}{since}; train for "
         "longer, or shorten the warm-up"
     )
 

@@ -115,9 +115,11 @@ def train(config, workdir, given=()):
             if now.record or now.save:
                 meter.settle()
             if now.record:
-                step_s = record_updates(log, progress, meter, setup, training, len(skipped))
                 left = training.total_steps - progress.step
                 to_come = due.evaluations_after(progress.step) + now.evaluate
+                step_s = record_updates(
+                    log, progress, meter, setup, training, len(skipped), to_come
+                )
                 forecast.measured(step_s, left, to_come, progress.metrics)
             if now.evaluate:
                 judge(state, progress)

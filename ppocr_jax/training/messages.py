@@ -7,7 +7,7 @@ import jax
 from ppocr_jax import __version__, averages
 from ppocr_jax import config as configs
 from ppocr_jax.errors import counted
-from ppocr_jax.training.forecast import describe_course
+from ppocr_jax.training.forecast import describe_course, evaluation_seconds
 from ppocr_jax.training.records import format_duration, format_losses
 from ppocr_jax.training.standing import describe_best
 
@@ -38,7 +38,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
         f"ppocr_jax {__version__}: {learning} on {devices}, {len(training.samples)} training and "
         f"{counted(len(validation), 'validation image')}",
         configs.describe_rate(config),
-        *(() if begun.progress.step else describe_course(config, training)),
+        *describe_course(begun.progress.segment, config, begun.progress.step),
         *averages.describe(config),
         f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone{still}",
         f"{counted(training.total_steps, 'step')}, {training.epoch_steps} per epoch; "
@@ -61,7 +61,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
     })  # fmt: skip
 
 
-def record_updates(log, progress, meter, setup, training, skipped):
+def record_updates(log, progress, meter, setup, training, skipped, evaluations):
     """One line and one record: means over the updates since the last one.
 
     Args:
@@ -71,6 +71,7 @@ def record_updates(log, progress, meter, setup, training, skipped):
         setup: `start.Setup`.
         training: `data.training_split.Training`.
         skipped: number of training records that could not be used so far.
+        evaluations: to come.
 
     Returns:
         Seconds of an update.
@@ -81,6 +82,7 @@ def record_updates(log, progress, meter, setup, training, skipped):
     epoch = (step - 1) // training.epoch_steps + 1
     step_s = figures.pop("seconds_per_step")
     left = (training.total_steps - step) * step_s
+    left += evaluations * evaluation_seconds(progress.metrics)
     log.say(
         f"step {step}/{training.total_steps} epoch {epoch} rate {rate:.3g}: "
         f"{format_losses(losses)}; {figures['images_per_s']:.2f} images/s, waiting "
