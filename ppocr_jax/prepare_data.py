@@ -26,6 +26,7 @@ from ppocr_jax import cli
 from ppocr_jax.annotations import ACCEPTED
 from ppocr_jax.annotations.preparation import Options, prepare
 from ppocr_jax.errors import shown, tell
+from ppocr_jax.runtime import interrupts
 
 
 def main(argv):
@@ -34,7 +35,8 @@ def main(argv):
     for key in ("sources", "images"):
         options[key] = tuple(options[key] or ())
     options["classes"] = tuple(n.strip() for n in (args.classes or "").split(",") if n.strip())
-    result = prepare(Options(**options), progress=sys.stderr.isatty())
+    with interrupts.putting_away():
+        result = prepare(Options(**options), progress=sys.stderr.isatty())
     for line in result.warnings:
         tell(f"warning: {line}")
     for line in result.notes:

@@ -37,7 +37,9 @@ def test_the_time_to_go_counts_evaluations(tmp_path):
     log = SimpleNamespace(say=lines.append, record=lambda *_: None)
     figures = {"images_per_s": 4.0, "waiting_share": 0.0, "textless_share": 0.0}
     meter = SimpleNamespace(
-        take=lambda batch: ({"total": 1.0}, {**figures, "seconds_per_step": 1.0}), crops=(0, 0)
+        take=lambda batch: ({"total": 1.0}, {**figures, "seconds_per_step": 1.0}),
+        crops=(0, 0),
+        warned=True,
     )
     progress = Progress(step=2, segments=[segments.first(config, training)])
     for metrics in (
