@@ -6,11 +6,11 @@
     python -m ppocr_jax.prepare_data more/ --output data --add
 
 The format is recognised by content: labelme (and X-AnyLabeling), COCO (and CVAT's export as COCO),
-COCO-Text and TextOCR, Label Studio (JSON, JSON-MIN), PPOCRLabel and PaddleOCR's label files, ICDAR's
-gt files and their kin, ArT, LSVT, ReCTS, Total-Text (.txt, .mat), CTW1500. `data/` then holds `images/`, `train.txt`, `val.txt`, perhaps
-`test.txt`, and `prepared.csv`, which says of every picture where it comes from, in which split it
-is, or why it is left out. To train from it: `--config.data.root=data`, with `train.txt` and
-`val.txt` as `data.train` and `data.val`.
+COCO-Text and TextOCR, Label Studio (JSON, JSON-MIN), PPOCRLabel and PaddleOCR's label files,
+ICDAR's gt files and their kin, ArT, LSVT, ReCTS, Total-Text (.txt, .mat), CTW1500. `data/` then
+holds `images/`, `train.txt`, `val.txt`, perhaps `test.txt`, and `prepared.csv`, which says of every
+picture where it comes from, in which split it is, or why it is left out. To train from it:
+`--config.data.root=data`, with `train.txt` and `val.txt` as `data.train` and `data.val`.
 
 Polygons keep their points; boxes, turned boxes, circles and masks become polygons. What is marked
 as difficult, ignore, iscrowd or illegible is ignored in training and in scores. Pictures that show
