@@ -5,6 +5,7 @@ Each takes a `case.Case` and gives half a sentence, or "" where it is not the ca
 
 import math
 
+from ppocr_jax.optim.schedule import name_warmup
 from ppocr_jax.scoring.case import NEARLY_NONE, describe_maps
 from ppocr_jax.scoring.causes_in_data import crops_too_small
 
@@ -75,7 +76,7 @@ def warm_up(case):
     since = f" since step {course.begin}" if course.begin else ""
     return (
         f"the rate was still rising when the run ended: the warm-up takes {course.warmup} updates "
-        f"(warmup_epochs={case.config.warmup_epochs:g}) and the run had {made}{since}; train for "
+        f"({name_warmup(case.config)}) and the run had {made}{since}; train for "
         "longer, or shorten the warm-up"
     )
 

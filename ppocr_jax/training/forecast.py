@@ -5,6 +5,7 @@ import jax
 from ppocr_jax import config as configs
 from ppocr_jax.data.pipeline import batches_waiting
 from ppocr_jax.errors import counted
+from ppocr_jax.optim.schedule import name_warmup
 from ppocr_jax.runtime.memory import device_memory, free_memory
 from ppocr_jax.timing.remembered import make_key, recall, remember
 
@@ -120,8 +121,7 @@ def describe_course(segment, config, step=0):
     if warmup >= updates and step <= segment.begin:
         yield (
             f"warning: the warm-up takes {counted(warmup, 'update')} and the run has {updates}, so "
-            f"the rate never gets to {rate}: shorten warmup_epochs={config.warmup_epochs:g}, or "
-            "train for longer"
+            f"the rate never gets to {rate}: shorten {name_warmup(config)}, or train for longer"
         )
 
 

@@ -150,6 +150,8 @@ def test_the_end_of_a_run_without_gain(data):
     course = HEALTHY._replace(ends=True)
     assert diagnose(data, words, course).name == "too_few_images"
     assert diagnose(data, words, course._replace(warmup=80)).name == "warm_up"
+    later = course._replace(warmup=20, begin=40)
+    assert "the run had 10 since step 40" in diagnose(data, words, later).text
     worse = course._replace(worse=True, samples=data[1])
     assert diagnose(data, words, worse).name == "learned_by_heart"
     assert diagnose(data, words, worse._replace(losses=(2.0, 1.95))).name == "rate_or_data"

@@ -94,6 +94,10 @@ def test_the_course_of_the_rate(config):
     config.warmup_epochs = 2.0
     _, warning = describe_course(first_segment(config, 8, 4), config)
     assert warning.startswith("warning: the warm-up takes 8 updates and the run has 8")
+    assert "shorten warmup_epochs=2," in warning
+    config.warmup_steps = 9
+    _, warning = describe_course(first_segment(config, 8, 4), config)
+    assert "shorten warmup_steps=9," in warning
 
 
 def test_the_course_of_a_run_that_goes_on(config):
