@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from ppocr_jax.data.frames import guess_frame
+from ppocr_jax.data.image_files import is_turned
 from ppocr_jax.data.resize import SMALL_TEXT
 from ppocr_jax.data.words_in_crops import measure_crops
 from ppocr_jax.scoring.breakdown import measure_words
@@ -43,12 +45,22 @@ def labels_misplaced(case):
         return ""
     found = find_misplaced(case.outcomes)
     if found is None:
-        return ""
+        return _labels_off_pictures(case)
     return (
         "the validation labels were made on pictures of another size, turn or cut: of "
         f"{found.total} labels {found.fit} lie on a found box when {found.how}, and {found.before} "
         "as they are; label the pictures as they lie in data.root, or bring these to the size of "
         "the labels"
+    )
+
+
+def _labels_off_pictures(case):
+    """The same by the labels alone, where too few boxes are found to tell."""
+    seen = [outcome for outcome in case.outcomes if not outcome.reason]
+    guess = guess_frame([(o.sample.polygons, o.size, is_turned(o.sample.image_path)) for o in seen])
+    return guess and (
+        f"the validation labels do not fit their pictures: {guess}; label the pictures as they lie "
+        "in data.root, or bring these to the size of the labels"
     )
 
 

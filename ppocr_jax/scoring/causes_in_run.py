@@ -5,6 +5,7 @@ Each takes a `case.Case` and gives half a sentence, or "" where it is not the ca
 
 import math
 
+from ppocr_jax.errors import counted
 from ppocr_jax.optim.schedule import name_warmup
 from ppocr_jax.scoring.case import NEARLY_NONE, describe_maps
 from ppocr_jax.scoring.causes_in_data import crops_too_small
@@ -106,11 +107,22 @@ def too_few_images(case):
 
 def rate_or_data(case):
     course = case.course
-    if not (course.worse or course.best is not None and course.step):
+    if not (course.step and (course.worse or (course.best or 0.0) > case.metrics["hmean"])):
         return ""
     return (
         f"the learning rate {course.rate:g} moves weights that were better before too far; lower "
         "it, and compare the training labels with what the base finds"
+    )
+
+
+def no_box_fits(case):
+    metrics = case.metrics
+    if metrics["hmean"] or not metrics["boxes_found"]:
+        return ""
+    return (
+        f"none of {counted(metrics['boxes_found'], 'found box')} fits one of "
+        f"{counted(metrics['boxes_labelled'], 'label')}: show-data --weights lays them over each "
+        "other"
     )
 
 

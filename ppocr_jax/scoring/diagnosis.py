@@ -26,6 +26,7 @@ CAUSES = (
     causes_in_run.learned_by_heart,
     causes_in_run.too_few_images,
     causes_in_run.rate_or_data,
+    causes_in_run.no_box_fits,
 )
 
 

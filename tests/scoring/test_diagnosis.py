@@ -80,6 +80,19 @@ def test_labels_of_another_size(data):
     assert cause.name == "labels_misplaced" and "multiplied by 2.0" in cause.text
 
 
+def test_labels_of_another_size_where_no_box_tells(data):
+    for factor, said in ((1 / 3, "upper left"), (3.0, "leave them")):
+        moved = [change(s, polygons=tuple(p * factor for p in s.polygons)) for s in data[2]]
+        cause = diagnose(data, nothing, samples=moved)
+        assert cause.name == "labels_misplaced" and said in cause.text
+
+
+def test_boxes_beside_all_labels(data):
+    corner = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], np.int32)
+    first = diagnose(data, lambda s: [corner], HEALTHY._replace(best=0.0))
+    assert first.name == "no_box_fits" and "none of 6 found boxes fits one of 18" in first.text
+
+
 def test_training_labels_of_another_size(data):
     course = HEALTHY._replace(misfit="the labels of 6 of 6 pictures leave them", growth=3.0)
     cause = diagnose(data, nothing, course)
