@@ -11,6 +11,7 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.optim.schedule import first_segment
 from ppocr_jax.processes import company
 from ppocr_jax.runtime.memory import device_memory, free_memory
+from ppocr_jax.timing.compilations import without_alarm
 from ppocr_jax.training import start
 
 CPU_SHARE, CPU_MOST = 0.6, 32  # of the free memory; images: more make no update there cheaper
@@ -35,7 +36,8 @@ class Footprint(NamedTuple):
 def measure(function, *arguments) -> Footprint:
     """Compiles a jitted function for arguments, arrays or their shapes; nothing is run."""
     lowered = function.lower(*arguments)
-    facts = lowered.compile().memory_analysis()
+    with without_alarm():
+        facts = lowered.compile().memory_analysis()
     sizes = {
         name: getattr(facts, f"{name}_size_in_bytes", 0)
         for name in ("argument", "output", "alias", "temp")
