@@ -10,8 +10,8 @@ from ppocr_jax import __version__, cli
 from ppocr_jax.errors import UserError
 
 COMMANDS = (
-    "prepare_data", "check_data", "show_data", "train", "evaluate", "compare", "predict", "extract",
-    "export", "convert_config", "config", "info", "download",
+    "prepare_data", "pack", "check_data", "show_data", "train", "evaluate", "compare", "predict",
+    "extract", "export", "convert_config", "config", "info", "download",
 )  # fmt: skip
 FILES = {"config": "list_config"}  # of commands whose name a room of the library has
 

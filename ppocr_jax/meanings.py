@@ -61,7 +61,7 @@ KEYS = {
         "training/start.py",
     ),
     "init_from.all": Key("one source that holds the weights of every network", "training/start.py"),
-    "data.root": Key("folder of the images", SPLITS),
+    "data.root": Key("folder of the images, or of shards that `pack` has made", SPLITS),
     "data.train": Key(
         "label files, or folders of gt_*.txt, below data.root; several by commas",
         "data/training_split.py",

@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: the recorded cases, and a JAX that is strict about ranks."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -8,6 +9,10 @@ import tempfile
 # Processes that tests start share what this one has compiled, and the other way round.
 os.environ.setdefault(
     "JAX_COMPILATION_CACHE_DIR", str(pathlib.Path(tempfile.gettempdir()) / "ppocr_jax_test_cache")
+)
+# Nor do they leave anything in the user's own cache folder.
+os.environ.setdefault(
+    "PPOCR_JAX_CACHE", str(pathlib.Path(tempfile.gettempdir()) / "ppocr_jax_test_cache" / "own")
 )
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
 
@@ -33,6 +38,15 @@ LONG = ("training", "test_devices.py", "test_train.py", "test_export.py", "test_
 def pytest_collection_modifyitems(items):
     """Files that take minutes come first, so that no process is left alone with one at the end."""
     items.sort(key=lambda item: not any(part in LONG for part in item.path.parts))
+
+
+@pytest.fixture(params=["own", pytest.param("gpu", marks=pytest.mark.long)])
+def platform(request):
+    """What is traced takes the forms of this platform, and once more those of a GPU."""
+    from ppocr_jax.runtime.platform import assume
+
+    with contextlib.nullcontext() if request.param == "own" else assume(request.param):
+        yield request.param
 
 
 @pytest.fixture(scope="session")

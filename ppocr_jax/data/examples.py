@@ -5,9 +5,10 @@ import numpy as np
 
 from ppocr_jax.data import STREAMS
 from ppocr_jax.data.augment import Job, View, augment, generator
-from ppocr_jax.data.labels import Problem
+from ppocr_jax.data.label_index import join
 from ppocr_jax.data.order import EpochOrder
 from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.sample import Problem
 from ppocr_jax.data.targets import draw_targets
 from ppocr_jax.errors import UserError
 
@@ -68,7 +69,7 @@ def first_examples(sources, config, count):
         UserError: ratios that do not fit the sources.
     """
     order = EpochOrder([len(part) for part in sources], config.data.ratios, config.seed)
-    make = MakeExample([sample for part in sources for sample in part], config)
+    make = MakeExample(join(sources), config)
     first = order.order(0)[:count].tolist() if order.length else []
     keys = [(0, record, occurrence) for record, occurrence in first]
     return make, ((key, make.map(key)) for key in keys)

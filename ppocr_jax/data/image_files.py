@@ -1,6 +1,7 @@
 """Image files before they are decoded: plain files, whole, of a size that can be meant."""
 
 import io
+import os
 import pathlib
 import re
 import stat
@@ -11,6 +12,7 @@ from typing import NamedTuple
 import cv2
 from PIL import Image
 
+from ppocr_jax.data import packed
 from ppocr_jax.errors import UserError
 
 MAX_PIXELS = 178_956_970  # as Pillow's guard against decompression bombs
@@ -60,6 +62,9 @@ def read_bytes(path):
         UserError: it is not there, no plain file (a pipe would never end), empty, or larger than
             an image can be.
     """
+    place = packed.find_place(path)
+    if place:
+        return _sized(packed.read_picture(place), path)
     path = pathlib.Path(path)
     try:
         size = _plain_size(path)
@@ -68,6 +73,27 @@ def read_bytes(path):
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         raise UserError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _sized(data, path):
+    """The content of an image file, if it is of a size that can be one. Raises UserError."""
+    if not data:
+        raise UserError(f"{path}: the file is empty")
+    if len(data) > MAX_BYTES:
+        raise UserError(f"{path}: {len(data) >> 20} MiB are too many for an image")
+    return data
+
+
+def is_there(path):
+    """Whether there is a file of this name, or a record."""
+    place = packed.find_place(path)
+    return packed.holds(place) if place else os.path.exists(path)
+
+
+def _source(path):
+    """What Pillow opens: a path, or the bytes of a record. Raises UserError: it is damaged."""
+    place = packed.find_place(path)
+    return io.BytesIO(packed.read_picture(place)) if place else path
 
 
 def _plain_size(path):
@@ -87,10 +113,12 @@ def read_size(path):
     """`(height, width)` of the picture as `read_image` gives it, from its header; None if that
     cannot be read: whoever reads the whole file says what is wrong with it."""
     try:
-        _plain_size(pathlib.Path(path))
+        source = _source(path)
+        if source is path:
+            _plain_size(pathlib.Path(path))
     except (UserError, OSError, ValueError):
         return None
-    header = read_header(path)
+    header = read_header(source)
     return header and header.size
 
 
@@ -136,7 +164,7 @@ def find_orientation(image):
 def is_turned(path):
     """Whether an entry in the file turns its picture, as `read_image` gives it."""
     try:
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(_source(path), formats=FORMATS) as image:
             tags = getattr(image, "tag_v2", {})  # of a TIFF, whose size Pillow gives turned
             return find_orientation(image) != 1 or tags.get(ORIENTATION, 1) not in (0, 1)
     except Exception:  # as in `read_header`

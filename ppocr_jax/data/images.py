@@ -40,8 +40,7 @@ def find_images(given, leave_out=(), tell=None):
     if not found:
         raise UserError("--images names nothing: give files, folders or globs")
     for path in found.values():
-        if any(sign in path for sign in "\t\n\r") or not _is_unicode(path):
-            raise UserError(f"{path!r}: a tab, a line break or broken UTF-8; rename the file")
+        require_writable(path)
     return list(found.values())
 
 
@@ -90,11 +89,16 @@ def _below(folder, tell):
     return sorted(files)
 
 
-def _is_unicode(path):
+def require_writable(path):
+    """Raises UserError: no line of a label file can hold this path."""
     try:
-        return bool(path.encode())
+        path.encode()
     except UnicodeEncodeError:
-        return False
+        whole = False
+    else:
+        whole = not any(sign in path for sign in "\t\n\r")
+    if not whole:
+        raise UserError(f"{path!r}: a tab, a line break or broken UTF-8; rename the file")
 
 
 class Labels:
@@ -102,16 +106,16 @@ class Labels:
 
     def __init__(self, source):
         """Reads a label file in PaddleOCR's form. Raises UserError: it is missing or garbled."""
-        samples = read_labels(source, "")
-        self._samples = {_parts(sample.image_path): sample for sample in samples}
-        self._depths = sorted({len(parts) for parts in self._samples}, reverse=True)
+        self._samples = read_labels(source, "")
+        self._numbers = {_parts(s.image_path): number for number, s in enumerate(self._samples)}
+        self._depths = sorted({len(parts) for parts in self._numbers}, reverse=True)
 
     def find(self, path):
         """The `Sample` of an image, the one with the longest path if there are several, or None."""
         parts = _parts(os.path.abspath(path))
         for depth in self._depths:
-            if parts[-depth:] in self._samples:
-                return self._samples[parts[-depth:]]
+            if parts[-depth:] in self._numbers:
+                return self._samples[self._numbers[parts[-depth:]]]
         return None
 
 

@@ -1,56 +1,25 @@
 """What is wrong with the labels and images of a config's data, and what is worth a remark."""
 
-import collections
-import concurrent.futures
-import hashlib
-import os
 import pathlib
-from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from ppocr_jax.data import remarks
-from ppocr_jax.data.frames import guess_frame
-from ppocr_jax.data.image_files import is_turned
-from ppocr_jax.data.labels import (
-    NO_PICTURE,
-    Problem,
-    Sample,
-    place_of,
-    scan_labels,
-    split_sources,
-)
-from ppocr_jax.data.likeness import fingerprint
-from ppocr_jax.data.polygon_faults import find_fault
-from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.frames import Extents, guess_frame
+from ppocr_jax.data.image_files import is_there
+from ppocr_jax.data.label_index import count_words, join
+from ppocr_jax.data.labels import NO_PICTURE, scan_labels, split_sources
+from ppocr_jax.data.looked_at import look_at_images
+from ppocr_jax.data.polygon_faults import find_doubtful, find_fault
 from ppocr_jax.data.roots import guess_root
+from ppocr_jax.data.sample import Problem, place_of
 from ppocr_jax.data.splits import prepare_root, require_images
-from ppocr_jax.data.targets import require_drawable
+from ppocr_jax.data.targets import MOST_BORDER_WORK, require_drawable
 from ppocr_jax.data.training_split import require_learnable
 from ppocr_jax.errors import UserError, counted
 
 SPLITS = ("train", "val")
-
-
-class Picture(NamedTuple):
-    """A labelled image that was looked at.
-
-    Attributes:
-        sample: its labels.
-        reason: why it cannot be used; "" where it can.
-        size: (height, width), pixels, turned; None where it cannot be read.
-        digest: of the file's bytes; "" where it cannot be read.
-        turned: whether its EXIF entry turns it.
-        mark: its `likeness.fingerprint`; None where it cannot be read.
-    """
-
-    sample: Sample
-    reason: str = ""
-    size: tuple[int, int] | None = None
-    digest: str = ""
-    turned: bool = False
-    mark: np.ndarray | None = None
 
 
 def check(config, progress=False):
@@ -68,18 +37,18 @@ def check(config, progress=False):
         UserError: a label file is missing or empty.
     """
     prepare_root(config)
-    problems, summary, hints, seen, training = [], [], [], {}, []
+    problems, summary, hints, seen, training = [], [], [], {}, ()
     for split in SPLITS:
         parts, found, notes = scan_split(config, split)
-        pictures = _look_at_images([s for part in parts for s in part], progress)
+        pictures = look_at_images(join(parts), progress)
         hints += _guess(config, split, pictures, found)
-        found += look_at_labels(pictures, config.data.targets.shrink_ratio)
+        found += look_at_labels(pictures, config.data.targets.shrink_ratio, progress)
         found += _find_duplicates(split, pictures, seen)
         found += find_refusals(config, split, parts, found)
         problems += found
         summary += [*notes, describe(split, pictures)]
         summary += remarks.find(config, split, pictures, training)
-        training = training or pictures
+        training = training or pictures.usable()
     return problems, [*summary, *(f"hint: {hint}" for hint in hints)]
 
 
@@ -94,56 +63,64 @@ def scan_split(config, split):
     return parts, problems, notes
 
 
-def _look_at_images(samples, progress):
-    """A `Picture` per sample; each is read as a whole."""
+def look_at_labels(pictures, shrink_ratio, progress=False):
+    """Problems of pictures that cannot be used and of polygons that make no sense.
 
-    def look(sample):
-        try:
-            size, mark = read_image(sample.image_path, lambda i: (i.shape[:2], fingerprint(i)))
-            digest = hashlib.sha256(pathlib.Path(sample.image_path).read_bytes()).hexdigest()
-        except (UserError, OSError) as error:
-            return Picture(sample, str(error))
-        return Picture(sample, "", size, digest, is_turned(sample.image_path), mark)
-
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        bar = tqdm(pool.map(look, samples), total=len(samples), unit="image", disable=not progress)
-        return list(bar)
-
-
-def look_at_labels(pictures, shrink_ratio):
-    """Problems of pictures that cannot be used and of polygons that make no sense."""
+    Args:
+        pictures: `looked_at.Pictures`.
+        shrink_ratio: `data.targets.shrink_ratio`.
+        progress: show a bar.
+    """
     found = []
-    for picture in pictures:
-        sample, place = picture.sample, (picture.sample.source, picture.sample.line)
-        if picture.reason:
-            kind = picture.reason.replace(sample.image_path, "")
-            found.append(Problem(*place, picture.reason, kind=kind))
-        if picture.size:
-            try:
-                require_drawable(sample.polygons, sample.ignore, *picture.size, shrink_ratio)
-            except UserError as error:
-                found.append(Problem(*place, str(error)))
-        for index, polygon in enumerate(sample.polygons, 1):
-            fault = find_fault(polygon, picture.size)
-            if fault:
-                reason = f"polygon {index} {fault.reason}"
-                found.append(Problem(*place, reason, kind=fault.kind))
+    bar = tqdm(total=len(pictures), desc="labels", unit="image", delay=1, disable=not progress)
+    with bar:
+        for first, table, sizes, _ in pictures.tables():
+            doubtful = _find_doubtful(table, sizes)
+            for number in (first + np.flatnonzero(doubtful)).tolist():
+                found += _look_at_label(pictures[number], shrink_ratio)
+            bar.update(len(table.paths))
+    return found
+
+
+def _find_doubtful(table, sizes):
+    """Which pictures of a `label_index.Table` may have a problem, bool `[S]`."""
+    owner = np.repeat(np.arange(len(table.paths)), table.polygons)
+    faulty = find_doubtful(table.counts, table.points, sizes[owner])
+    pieces = np.bincount(owner, (1 + table.counts) * ~table.ignore, len(table.paths))
+    many = np.bincount(owner, faulty, len(table.paths)) > 0
+    return many | (pieces > MOST_BORDER_WORK) | ~sizes.any(1)
+
+
+def _look_at_label(picture, shrink_ratio):
+    """Problems of one `Picture`."""
+    sample, place = picture.sample, (picture.sample.source, picture.sample.line)
+    found = []
+    if picture.reason:
+        kind = picture.reason.replace(sample.image_path, "")
+        found.append(Problem(*place, picture.reason, kind=kind))
+    if picture.size:
+        try:
+            require_drawable(sample.polygons, sample.ignore, *picture.size, shrink_ratio)
+        except UserError as error:
+            found.append(Problem(*place, str(error)))
+    for index, polygon in enumerate(sample.polygons, 1):
+        fault = find_fault(polygon, picture.size)
+        if fault:
+            found.append(Problem(*place, f"polygon {index} {fault.reason}", kind=fault.kind))
     return found
 
 
 def _find_duplicates(split, pictures, seen):
     """Images that were met before, in this split or the other, by content. Updates `seen`."""
     found = []
-    for picture in pictures:
-        sample = picture.sample
-        if not picture.digest:
+    for number in np.flatnonzero(pictures.sizes.any(1)).tolist():
+        digest = pictures.digests[number].tobytes()
+        if digest not in seen:
+            seen[digest] = split, pictures.samples, number
             continue
-        if picture.digest not in seen:
-            seen[picture.digest] = split, sample
-            continue
-        other_split, other = seen[picture.digest]
+        sample, (other_split, samples, other) = pictures.samples[number], seen[digest]
         kind = "is also in training" if other_split != split else "is there twice"
-        reason = f"{sample.image_path} {kind}: {place_of(other)}"
+        reason = f"{sample.image_path} {kind}: {place_of(samples[other])}"
         found.append(Problem(sample.source, sample.line, reason, kind=kind))
     return found
 
@@ -157,15 +134,16 @@ def find_refusals(config, split, parts, known):
         parts: lists of samples, one per source.
         known: problems of single lines and images, for which it may refuse as well.
     """
-    samples = [sample for part in parts for sample in part]
+    samples = join(parts)
+    words = count_words(samples)
     try:
         if split == "train" and samples:
             require_learnable(parts, config)
         elif split == "val" and not known:
             require_images(samples, config)
-        if split == "val" and samples and all(all(sample.ignore) for sample in samples):
+        if split == "val" and samples and not words.learned:
             raise UserError(
-                f"none of {counted(sum(len(s.ignore) for s in samples), 'word')} counts, since all "
+                f"none of {counted(words.ignored, 'word')} counts, since all "
                 "are ignored (`*`, `###`): hmean would be 0 whatever is found"
             )
     except UserError as error:
@@ -175,24 +153,24 @@ def find_refusals(config, split, parts, known):
 
 def _guess(config, split, pictures, problems):
     """Lines on what may be the cause of missing pictures, or of labels that do not fit."""
-    paths = [picture.sample.image_path for picture in pictures]
-    paths += [
+    named = [
         str(pathlib.Path(config.data.root, pathlib.Path(problem.source).stem.removeprefix("gt_")))
         for problem in problems
         if problem.kind == NO_PICTURE
     ]
-    lost = not all(map(os.path.exists, paths))
-    frame = guess_frame([(p.sample.polygons, p.size, p.turned) for p in pictures if p.size])
-    guesses = [guess_root(config, split, paths) if lost else "", frame]
+    unread = [pictures.samples[number].image_path for number in pictures.reasons]
+    guesses = []
+    if not all(map(is_there, [*unread, *named])):
+        paths = [path for _, table, _, _ in pictures.tables() for path in table.paths]
+        guesses.append(guess_root(config, split, [*paths, *named]))
+    guesses.append(guess_frame(Extents.of(part[1:] for part in pictures.usable().tables())))
     return [f"{split}: {guess}" for guess in guesses if guess]
 
 
 def describe(split, pictures):
     """One line: how many images, words, ignored words and images without text."""
-    samples = [picture.sample for picture in pictures]
-    words = collections.Counter(bool(ignored) for s in samples for ignored in s.ignore)
-    empty = sum(not sample.polygons for sample in samples)
+    words = count_words(pictures.samples)
     return (
-        f"{split}: {counted(len(samples), 'image')}, {counted(words[False], 'word')}, "
-        f"{words[True]} ignored, {counted(empty, 'image')} without text"
+        f"{split}: {counted(len(pictures), 'image')}, {counted(words.learned, 'word')}, "
+        f"{words.ignored} ignored, {counted(words.textless, 'image')} without text"
     )

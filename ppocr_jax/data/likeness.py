@@ -14,7 +14,7 @@ SIDE = 64  # pixels, to which a picture is brought
 WAVES = 16  # of each direction: text lines of a page are told apart, single letters are not
 FLAT = 1.0  # grey levels of deviation: a picture without structure is like no other
 ALIKE = 32  # bits: pictures that differ by at most so many are taken for the same
-ROWS = 1024  # fingerprints that are compared with all at a time
+ROWS, COLUMNS = 1024, 16_384  # fingerprints that are compared at a time
 
 
 def fingerprint(image):
@@ -51,13 +51,16 @@ def find_alike(first, second=None, most=ALIKE):
     others = first if second is None else np.asarray(second, np.uint64).reshape(-1, 4)
     pairs = []
     for start in range(0, len(first), ROWS):
-        part = first[start : start + ROWS]
-        bits = np.zeros((len(part), len(others)), np.uint16)
-        for word in range(4):  # one at a time: four times less memory
-            bits += np.bitwise_count(part[:, None, word] ^ others[None, :, word])
-        for row, column in np.argwhere((bits <= most) & part.any(1)[:, None]).tolist():
-            if second is not None or column > start + row:
-                pairs.append((start + row, column, int(bits[row, column])))
+        part, found = first[start : start + ROWS], []
+        for left in range(0, len(others), COLUMNS):
+            across = others[left : left + COLUMNS]
+            bits = np.zeros((len(part), len(across)), np.uint16)
+            for word in range(4):  # one at a time: four times less memory
+                bits += np.bitwise_count(part[:, None, word] ^ across[None, :, word])
+            for row, column in np.argwhere((bits <= most) & part.any(1)[:, None]).tolist():
+                if second is not None or left + column > start + row:
+                    found.append((start + row, left + column, int(bits[row, column])))
+        pairs += sorted(found)
     return pairs
 
 

@@ -1,6 +1,7 @@
 """The mark of text that nobody should learn or be judged by, and what is written in its place."""
 
 import collections
+import functools
 import re
 import unicodedata
 
@@ -9,6 +10,10 @@ QUOTES = {'"': '"', "'": "'", "“": "”"}
 WORDS = ("don't care", "dont care", "dontcare", "do not care", "illegible", "unreadable")
 
 
+KEPT = 1 << 16  # texts whose answer is remembered: "the" comes often
+
+
+@functools.lru_cache(KEPT)
 def is_mark(text):
     """Whether a text is the mark: `*` or `###`, in quotes, blanks, wide letters or longer too.
 
@@ -17,10 +22,13 @@ def is_mark(text):
     """
     if text in IGNORED_TEXTS:
         return True
+    if text.isascii() and "#" not in text and "*" not in text:
+        return False  # most words: no other letter becomes one of these
     plain = unquoted(unicodedata.normalize("NFKC", text))
     return plain == "*" or re.fullmatch("#{3,}", plain) is not None
 
 
+@functools.lru_cache(KEPT)
 def resembles_mark(text):
     """Whether a text that is not the mark may have been meant as it: `##`, `***`, `###A`."""
     plain = unquoted(unicodedata.normalize("NFKC", text)).casefold()
@@ -54,6 +62,12 @@ class WordCounts:
         if difficult and not ignored:
             self._count("are learned although they are `difficult`, which is not read, as in "
                         "PaddleOCR; write ### as their text to ignore them", text)  # fmt: skip
+
+    def merge(self, other):
+        """The counts of words that come after these."""
+        for kind, count in other._counts.items():
+            self._counts[kind] += count
+            self._examples.setdefault(kind, other._examples[kind])
 
     def _count(self, kind, text):
         self._counts[kind] += 1

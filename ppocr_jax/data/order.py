@@ -4,9 +4,13 @@ Epoch e has its own order, drawn from (seed, e). It knows nothing of threads, of
 what came before.
 """
 
+import threading
+
 import numpy as np
 
 from ppocr_jax.errors import UserError
+
+_drawing = threading.Lock()
 
 
 def samples_per_epoch(sizes, ratios):
@@ -46,26 +50,31 @@ class EpochOrder:
     def __init__(self, sizes, ratios, seed):
         self.sizes, self.ratios, self.seed = sizes, spread(ratios, sizes), seed
         self.length = samples_per_epoch(sizes, ratios)
-        self._epoch, self._order = None, None
+        self._kept = {}
 
     def order(self, epoch):
-        """int64 `[n, 2]` of an epoch; the last one asked for is kept."""
-        kept = (self._epoch, self._order)  # read once: threads share this
-        if kept[0] == epoch and kept[1] is not None:
-            return kept[1]
+        """int32 `[n, 2]` of an epoch; two are kept, since one's last batch needs the next."""
+        with _drawing:  # threads share this: one of them draws, the others wait
+            if epoch not in self._kept:
+                if len(self._kept) > 1:
+                    del self._kept[min(self._kept)]
+                self._kept[epoch] = self._draw(epoch)
+            return self._kept[epoch]
+
+    def _draw(self, epoch):
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
-        parts, first = [], 0
+        # int32, and filled in place: of a million images each array takes megabytes.
+        order, first, place = np.empty((self.length, 2), np.int32), 0, 0
         for size, ratio in zip(self.sizes, self.ratios, strict=True):
             wanted, copy = round(size * ratio), 0
             while wanted > 0:
                 take = min(wanted, size)
-                records = first + rng.permutation(size)[:take]
-                parts.append(np.stack([records, np.full(take, copy)], 1))
-                wanted, copy = wanted - take, copy + 1
+                order[place : place + take, 0] = rng.permutation(size)[:take]
+                order[place : place + take, 0] += first
+                order[place : place + take, 1] = copy
+                wanted, copy, place = wanted - take, copy + 1, place + take
             first += size
-        order = rng.permutation(np.concatenate(parts))
-        self._epoch, self._order = epoch, order
-        return order
+        return rng.permutation(order)
 
 
 class BatchIndex:
@@ -100,6 +109,5 @@ class BatchIndex:
             return epoch, int(record), int(occurrence)
         # The last batch goes on with the next epoch's order. The extra occurrence gives these
         # samples other random numbers than they will get there.
-        following = EpochOrder(self._order.sizes, self._order.ratios, self._order.seed)
-        record, occurrence = following.order(epoch + 1)[place - len(order)]
+        record, occurrence = self._order.order(epoch + 1)[place - len(order)]
         return epoch + 1, int(record), int(occurrence) + 1_000_000

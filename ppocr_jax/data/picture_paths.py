@@ -20,12 +20,14 @@ class PicturePaths:
 
     Attributes:
         changed: how many were found under another path, by kind.
+        folders: whose content decided which file is meant.
     """
 
     def __init__(self, root):
         self._root = pathlib.Path(root)
         self._listings = {}
         self.changed = collections.Counter()
+        self.folders = set()
 
     def find(self, name):
         """Path of a picture, as text; one that is not there is named all the same."""
@@ -33,6 +35,7 @@ class PicturePaths:
         if name == plain and "\\" not in name and name.isascii():
             return str(self._root / name)  # nothing to try: saves a look at the disk
         turned = plain.replace("\\", "/")
+        self.folders |= {os.path.dirname(self._root / form) for form in (name, plain, turned)}
         for form in (name, plain):
             if os.path.isfile(self._root / form):
                 return str(self._root / form)
@@ -43,6 +46,7 @@ class PicturePaths:
         if path is None:
             return str(self._root / turned)
         self.changed.update(kinds)
+        self.folders.add(os.path.dirname(path))
         return str(path)
 
     def other_form(self, path):

@@ -11,6 +11,7 @@ import cv2
 import grain
 
 from ppocr_jax.data.examples import MakeBatch, MakeExample, stack
+from ppocr_jax.data.label_index import join
 from ppocr_jax.data.order import BatchIndex, EpochOrder
 from ppocr_jax.data.workers import Workers
 
@@ -66,7 +67,7 @@ def make_batches(sources, config, first_step, num_steps, shard=(0, 1)):
         failures, a list of (path, reason) of records that were replaced by others.
     """
     data = config.data
-    samples = [sample for part in sources for sample in part]
+    samples = join(sources)
     order = EpochOrder([len(part) for part in sources], data.ratios, config.seed)
     index = BatchIndex(order, config.batch_size, data.last_batch, first_step, num_steps, shard)
     share = config.batch_size // shard[1]

@@ -16,6 +16,28 @@ class Fault(NamedTuple):
     kind: str
 
 
+def find_doubtful(counts, points, sizes):
+    """Which of many polygons may have a fault; the others have none.
+
+    Args:
+        counts: int `[N]`, points of each.
+        points: float32 `[sum of counts, 2]`, (x, y) pixels.
+        sizes: int `[N, 2]`, (height, width) of each polygon's picture; 0 where that is not known.
+
+    Returns:
+        bool `[N]`.
+    """
+    if not len(counts):
+        return np.zeros(0, bool)
+    starts = np.cumsum(counts) - counts
+    rings = shapely.linearrings(points, indices=np.repeat(np.arange(len(counts)), counts))
+    shapes = shapely.polygons(rings)
+    whole = shapely.is_valid(shapes) & (shapely.area(shapes) >= 1)
+    low, high = np.minimum.reduceat(points, starts), np.maximum.reduceat(points, starts)
+    over = np.maximum(-low, high - sizes[:, ::-1].astype(np.float32)).max(1)
+    return ~whole | (over > SLACK) & (sizes[:, 0] > 0)
+
+
 def find_fault(polygon, size):
     """The `Fault` of a polygon, or None.
 

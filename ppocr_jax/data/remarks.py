@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from ppocr_jax.data.examples import MakeExample
+from ppocr_jax.data.label_index import count_words
 from ppocr_jax.data.likeness import find_alike
 from ppocr_jax.data.polygons import box_around
 from ppocr_jax.data.resize import SMALL_TEXT, plan_size
@@ -27,10 +28,10 @@ def find(config, split, pictures, training=()):
     Args:
         config: a whole config.
         split: "train" or "val".
-        pictures: `inspection.Picture`s.
-        training: those of the training split, with which others are compared.
+        pictures: `looked_at.Pictures`.
+        training: those of the training split that can be read, with which others are compared.
     """
-    usable = [picture for picture in pictures if picture.size]
+    usable = pictures.usable()
     lines = [_survival(usable, config)] if split == "train" else []
     notes = [_turned(usable), _small(usable, config), _alike(usable, training)]
     if split == "val" and pictures:
@@ -40,10 +41,10 @@ def find(config, split, pictures, training=()):
 
 def _survival(pictures, config):
     """Share of the words in augmented crops that are large enough to learn from."""
-    samples = [picture.sample for picture in pictures]
+    samples = pictures.samples
     make, least = MakeExample(samples, config), config.data.targets.min_text_size
     chosen = np.random.default_rng(config.seed).permutation(len(samples))[:PROBES]
-    crops = [words_in_crop(make, (0, int(i), 0), pictures[i].size).lost for i in chosen]
+    crops = [words_in_crop(make, (0, int(i), 0), pictures[int(i)].size).lost for i in chosen]
     total, kept = sum(map(len, crops)), sum(int((~lost).sum()) for lost in crops)
     share = f"{kept / total:.0%}" if total else "none"
     line = (
@@ -60,7 +61,7 @@ def _survival(pictures, config):
 
 
 def _turned(pictures):
-    turned = sum(picture.turned for picture in pictures)
+    turned = int(pictures.turned.sum())
     return turned and (
         f"EXIF turns {turned} of {counted(len(pictures), 'picture')}; labels count in the picture "
         "as it is seen then"
@@ -87,8 +88,9 @@ def _small(pictures, config):
 
 def _alike(pictures, training):
     """Pictures that show what one of training shows, without being the same file."""
-    training = [picture for picture in training if picture.size]
-    pairs = find_alike([p.mark for p in pictures], [p.mark for p in training])
+    if not training:
+        return ""
+    pairs = find_alike(pictures.marks, training.marks)
     pairs = [(pictures[i], training[j], bits) for i, j, bits in pairs]
     pairs = sorted((pair for pair in pairs if pair[0].digest != pair[1].digest), key=_bits)
     if not pairs:
@@ -108,7 +110,7 @@ def _bits(pair):
 
 def _uncertain(pictures):
     """What a small validation split cannot tell; its words are taken as drawn independently."""
-    words = sum(picture.sample.ignore.count(False) for picture in pictures)
+    words = count_words(pictures.samples).learned
     spread = 1.96 * 0.5 / math.sqrt(max(1, words))
     if not words or len(pictures) >= FEW_IMAGES and spread <= WIDE:
         return ""

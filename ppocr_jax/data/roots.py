@@ -7,6 +7,7 @@ or with nothing but the picture's name. A guess costs a bounded number of looks 
 import os
 import pathlib
 
+from ppocr_jax.data import packed
 from ppocr_jax.data.labels import IMAGE_SUFFIXES, find_source, split_sources
 from ppocr_jax.data.picture_paths import near_folders
 from ppocr_jax.errors import UserError
@@ -60,6 +61,9 @@ def _count(folder, names):
 
 
 def _is_there(path):
+    place = packed.find_place(path)
+    if place:
+        return packed.holds(place)
     if os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES:
         return os.path.isfile(path)
     return any(os.path.isfile(path + form(s)) for s in IMAGE_SUFFIXES for form in (str, str.upper))

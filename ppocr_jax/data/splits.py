@@ -2,6 +2,8 @@
 
 import os
 
+from ppocr_jax.data.image_files import is_there
+from ppocr_jax.data.label_index import join
 from ppocr_jax.data.labels import place_of, read_sources, split_sources
 from ppocr_jax.data.roots import guess_root
 from ppocr_jax.data.scenes import read_record, write_scenes
@@ -70,7 +72,7 @@ def read_validation(config, say=None):
     Raises:
         UserError: a label file or an image is missing, or there is none.
     """
-    samples = [s for part in read_sources(config.data.val, config.data.root, say) for s in part]
+    samples = join(read_sources(config.data.val, config.data.root, say))
     require_images(samples, config)
     return samples
 
@@ -83,7 +85,7 @@ def require_images(samples, config):
     """
     if not samples:
         raise UserError(f"{config.data.val}: holds no image to evaluate")
-    missing = [sample for sample in samples if not os.path.exists(sample.image_path)]
+    missing = [sample for sample in samples if not is_there(sample.image_path)]
     if missing:
         sample, others = missing[0], len(missing) - 1
         more = f", and {others} more images" if others else ""

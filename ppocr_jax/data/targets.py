@@ -99,6 +99,9 @@ class _Border(NamedTuple):
 
 def require_drawable(polygons, ignore, height, width, shrink_ratio=0.4):
     """Raises the UserError of `draw_threshold_map` without drawing anything."""
+    pieces = sum(1 + len(p) for p, ignored in zip(polygons, ignore, strict=True) if not ignored)
+    if pieces <= MOST_BORDER_WORK:  # each lies within the picture: nothing to measure
+        return
     for _ in _borders(polygons, ignore, height, width, shrink_ratio):
         pass
 

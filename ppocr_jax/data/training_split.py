@@ -1,6 +1,7 @@
 """The training split of a config: what is read, what is refused, and the lengths that follow."""
 
 from ppocr_jax.data.frames import guess_frame_of
+from ppocr_jax.data.label_index import join
 from ppocr_jax.data.labels import read_sources, require_text
 from ppocr_jax.data.order import samples_per_epoch, steps_per_epoch
 from ppocr_jax.data.pipeline import Batches, make_batches
@@ -20,7 +21,7 @@ def require_learnable(parts, config):
     Raises:
         UserError: says which.
     """
-    require_text([sample for part in parts for sample in part])
+    require_text(join(parts))
     per_epoch = samples_per_epoch([len(part) for part in parts], config.data.ratios)
     require_batch(config, per_epoch)
     return per_epoch
@@ -54,7 +55,7 @@ class Training:
         self._config = config
         self.notes = []
         self._sources = read_sources(config.data.train, config.data.root, self.notes.append)
-        self.samples = [sample for part in self._sources for sample in part]
+        self.samples = join(self._sources)
         self.epoch_images = require_learnable(self._sources, config)
         self.misfit = guess_frame_of(self.samples)
         if self.misfit:

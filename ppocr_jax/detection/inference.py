@@ -186,6 +186,22 @@ def run_batches(predict, variables, items, config, sharding=None, shapes=None):
     yield from run.drain()
 
 
+def plan_passes(sizes, config, sharding=None):
+    """`(Shape, images in a batch)` of each program that images of some sizes need, as they come.
+
+    Args:
+        sizes: heights and widths of `Prepared` images.
+        config, sharding: see `predict_files`.
+    """
+    shapes, run = Multiples(config.shared_shapes), _Runner(None, None, config.batch_size, sharding)
+    found = set()
+    for size in sizes:
+        shape = shapes(*size)
+        if shape not in found:
+            found.add(shape)
+            yield shape, run.size_of(shape)
+
+
 def _piles_up(waiting, most):
     """Whether more images wait than there should, in number or in pixels."""
     count = sum(map(len, waiting.values()))

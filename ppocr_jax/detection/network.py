@@ -7,6 +7,7 @@ import jax
 
 from ppocr_jax import devices
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
+from ppocr_jax.runtime.compiler import gpu_options
 from ppocr_jax.weights import sources
 
 
@@ -69,4 +70,4 @@ def make_predict(model):
     def predict(variables, image, area=None):
         return model.apply(variables, image, train=False, area=area)["shrink"]
 
-    return jax.jit(predict)
+    return jax.jit(predict, compiler_options=gpu_options())

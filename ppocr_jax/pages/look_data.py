@@ -1,21 +1,20 @@
 """A data set as `look` shows it: both splits read, measured and followed through the crops."""
 
-import concurrent.futures
 import csv
 import io
-import os
 from typing import NamedTuple
 
 import numpy as np
 
 from ppocr_jax.data import inspection
 from ppocr_jax.data.image_files import read_size
-from ppocr_jax.data.inspection import Picture
-from ppocr_jax.data.labels import Problem
+from ppocr_jax.data.label_index import LabelIndex, join
+from ppocr_jax.data.looked_at import Pictures, look_at_images
 from ppocr_jax.data.polygon_faults import find_fault
 from ppocr_jax.data.resize import SMALL_TEXT, read_image
+from ppocr_jax.data.sample import Problem
 from ppocr_jax.data.word_table import CropLooks, Words, look_through_crops, tabulate
-from ppocr_jax.errors import UserError, shown
+from ppocr_jax.errors import shown
 
 OFTEN = 0.5  # share of its crops in which a word is too small to be called so
 COLUMNS = (
@@ -29,8 +28,8 @@ class SplitLook(NamedTuple):
 
     Attributes:
         name: "train" or "val".
-        parts: lists of samples, one per source.
-        pictures: `inspection.Picture`s that can be read, by their headers.
+        parts: samples of each source.
+        pictures: `looked_at.Pictures` that can be read, by their headers.
         problems: of labels and pictures.
         unread: those of them that keep a line or a picture from being shown.
         notes: lines on how the labels were read, and what is there.
@@ -39,8 +38,8 @@ class SplitLook(NamedTuple):
     """
 
     name: str
-    parts: list[list]
-    pictures: list[Picture]
+    parts: list[LabelIndex]
+    pictures: Pictures
     problems: list[Problem]
     unread: list[Problem]
     notes: list[str]
@@ -61,31 +60,25 @@ def read_split(config, name):
         UserError: a label file is missing or empty.
     """
     parts, problems, notes = inspection.scan_split(config, name)
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        pictures = list(pool.map(_look, [sample for part in parts for sample in part]))
+    pictures = look_at_images(join(parts), look=_look)
     notes = [*notes, inspection.describe(name, pictures)]
     unread = [problem for problem in problems if not problem.harmless]
     found = inspection.look_at_labels(pictures, config.data.targets.shrink_ratio)
-    reasons = {picture.reason for picture in pictures if picture.reason}
+    reasons = set(pictures.reasons.values())
     unread += [problem for problem in found if problem.reason in reasons]
     problems += found
     problems += inspection.find_refusals(config, name, parts, problems)
-    usable = [picture for picture in pictures if picture.size]
-    samples, sizes = [p.sample for p in usable], [p.size for p in usable]
+    usable = pictures.usable()
+    samples, sizes = usable.samples, usable.sizes.tolist()
     words = tabulate(samples, sizes, config)
     looks = look_through_crops(words, samples, sizes, config) if name == "train" else None
     return SplitLook(name, parts, usable, problems, unread, notes, words, looks)
 
 
-def _look(sample):
-    """A `Picture` by its header alone; of one without, as a whole."""
-    size = read_size(sample.image_path)
-    if size is not None:
-        return Picture(sample, "", size)
-    try:
-        return Picture(sample, "", read_image(sample.image_path, lambda image: image.shape[:2]))
-    except UserError as error:
-        return Picture(sample, str(error))
+def _look(path):
+    """What `look_at_images` asks for, by the header alone; of a file without one, as a whole."""
+    size = read_size(path) or read_image(path, lambda image: image.shape[:2])
+    return size, bytes(32), False, np.zeros(4, np.uint64)
 
 
 def name_kinds(split):

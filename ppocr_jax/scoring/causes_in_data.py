@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from ppocr_jax.data.frames import guess_frame
+from ppocr_jax.data.frames import Extents, guess_frame
 from ppocr_jax.data.image_files import is_turned
 from ppocr_jax.data.resize import SMALL_TEXT
 from ppocr_jax.data.words_in_crops import measure_crops
@@ -56,8 +56,13 @@ def labels_misplaced(case):
 
 def _labels_off_pictures(case):
     """The same by the labels alone, where too few boxes are found to tell."""
-    seen = [outcome for outcome in case.outcomes if not outcome.reason]
-    guess = guess_frame([(o.sample.polygons, o.size, is_turned(o.sample.image_path)) for o in seen])
+    guess = guess_frame(
+        Extents.of_pictures(
+            (o.sample.polygons, o.size, is_turned(o.sample.image_path))
+            for o in case.outcomes
+            if not o.reason
+        )
+    )
     return guess and (
         f"the validation labels do not fit their pictures: {guess}; label the pictures as they lie "
         "in data.root, or bring these to the size of the labels"

@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 from onnxruntime import quantization
 
+from ppocr_jax.data.label_index import join
 from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.resize import plan_size, read_image, resize_image
 from ppocr_jax.data.splits import read_validation
@@ -47,7 +48,7 @@ def calibration_images(config):
     Raises:
         UserError: there is no training split to take them from.
     """
-    samples = [s for part in read_sources(config.data.train, config.data.root) for s in part]
+    samples = join(read_sources(config.data.train, config.data.root))
     if not samples:
         raise UserError(f"{config.data.train}: holds no image to calibrate with")
     picked = sorted({int(i) for i in np.linspace(0, len(samples) - 1, COUNT)})

@@ -15,15 +15,15 @@ import numpy as np
 
 from ppocr_jax import __version__
 from ppocr_jax import config as configs
+from ppocr_jax.data import label_index
 from ppocr_jax.errors import UserError
 from ppocr_jax.forms import flatten
 from ppocr_jax.processes import company
 from ppocr_jax.weights.meta import list_steps
 
 OWN = ("data.root", "data.workers", "data.prefetch_mb", "init_from.")  # may differ by machine
-MOST_GROUPS = (
-    50_000  # checksums of a split that are compared; of larger ones a few images share one
-)
+MOST_GROUPS = 50_000  # checksums of a split; of larger ones a few images share one
+AT_ONCE = 100  # groups that are read together
 
 
 def require_same(place, facts):
@@ -83,7 +83,7 @@ def _require_same_images(split, samples, root):
     require_same(f"size of {split}", {f"images of {split}": len(samples)})
     group = -(-max(1, len(samples)) // MOST_GROUPS)
     starts = range(0, len(samples), group)
-    sums = [_checksum(samples[first : first + group], root) for first in starts]
+    sums = [_checksum(table, root) for table in _tables(samples, group)]
     for index, text in enumerate(company.exchange(f"images of {split}", json.dumps(sums))):
         for first, mine, theirs in zip(starts, sums, json.loads(text), strict=True):
             if mine != theirs:
@@ -95,16 +95,22 @@ def _require_same_images(split, samples, root):
                 )
 
 
-def _checksum(samples, root):
-    """CRC-32 of names relative to the root, polygons and what is ignored."""
-    value = 0
-    for sample in samples:
-        name = os.path.relpath(sample.image_path, root or ".")
-        value = zlib.crc32(name.encode("utf-8", "surrogateescape"), value)
-        value = zlib.crc32(bytes(sample.ignore), value)
-        for polygon in sample.polygons:
-            points = np.ascontiguousarray(polygon, np.float32)
-            value = zlib.crc32(b"%d" % len(points) + points.tobytes(), value)
+def _tables(samples, group):
+    """A `label_index.Table` of every so many images."""
+    for first in range(0, len(samples), AT_ONCE * group):
+        yield from label_index.table(samples, first, first + AT_ONCE * group).split(group)
+
+
+def _checksum(table, root):
+    """CRC-32 of some images: names relative to the root, polygons and what is ignored."""
+    value, root = 0, root or "."
+    start = os.path.join(os.path.normpath(root), "")
+    for path in table.paths:
+        plain = path.startswith(start) and "/." not in path and "//" not in path
+        name = path[len(start) :] if plain else os.path.relpath(path, root)
+        value = zlib.crc32(name.encode("utf-8", "surrogateescape") + b"\n", value)
+    for values in (table.polygons, table.counts, table.ignore, table.points):
+        value = zlib.crc32(np.ascontiguousarray(values), value)
     return value
 
 

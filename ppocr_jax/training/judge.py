@@ -1,9 +1,12 @@
 """Scoring the roles of a state while a run goes on."""
 
+import contextlib
+
 import jax
 import numpy as np
 
 from ppocr_jax import averages, devices
+from ppocr_jax.detection import ahead
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.models.detector import build_detector
 from ppocr_jax.pages.pictures import draw_rows
@@ -34,11 +37,13 @@ class Judge:
         self._verdicts = Verdicts(setup.config, training, len(validation))
         self._predicts = share_predicts(setup.config)
         self._outcomes = []  # of the best role at the last evaluation
+        self._ahead = None  # what compiles for this while the updates run
         self.results = Results(setup.config, setup.mesh, self._predicts, validation, log, workdir)
 
     def __call__(self, state, progress):
         """Scores the weights of `state`, says and records it, and notes it in `progress`."""
         config, metrics, scored = self._setup.config, {}, {}
+        self._await_programs()
         for role in averages.scored(config):
             variables, sharding = devices.own_part(extract_role(state, role), self._setup.mesh)
             known = scored.get(averages.followed(role))
@@ -63,6 +68,28 @@ class Judge:
         progress.note_evaluation(metrics, config.best.role, config.eval.patience_min_gain)
         self._verdicts.note(progress)
         self.results.keep(self._outcomes, progress)
+
+    def compile_ahead(self, state):
+        """Has the programs of the evaluations made while the updates run; for a `with`."""
+        if not ahead.is_a_gain():
+            return contextlib.nullcontext()
+        networks, config = {}, self._setup.config
+        for role in averages.scored(config):
+            variables, sharding = devices.own_part(extract_role(state, role), self._setup.mesh)
+            networks[id(self._predicts[role])] = self._predicts[role], variables
+        paths = [sample.image_path for sample in self._validation]
+        self._ahead = ahead.Ahead(networks.values(), paths, config.eval, sharding)
+        return self._ahead
+
+    def _await_programs(self):
+        running, self._ahead = self._ahead, None
+        if running is None:
+            return
+        if not running.is_done():
+            self._log.say("waiting for the evaluation's programs, which are being compiled")
+        failure = running.wait()
+        if failure:
+            self._log.say(f"the evaluation's programs were not compiled ahead: {failure}")
 
     def conclude(self, progress):
         """Says why a run gained nothing, at its end."""

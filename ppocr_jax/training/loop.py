@@ -102,6 +102,8 @@ def train(config, workdir, given=()):
             if step_fn is None:
                 step_fn = compile_step(setup, state, arrays, log, forecast.key)
                 stop = opened.enter_context(StopOnSignal())  # until here there is nothing to save
+                if not first:  # else they are there
+                    opened.enter_context(judge.compile_ahead(state))
                 meter.restart()
             state, metrics = step_fn(state, arrays)
             progress.step += 1

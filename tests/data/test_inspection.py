@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from tiny import draw_data, load_config, write_config
 
-from ppocr_jax.data import augment, findings, frames, inspection
+from ppocr_jax.data import augment, findings, frames, inspection, label_index
 from ppocr_jax.data.augment import generator
-from ppocr_jax.data.labels import Problem, place_of
+from ppocr_jax.data.labels import Problem, Sample, place_of
 from ppocr_jax.data.pipeline import MakeExample
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.errors import UserError
@@ -245,8 +245,14 @@ def test_notes(clean, tmp_path):
 )
 def test_labels_of_another_picture_size(factor, hint):
     quad = np.array([[10, 10], [90, 10], [90, 80], [10, 80]], np.float32)
-    assert hint in frames.guess_frame([((quad * factor,), (96, 96), False)] * 9)
-    assert frames.guess_frame([((quad * factor,), (96, 96), False)] * 4) == ""
+
+    def guess(count):
+        samples = [Sample("a.png", (quad * factor,), (False,), "a.txt", 1)] * count
+        sizes = np.full((count, 2), 96)
+        table = label_index.table(samples, 0, count)
+        return frames.guess_frame(frames.Extents.of([(table, sizes, np.zeros(count, bool))]))
+
+    assert hint in guess(9) and guess(4) == ""
 
 
 def test_equal_findings_are_counted():

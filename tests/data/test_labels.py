@@ -6,7 +6,7 @@ import os
 import numpy as np
 import pytest
 
-from ppocr_jax.data import labels
+from ppocr_jax.data import label_lines
 from ppocr_jax.data.images import Labels
 from ppocr_jax.data.labels import read_labels, read_sources, scan_labels
 from ppocr_jax.errors import UserError
@@ -212,7 +212,7 @@ def test_label_files_that_are_no_files_of_text(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="labels.txt: is UTF-16; save it as UTF-8"):
         read_labels("labels.txt", tmp_path)
     write(tmp_path, line("a.jpg") * 9)
-    monkeypatch.setattr(labels, "MOST_BYTES", 20)
+    monkeypatch.setattr(label_lines, "MOST_BYTES", 20)
     with pytest.raises(UserError, match="split the label file"):
         read_labels("labels.txt", tmp_path)
 

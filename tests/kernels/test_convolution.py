@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from ppocr_jax.kernels import convolution
+from ppocr_jax.runtime.platform import assume
 
 SHAPES = [  # kernel, stride, inputs, outputs, groups, height, width
     (1, 1, 5, 7, 1, 6, 9),
@@ -20,10 +21,16 @@ SHAPES = [  # kernel, stride, inputs, outputs, groups, height, width
     (5, 2, 4, 4, 4, 9, 7),
     (3, 2, 4, 4, 4, 7, 7),
 ]
+GATE = (1, 1, 6, 3, 1, 1, 1)  # a map of one pixel
+ON_GPU = [GATE, *(shape for shape in SHAPES if shape[0] == 1 or shape[4] > 1)]
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_equals_the_library(shape):
+@pytest.mark.parametrize(
+    ("platform", "shape"),
+    [*(("cpu", shape) for shape in [*SHAPES, GATE]), *(("gpu", shape) for shape in ON_GPU)],
+    ids=str,
+)
+def test_equals_the_library(platform, shape):
     size, stride, inputs, outputs, groups, height, width = shape
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, height, width, inputs)), jnp.float32)
@@ -34,10 +41,40 @@ def test_equals_the_library(shape):
         out, pull = jax.vjp(lambda x, k: function(x, k, stride, groups), x, kernel)
         return out, *pull(jnp.cos(out))  # the same cotangent for equal outputs
 
-    for ours, theirs in zip(
-        both(convolution.convolve), both(convolution.library_convolve), strict=True
-    ):
+    with assume(platform):
+        found = both(convolution.convolve)
+    for ours, theirs in zip(found, both(convolution.library_convolve), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_each_platform_has_its_own_forms():
+    """Library calls of a block, forward and backward: each is tuned on its own on a GPU."""
+    x, narrow, taps = jnp.ones((1, 8, 8, 4)), jnp.ones((1, 1, 4, 4)), jnp.ones((3, 3, 1, 4))
+
+    def count(platform, **others):
+        def block(x, narrow, taps):
+            x = convolution.convolve(x, narrow)
+            return convolution.convolve(convolution.convolve(x, taps, 2, 4), taps, 1, 4).sum()
+
+        with assume(platform), convolution.forms(**others):
+            program = str(jax.make_jaxpr(jax.grad(block, (0, 1, 2)))(x, narrow, taps))
+        return program.count("conv_general_dilated[")
+
+    assert count("tpu") == 9 and count("cpu") == 0
+    assert count("gpu") == 2  # filter gradients of the depthwise ones
+    assert count("gpu", depthwise=None) == 6
+    assert convolution.convolve(x, narrow).shape == x.shape  # and here it is over
+
+
+def test_sums_of_bfloat16_are_rounded_once():
+    rng = np.random.default_rng(0)
+    x, kernel = (
+        jnp.asarray(rng.normal(size=shape), jnp.bfloat16) for shape in ((1, 9, 9, 8), (5, 5, 1, 8))
+    )
+    with assume("gpu"):
+        ours = convolution.convolve(x, kernel, 1, 8)
+        exact = convolution.convolve(x.astype("float32"), kernel.astype("float32"), 1, 8)
+    np.testing.assert_array_equal(ours, exact.astype(jnp.bfloat16))
 
 
 def test_transposed_convolution_by_hand():

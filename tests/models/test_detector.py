@@ -57,7 +57,7 @@ def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def test_eval_matches_reference(recorded, loaded, run):
+def test_eval_matches_reference(recorded, loaded, run, platform):
     expected = recorded("forward_student.npz")
     taps, maps, _ = run(loaded, nhwc(expected["eval_input"]), False)
     for name in ("c2", "c3", "c4", "c5", "neck"):  # float32 against float64 alone is 7e-7
@@ -69,7 +69,7 @@ def test_eval_matches_reference(recorded, loaded, run):
     assert relative_l2(maps["shrink"], expected["eval_maps_of_train_input"][:, 0]) < 1e-5
 
 
-def test_train_matches_reference(recorded, loaded, run):
+def test_train_matches_reference(recorded, loaded, run, platform):
     expected = recorded("forward_student.npz")
     taps, maps, stats = run(loaded, nhwc(expected["train_input"]), True)
     for name in ("c2", "c3", "c4", "c5", "neck"):

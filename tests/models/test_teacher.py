@@ -48,7 +48,7 @@ def count(tree):
     return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
-def test_eval_matches_reference(recorded, teacher, loaded):
+def test_eval_matches_reference(recorded, teacher, loaded, platform):
     expected = recorded("forward_teacher.npz")
     taps, maps, _ = run(teacher, loaded, expected["eval_input"], False)
     for name in TAPS:
@@ -57,7 +57,7 @@ def test_eval_matches_reference(recorded, teacher, loaded):
     assert relative_l2(maps["shrink"], expected["eval_maps"][:, 0]) < 1e-5
 
 
-def test_train_matches_reference(recorded, teacher, loaded):
+def test_train_matches_reference(recorded, teacher, loaded, platform):
     expected = recorded("forward_teacher.npz")
     taps, maps, stats = run(teacher, loaded, expected["train_input"], True)
     for name in TAPS:  # the deepest batch norm sees eight values a channel

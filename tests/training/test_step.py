@@ -15,6 +15,7 @@ from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
 from ppocr_jax.optim.schedule import Segment, rate_at
 from ppocr_jax.runtime import compiler
+from ppocr_jax.runtime.platform import assume
 from ppocr_jax.training.state import extract_role, make_state
 from ppocr_jax.training.step import make_train_step
 from ppocr_jax.weights.paddle import from_paddle, to_paddle
@@ -62,7 +63,7 @@ def batch_of(batches, samples):
     return batch
 
 
-def test_gradients_match_reference(recorded, cases, load, model):
+def test_gradients_match_reference(recorded, cases, load, model, platform):
     records, raw = recorded("gradients_student.json"), recorded("gradients_student.npz")
     batches, loss_fn = recorded("batches.npz"), single_loss()
 
@@ -386,6 +387,12 @@ def test_rematerialisation_lowers_the_memory_of_the_compiled_step():
 def test_an_option_that_xla_does_not_have_is_left_out(monkeypatch):
     monkeypatch.setattr(compiler, "OWN_PRODUCTS", {"xla_of_another_release": "1"})
     assert compiler.compiler_options() == {}
+    with assume("gpu"):
+        assert compiler.compiler_options() == compiler.ON_GPU
+        monkeypatch.setitem(compiler.ON_GPU, "xla_of_another_release", "1")
+        assert "xla_of_another_release" not in compiler.compiler_options()
+    with assume("tpu"):
+        assert compiler.compiler_options() == {}
 
 
 def test_bfloat16_learns_as_float32_does():

@@ -1,0 +1,1 @@
+"""How large sets are read: one index of labels, and pictures in shards."""
