@@ -13,7 +13,7 @@ from ppocr_jax import cli
 from ppocr_jax import config as configs
 from ppocr_jax.data.findings import condense
 from ppocr_jax.data.inspection import check
-from ppocr_jax.errors import shown, shows_progress
+from ppocr_jax.errors import counted, shown, shows_progress
 
 
 def main(argv):
@@ -23,7 +23,7 @@ def main(argv):
     for line in [*condense(problems), *summary]:
         print(shown(line))
     wrong = [problem for problem in problems if not problem.harmless]
-    print(f"{len(wrong)} problems" if wrong else "nothing is wrong")
+    print(counted(len(wrong), "problem") if wrong else "nothing is wrong")
     return 1 if wrong else 0
 
 

@@ -173,6 +173,7 @@ def parse(arguments, argv, needs_config=True, saved=None):
         help="overrides one value of the config, such as --config.data.root=icdar2015",
     )
     args, rest = arguments.parse_known_args(argv)
+    _require_values(argv, rest)
     source = args.config or (saved(args) if saved else None)
     if source is None:
         if rest:
@@ -186,6 +187,23 @@ def parse(arguments, argv, needs_config=True, saved=None):
     config = override(config, rest)
     _localise(config, args.config is not None)
     return args, config
+
+
+def _require_values(argv, rest):
+    """Refuses a key whose value an argument without a name has taken: `--config.key value a b`.
+
+    Args:
+        argv: all arguments.
+        rest: those that are no options of the command, in their order.
+    """
+    for item, value in zip(argv, argv[1:], strict=False):
+        if not item.startswith("--config.") or "=" in item or value.startswith("-"):
+            continue
+        place = rest.index(item)
+        if rest[place + 1 : place + 2] != [value]:
+            raise UserError(
+                f"{item} {value}: in this command a value of the config follows `=`: {item}=VALUE"
+            )
 
 
 def _localise(config, named):

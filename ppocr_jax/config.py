@@ -8,9 +8,8 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.forms import FORM, flatten, plain, upgrade
 from ppocr_jax.losses import MAIN_LOSSES, MUTUAL_ACTS
 from ppocr_jax.losses.pairs import weighted_pairs
-from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS
+from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS, PRECISIONS
 from ppocr_jax.optim import OPTIMISERS
-from ppocr_jax.runtime.precision import PRECISIONS
 from ppocr_jax.writers import WRITERS
 
 MOST_SIDE = 8192  # pixels of a picture or a crop; one such map alone takes 256 MiB

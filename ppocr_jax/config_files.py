@@ -62,12 +62,13 @@ def open_config(source, found=False):
     return config, _named(given, [*taken, *lines])
 
 
-def find_for(weights, say=tell):
+def find_for(weights, say=tell, partial=False):
     """The file with the config of weights: saved beside them, else the shipped one that fits.
 
     Args:
         weights: see `weights.sources`.
         say: takes the line on a shipped one.
+        partial: see `fitting.find_fitting`.
 
     Raises:
         UserError: there are no such weights, or none fits.
@@ -80,7 +81,8 @@ def find_for(weights, say=tell):
     if saved is not None:
         return saved
     paths = {f"configs/{name}.py": shipped_folder() / f"{name}.py" for name in PRESETS}
-    name = find_fitting(place, {name: _run(path).roles for name, path in paths.items()})
+    roles = {name: _run(path).roles for name, path in paths.items()}
+    name = find_fitting(place, roles, partial)
     if str(place).endswith(".onnx"):
         say(f"{weights} holds no config: sizes and thresholds are those of {name}")
     else:

@@ -1,5 +1,7 @@
 """The values that configs start from. Every number of the published recipe stands here once.
 
+What each key means stands in `meanings`; a comment here says why a value is what it is.
+
 PaddleOCR's PP-OCRv3 detection recipe: Adam with coupled L2, cosine rate with a linear warm-up,
 960x960 crops, eight images on each of eight devices.
 """
@@ -65,12 +67,12 @@ def losses(labels, mutual=(), teacher=()):
         labels=labels,
         mutual=mutual,
         teacher=teacher,
-        main="dice",  # the shrink map's loss, of losses.MAIN_LOSSES
-        balance=True,  # hard negatives; for dice they change nothing but a batch without text
-        alpha=5.0,  # weight of the shrink map
-        beta=10.0,  # weight of the threshold map
+        main="dice",
+        balance=True,  # for dice it changes nothing but a batch without text
+        alpha=5.0,
+        beta=10.0,
         negative_ratio=3.0,
-        mutual_act="none",  # applied to both maps, of losses.MUTUAL_ACTS
+        mutual_act="none",
         teacher_thresh=0.3,
         teacher_where="labels",  # labels count, as published, or everywhere: ignored words too
         total="sum" if mutual else "mean",
@@ -82,36 +84,36 @@ def base(epochs):
     config = ml_collections.ConfigDict()
     config.seed = 1024
     config.epochs = epochs
-    config.steps = 0  # 0: as many as the epochs need
-    config.batch_size = 8  # samples of one update, over all devices and processes
-    config.crop = 960  # pixels, a multiple of 32
+    config.steps = 0
+    config.batch_size = 8
+    config.crop = 960
     config.learning_rate = 1e-3  # published for 8 devices x 8 samples
     config.warmup_epochs = 2.0
-    config.warmup_steps = 0  # when set, it replaces warmup_epochs
-    config.time_limit_minutes = 0.0  # of the run's own time, all its starts together; 0: none
-    config.dtype = "float32"  # of activations: float32 or bfloat16; parameters stay float32
-    config.precision = "float32"  # of float32 products on GPUs and TPUs; or tf32
+    config.warmup_steps = 0
+    config.time_limit_minutes = 0.0
+    config.dtype = "float32"
+    config.precision = "float32"
     config.optimizer = dict(name="adam", b1=0.9, b2=0.999, eps=1e-8, l2=5e-5)
     config.data = dict(
-        root="",  # folder of the images
-        train="train_icdar2015_label.txt",  # label files or folders of gt_*.txt, comma-separated
+        root="",
+        train="train_icdar2015_label.txt",
         val="test_icdar2015_label.txt",
-        draw=dict(train=0, val=0, side=448, seed=1024),  # scenes drawn into root, if any
-        ratios=(1.0,),  # share of each training source drawn per epoch
-        workers=-1,  # processes that prepare samples; 0: threads of this one; -1: chosen
-        last_batch="fill",  # fill: completed from the next epoch's order; drop: left out
-        prefetch_mb=-1,  # of finished batches waiting, over all workers; -1: chosen
-        max_bad_share=0.05,  # training stops when more records than this cannot be used
+        draw=dict(train=0, val=0, side=448, seed=1024),
+        ratios=(1.0,),
+        workers=-1,
+        last_batch="fill",
+        prefetch_mb=-1,
+        max_bad_share=0.05,
         augment=dict(
             flip=0.5,
-            rotate=(-10.0, 10.0),  # degrees
+            rotate=(-10.0, 10.0),
             scale=(0.5, 3.0),
             crop_tries=50,
-            min_crop_side=0.1,  # of the image's side
-            wordless="whole",  # crop of an image without a word to learn: whole, or random
-            paste=False,  # words of another image
+            min_crop_side=0.1,
+            wordless="whole",
+            paste=False,
             paste_ratio=0.2,
-            streams="shared",  # one generator draws for all entries, in order; or "separate"
+            streams="shared",
         ),
         targets=dict(shrink_ratio=0.4, thresh_min=0.3, thresh_max=0.7, min_text_size=8),
     )
@@ -121,34 +123,33 @@ def base(epochs):
         max_candidates=1000,
         unclip_ratio=1.5,
         use_dilation=False,
-        score_mode="fast",  # fast: mean over the box; slow: over the contour
-        box_type="quad",  # quad or poly
+        score_mode="fast",
+        box_type="quad",
     )
     config.eval = dict(
         every_steps=400,
-        every_epochs=0,  # when set, it replaces every_steps
-        batch_size=4,  # images of equal size in one pass
-        limit_side=736,  # pixels; see data/resize.py
+        every_epochs=0,
+        batch_size=4,
+        limit_side=736,
         limit_type="min",
-        shared_shapes=0,  # 0: each image at its own size; else sides rounded up to this multiple
-        patience=0,  # evaluations in a row without gain that end the run; 0: none do
-        patience_min_gain=0.0,  # of hmean; a gain is more than that
-        patience_min_steps=0,  # updates before which patience ends nothing
-        pictures=8,  # images in the picture of predictions beside labels at the end
+        shared_shapes=0,
+        patience=0,
+        patience_min_gain=0.0,
+        patience_min_steps=0,
+        pictures=8,
     )
     config.save = dict(every_steps=400)
     config.log = dict(
         every_steps=10,
-        writers=("tensorboard",),  # what gets the records beside metrics.jsonl
-        pictures=4,  # images that the writers get at each evaluation, predictions beside labels
+        writers=("tensorboard",),
+        pictures=4,
     )
-    config.mesh = dict(devices=0)  # 0: all that are visible
-    config.freeze = ()  # backbone, neck or head of all that learn, or of one: student.backbone
-    config.frozen_norm = "batch"  # of a frozen network: batch statistics (published) or stored
-    config.norm_scope = "global"  # batch norm and loss ratios over the whole batch, or per device
-    config.accumulate = 1  # micro-batches of an update, each with its own statistics and ratios
-    config.remat = False  # less memory for about a third more arithmetic in the backbones
-    # An average of each network that learns, over about that share of the updates so far.
-    config.average = dict(decay=0.0, share=0.2)  # decay: kept by an update at most; 0: no average
+    config.mesh = dict(devices=0)
+    config.freeze = ()
+    config.frozen_norm = "batch"  # as published
+    config.norm_scope = "global"
+    config.accumulate = 1
+    config.remat = False
+    config.average = dict(decay=0.0, share=0.2)
     config.best = dict(role="student")
     return config

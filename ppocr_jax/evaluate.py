@@ -10,9 +10,10 @@ them is used, or else the one of the program whose networks have their shapes, w
 last line on stdout is one JSON object; `--output FILE` writes it to a file too.
 
 `--sweep` reads the same maps with other thresholds, says which are best and with which options any
-command takes them. `--report DIR` writes a page for people, `report.html` (`report_<role>.html`
-each for several roles): the images with most errors, which boxes are merged, split or false, what
-is found and missed by size, shape and direction, the sweep, and the run that the weights come from.
+command takes them. Where next to nothing is found, a sentence names the likeliest cause. `--report
+DIR` writes a page for people, `report.html` (`report_<role>.html` each for several roles): the
+images with most errors, which boxes are merged, split or false, what is found and missed by size,
+shape and direction, the sweep, and the run that the weights come from.
 """
 
 import json
@@ -26,6 +27,8 @@ from ppocr_jax.detection.network import open_network
 from ppocr_jax.errors import UserError, shows_progress, tell
 from ppocr_jax.files import write_text
 from ppocr_jax.runtime import process
+from ppocr_jax.scoring.case import Course
+from ppocr_jax.scoring.diagnosis import find_cause
 from ppocr_jax.scoring.evaluation import evaluate, explain
 from ppocr_jax.scoring.sweep import Sweep, make_grid
 from ppocr_jax.scoring.sweep import explain as explain_sweep
@@ -113,6 +116,9 @@ def score(config, args, role, samples, alone=True):
         if outcome.reason:
             tell(f"warning: {outcome.reason}; its words count as missed")
     tell(explain(metrics))
+    cause = find_cause(outcomes, metrics, config, Course())
+    if cause:
+        tell(cause.text)
     swept = sweep.result() if sweep else None
     if swept:
         for line in explain_sweep(swept):

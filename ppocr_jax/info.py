@@ -57,7 +57,7 @@ def _arguments():
 def _config_of(args):
     if args.what.endswith(CONFIGS):
         return args.what
-    return config_files.find_for(args.what)
+    return config_files.find_for(args.what, partial=True)
 
 
 def _print(lines):

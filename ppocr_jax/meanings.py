@@ -55,7 +55,7 @@ KEYS = {
         "that is of a step was not measured. The published student's hmean on ICDAR2015 is then "
         "0.4650 in the place of 0.4642, rounded so on a CPU; 5 pixels in a million cross 0.3 "
         "(bfloat16: 100)",
-        "runtime/precision.py",
+        "models/precision.py",
     ),
     "optimizer.name": Key("which optimiser", "optim/__init__.py"),
     "optimizer.b1": Key("decay of the mean of gradients", "optim/adam.py"),

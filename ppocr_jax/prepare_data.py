@@ -6,11 +6,11 @@
     python -m ppocr_jax.prepare_data more/ --output data --add
 
 The format is recognised by content: labelme (and X-AnyLabeling), COCO (and CVAT's export as COCO),
-COCO-Text, Label Studio (JSON, JSON-MIN), PPOCRLabel and PaddleOCR's label files, ICDAR's gt files
-and their kin, Total-Text, CTW1500. `data/` then holds `images/`, `train.txt`, `val.txt`, perhaps
-`test.txt`, and `prepared.csv`, which says of every picture where it comes from, in which split it
-is, or why it is left out. To train from it: `--config.data.root=data`, with `train.txt` and
-`val.txt` as `data.train` and `data.val`.
+COCO-Text and TextOCR, Label Studio (JSON, JSON-MIN), PPOCRLabel and PaddleOCR's label files,
+ICDAR's gt files and their kin, ArT, LSVT, ReCTS, Total-Text (.txt, .mat), CTW1500. `data/` then
+holds `images/`, `train.txt`, `val.txt`, perhaps `test.txt`, and `prepared.csv`, which says of every
+picture where it comes from, in which split it is, or why it is left out. To train from it:
+`--config.data.root=data`, with `train.txt` and `val.txt` as `data.train` and `data.val`.
 
 Polygons keep their points; boxes, turned boxes, circles and masks become polygons. What is marked
 as difficult, ignore, iscrowd or illegible is ignored in training and in scores. Pictures that show
@@ -25,6 +25,7 @@ from ppocr_jax import cli
 from ppocr_jax.annotations import ACCEPTED
 from ppocr_jax.annotations.preparation import Options, prepare
 from ppocr_jax.errors import shown, shows_progress, tell
+from ppocr_jax.runtime import interrupts
 
 
 def main(argv):
@@ -33,7 +34,8 @@ def main(argv):
     for key in ("sources", "images"):
         options[key] = tuple(options[key] or ())
     options["classes"] = tuple(n.strip() for n in (args.classes or "").split(",") if n.strip())
-    result = prepare(Options(**options), progress=shows_progress())
+    with interrupts.putting_away():
+        result = prepare(Options(**options), progress=shows_progress())
     for line in result.warnings:
         tell(f"warning: {line}")
     for line in result.notes:

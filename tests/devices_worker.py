@@ -66,10 +66,13 @@ def drawn_batch(seed, order):
 class Run:
     """Ten updates of a recipe over `devices` devices of all processes (0: all of them)."""
 
-    def __init__(self, recipe, devices_=0, **options):
+    def __init__(self, recipe, devices_=0, frozen=None, **options):
         self.networks, losses = RECIPES[recipe]
-        self.trainable = tuple(losses["labels"])
-        models = {r: build_detector(network, args.dtype) for r, network in self.networks.items()}
+        self.trainable, self.frozen = tuple(losses["labels"]), frozen or {}
+        models = {
+            role: build_detector(network, args.dtype, stored=tuple(self.frozen.get(role, ())))
+            for role, network in self.networks.items()
+        }
         # No decay: the first moment after one update is then a tenth of the gradient.
         optimizer = ml_collections.ConfigDict({"b1": 0.9, "b2": 0.999, "eps": 1e-8, "l2": 0.0})
         self.tx = make_optimizer(optimizer, lambda step: 1e-4)
@@ -78,12 +81,19 @@ class Run:
         self.mesh = devices.make_mesh(ml_collections.ConfigDict({"mesh": {"devices": devices_}}))
         loss_fn = make_loss(ml_collections.ConfigDict(losses))
         step_fn = make_train_step(
-            models, loss_fn, self.tx, self.trainable, mesh=self.mesh, **options
+            models,
+            loss_fn,
+            self.tx,
+            self.trainable,
+            frozen_parts=self.frozen,
+            mesh=self.mesh,
+            **options,
         )
         self.step_fn = step_fn.lower(self.state(), self.batch(0, 1)).compile(CHEAP)
 
     def state(self):
-        return devices.replicate(make_state(self.variables, self.tx, self.trainable), self.mesh)
+        state = make_state(self.variables, self.tx, self.trainable, self.frozen)
+        return devices.replicate(state, self.mesh)
 
     def batch(self, seed, order):
         return devices.put_batch(drawn_batch(seed, order), self.mesh)
@@ -91,21 +101,24 @@ class Run:
     def __call__(self, order=1):
         """What came out; `order` -1 turns the samples of every batch round."""
         state, metrics = self.step_fn(self.state(), self.batch(0, order))
-        moments = jax.tree.leaves(adam_moments(jax.device_get(state), self.trainable)[0])
+        moments = adam_moments(jax.device_get(state), self.trainable, self.frozen)[0]
+        moments = jax.tree.leaves(moments)
         first = {"losses": {k: float(v) for k, v in metrics.items()},
                  "norms": [float(np.linalg.norm(moment)) * 10 for moment in moments]}  # fmt: skip
         every = [metrics]
         for step in range(1, STEPS):
             state, metrics = self.step_fn(state, self.batch(step, order))
             every.append(metrics)
-        after = jax.device_get(state.params)
         moved, kept = [], []
-        for role, before in self.variables.items():
-            pairs = list(zip(*map(jax.tree.leaves, (before["params"], after[role])), strict=True))
-            if role in self.trainable:
-                moved += [(np.asarray(new, "f8") - old).ravel() for old, new in pairs]
-            else:
-                kept += [bool((old == new).all()) for old, new in pairs]
+        for kind in ("params", "batch_stats"):
+            after = jax.device_get(getattr(state, kind))
+            for role, before in self.variables.items():
+                for part, old in before[kind].items():
+                    pairs = list(zip(*map(jax.tree.leaves, (old, after[role][part])), strict=True))
+                    if role not in self.trainable or part in self.frozen.get(role, ()):
+                        kept += [bool((old == new).all()) for old, new in pairs]
+                    elif kind == "params":
+                        moved += [(np.asarray(new, "f8") - old).ravel() for old, new in pairs]
         return {
             **first,
             "every": {k: [float(values[k]) for values in every] for k in metrics},

@@ -23,7 +23,7 @@ def test_command(clean, tmp_path):
     status, out, err = run(
         "check_data", "--config", path, f"--config.data.root={tmp_path / 'data'}"
     )
-    assert status == 1 and "val_2.png" in out and out.strip().endswith("1 problems")
+    assert status == 1 and "val_2.png" in out and out.strip().endswith("\n1 problem")
     status, _, err = run("check_data", "--config", path, "--config.data.root=/nowhere")
     assert status == 2 and "no such folder" in err and "Traceback" not in err
 

@@ -214,3 +214,12 @@ def test_output_that_nobody_takes(out, status, said):
 
 def test_version():
     assert __version__.count(".") == 2 and sys.version_info >= (3, 11)
+
+
+@pytest.mark.parametrize("weights", [(), ("b",)])
+def test_a_value_that_an_argument_without_a_name_would_take(weights):
+    arguments = cli.parser("")
+    arguments.add_argument("weights", nargs="+")
+    said = "--config.data.root photos: in this command a value of the config follows `=`"
+    with pytest.raises(UserError, match=said):
+        cli.parse(arguments, ["--config", MOBILE, "--config.data.root", "photos", "a", *weights])

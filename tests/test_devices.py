@@ -37,10 +37,13 @@ RUNS = {
     "single, 4 devices": dict(recipe="single", devices=4),
     "cml, 8 devices": dict(recipe="cml", devices=8),
 }
+FROZEN = {"student": ["backbone"]}
 IN_PARTS = {
     "in turn": dict(recipe="cml", devices=1, accumulate=2),
     "in turn, 2 devices": dict(recipe="cml", devices=2, accumulate=2),
     "apart": dict(recipe="cml", devices=2, norm_scope="device"),
+    "frozen in turn": dict(recipe="single", devices=1, accumulate=2, frozen=FROZEN),
+    "frozen apart": dict(recipe="single", devices=2, norm_scope="device", frozen=FROZEN),
 }
 # LLVM's own optimisations take longer than a few small updates do without them.
 CHEAP = {"XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes"}
@@ -138,6 +141,18 @@ def test_the_scope_of_a_device_is_its_part_of_the_batch(results):
     for ours, theirs in zip(apart["norms"], in_turn["norms"], strict=True):
         np.testing.assert_allclose(2 * ours, theirs, rtol=1e-4, atol=1e-5 * largest)
     assert apart["losses"]["total"] != found["cml"]["losses"]["total"]
+
+
+def test_a_frozen_part_in_the_scope_of_a_device(results):
+    found = results["float32"]
+    apart, in_turn = found["frozen apart"], found["frozen in turn"]
+    assert apart["devices"] == 2 and apart["frozen_kept"] and in_turn["frozen_kept"]
+    for name, value in in_turn["losses"].items():
+        np.testing.assert_allclose(apart["losses"][name], value, rtol=1e-5, err_msg=name)
+    assert 0 < len(apart["norms"]) < len(found["single"]["norms"])  # no moments of what is frozen
+    largest = max(in_turn["norms"])
+    for ours, theirs in zip(apart["norms"], in_turn["norms"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5 * largest)
 
 
 def test_micro_batches_spread_over_devices(results):

@@ -87,7 +87,9 @@ def test_command_in_process(network, options, tmp_path, capsys):
     assert evaluate.main(arguments) == 1  # one image could not be read
     printed = capsys.readouterr()
     assert "its words count as missed" in printed.err
-    assert json.loads(printed.out.splitlines()[-1])["unreadable"] == 1
+    metrics = json.loads(printed.out.splitlines()[-1])
+    assert metrics["unreadable"] == 1 and metrics["hmean"] == 0.0
+    assert printed.err.count("likely cause: ") == 1  # the network has learned nothing
     with pytest.raises(UserError, match="--role teacher"):
         evaluate.main([*arguments, "--role", "teacher"])
     with pytest.raises(UserError, match="unknown config key crops"):

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from annotations.sources import COUNT, FORMATS, WORDS, draw
 from tiny import load_config, write_config
 
 from ppocr_jax import cli, prepare_data
-from ppocr_jax.annotations import ACCEPTED
+from ppocr_jax.annotations import ACCEPTED, preparation
 from ppocr_jax.data import inspection
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.training.loop import train
@@ -91,3 +93,26 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         [line] = capsys.readouterr().err.splitlines()
         assert line.startswith("error: ")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_that_is_ended_leaves_nothing_and_a_killed_one_s_rests_go(
+    tmp_path, monkeypatch, capsys
+):
+    place, rest = preparation.place_all, tmp_path / "data.tmp"
+
+    def ended(*args):
+        place(*args)
+        assert rest.is_dir()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(preparation, "place_all", ended)
+    with pytest.raises(SystemExit) as left:
+        prepare(tmp_path, FORMATS[0])
+    assert left.value.code == 143 and not rest.exists() and not (tmp_path / "data").exists()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    monkeypatch.undo()
+    (rest / "images").mkdir(parents=True)  # as `kill -9` leaves it
+    status = prepare_data.main([str(tmp_path / "photos"), "--output", str(tmp_path / "data")])
+    out = capsys.readouterr().out
+    assert status == 0 and f"removed {rest}, which an earlier preparation left" in out
+    assert not rest.exists()

@@ -26,10 +26,12 @@ TEACHER = dict(
 CHEAP = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
-def adam_moments(state, trainable):
+def adam_moments(state, trainable, frozen=None):
     """`(first, second)` moments of a state, each a tree like the parameters that learn."""
+    from ppocr_jax.training.state import pick_learning
+
     adam = state.opt_state[1]
-    unravel = ravel_pytree({role: state.params[role] for role in trainable})[1]
+    unravel = ravel_pytree(pick_learning(state.params, trainable, frozen))[1]
     return unravel(adam.mu), unravel(adam.nu)
 
 

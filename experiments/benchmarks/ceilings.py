@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.profiler import ProfileData
 
 from experiments.benchmarks.measure import WIDTHS, take_turns
-from ppocr_jax.runtime.precision import PRECISIONS
+from ppocr_jax.models import PRECISIONS
 
 COPY_MB, MATRIX_SIDE = 2048, 8192
 CPU_COPY_MB, CPU_MATRIX_SIDE = 256, 2048

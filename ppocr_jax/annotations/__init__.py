@@ -13,6 +13,7 @@ JSON_FORMATS = Choices(
     coco="coco.COCO",
     cocotext="coco_text.COCO_TEXT",
     labelstudio="label_studio.LABEL_STUDIO",
+    icdar2019="icdar2019.ICDAR2019",
 )
 
 # Name -> reader of text files: `fits(data)` on the first bytes of each, `read(paths, job)` on all
@@ -20,6 +21,7 @@ JSON_FORMATS = Choices(
 TEXT_FORMATS = Choices(
     __name__,
     totaltext="total_text.TOTAL_TEXT",
+    totaltextmat="total_text_mat.TOTAL_TEXT_MAT",
     ctw1500="ctw.CTW",
     paddleocr="label_files.LABEL_FILES",
     icdar="gt_files.GT_FILES",
@@ -29,11 +31,13 @@ TEXT_FORMATS = Choices(
 ACCEPTED = {
     "labelme": "a .json per picture with `shapes` (labelme, X-AnyLabeling)",
     "coco": "a .json with `images` and `annotations`: polygons, boxes, RLE masks (also of CVAT)",
-    "cocotext": "COCO-Text's .json with `imgs` and `anns`",
+    "cocotext": "COCO-Text's and TextOCR's .json with `imgs` and `anns`",
     "labelstudio": "Label Studio's export as JSON or JSON-MIN",
+    "icdar2019": "the .json of ArT, LSVT and ReCTS",
     "paddleocr": "PPOCRLabel's Label.txt, label files of `path<TAB>JSON`",
     "icdar": "a .txt per picture with x1,y1,...,text (ICDAR 2013/2015, MLT, RCTW, CTW1500's test)",
     "totaltext": "Total-Text's .txt with `x: [[...]], y: [[...]]`",
+    "totaltextmat": "Total-Text's .mat with `polygt`",
     "ctw1500": "CTW1500's .xml with `segs`",
 }
 

@@ -8,7 +8,7 @@ from ppocr_jax.annotations import masks, shapes
 from ppocr_jax.annotations.records import (
     Labelled,
     Words,
-    is_set,
+    flags_ignored,
     says_ignored,
     size_of,
 )
@@ -76,14 +76,10 @@ def read_word(annotation, names, where, size, words, job):
     category = names.get(annotation.get("category_id"))
     if not job.takes(category):
         return
-    text = next((v for k in TEXTS for v in (annotation.get(k), attributes.get(k)) if v), "")
-    flags = {**annotation, **attributes}
-    ignored = (
-        says_ignored(category)
-        or says_ignored(annotation.get("legibility"))
-        or says_ignored(attributes.get("legibility"))
-        or any(says_ignored(key) and is_set(value) for key, value in flags.items())
-    )
+    own = {str(key).casefold(): value for key, value in attributes.items()}  # named by people
+    text = next((v for k in TEXTS for v in (annotation.get(k), own.get(k)) if v), "")
+    flags = flags_ignored(annotation, TEXTS) or flags_ignored(own, TEXTS)
+    ignored = says_ignored(category) or flags
     words.add_parts(lambda: _polygons(annotation, attributes, size), where, text, ignored)
 
 

@@ -1,6 +1,8 @@
-"""COCO-Text's own JSON: `imgs` and `anns` by id."""
+"""COCO-Text's own JSON, and TextOCR's: `imgs` and `anns` by id."""
 
 from ppocr_jax.annotations.coco import read_picture
+
+SHAPES = ("mask", "polygon", "points")
 
 
 class COCO_TEXT:
@@ -22,7 +24,9 @@ class COCO_TEXT:
             if not isinstance(annotation, dict):
                 raise ValueError("an entry of anns is no mapping")
             word = dict(annotation)
-            shape = annotation.get("mask") or annotation.get("polygon")
+            shape = next((annotation[k] for k in SHAPES if annotation.get(k)), None)
+            if "points" in annotation and annotation.get("utf8_string") == ".":
+                word["illegible"] = True  # what TextOCR writes where nobody could read a word
             word["segmentation"] = [shape] if isinstance(shape, list) and shape else None
             by_image.setdefault(str(annotation.get("image_id")), []).append(word)
         for key, image in value["imgs"].items():

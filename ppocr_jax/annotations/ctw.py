@@ -7,6 +7,8 @@ from ppocr_jax.annotations.coco import pairs
 from ppocr_jax.annotations.records import Labelled, Words
 from ppocr_jax.data.labels import read_label_bytes
 
+BARE = re.compile(rb"&(?!#?\w+;)")  # as texts have it, where XML wants `&amp;`
+
 
 class CTW:
     """See `annotations.TEXT_FORMATS`."""
@@ -24,7 +26,7 @@ class CTW:
                 job.findings.refuse(path, "has a DOCTYPE or entities, which label files have not")
                 continue
             try:
-                root = ElementTree.fromstring(data)
+                root = ElementTree.fromstring(BARE.sub(b"&amp;", data))
             except (ElementTree.ParseError, ValueError, LookupError) as error:
                 job.findings.refuse(path, f"is no XML ({error})")
                 continue

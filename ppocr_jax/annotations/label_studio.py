@@ -27,7 +27,8 @@ from ppocr_jax.data.image_files import read_header, read_size
 from ppocr_jax.data.labels import IMAGE_SUFFIXES
 
 TEXTS = ("transcription", "text")  # the only text of a picture stands there without a list
-SHAPE_KEYS = ("points", "rle", "radiusX", "width")
+SHAPE_KEYS = ("points", "vertices", "rle", "radiusX", "width")
+PLACE = ("x", "y", *SHAPE_KEYS, "height", "rotation")
 HASH = re.compile(r"^[0-9a-f]{8}-")  # that an upload gets before its name
 
 
@@ -88,6 +89,9 @@ def _address(task):
 
 def _read_task(task, where, path, job):
     regions = _task_regions(task) if _is_task(task) else _min_regions(task)
+    if regions and not _is_task(task) and _without_text(task, regions):
+        lost = "pictures whose texts are not one per region, so that JSON-MIN does not tell whose"
+        job.findings.count(f"{lost} they are: they are left out, JSON keeps them", where)
     if regions is None:
         raise ValueError("nobody has finished an annotation of it")
     address = _address(task)
@@ -174,20 +178,32 @@ def _min_regions(task):
     where nobody has labelled it."""
     if task.get("annotation_id", 0) is None:
         return None
-    regions, texts = {}, [[task[key]] for key in TEXTS if isinstance(task.get(key), str)]
+    regions, order = {}, []
+    texts = [[task[key]] for key in TEXTS if isinstance(task.get(key), str)]
     for value in task.values():
         value = _parsed(value)
         shapes_here = [v for v in value if isinstance(v, dict) and _has_shape(v)]
-        for item in shapes_here:
-            key = json.dumps([item.get(k) for k in ("x", "y", *SHAPE_KEYS, "height", "rotation")])
+        keys = [json.dumps([item.get(k) for k in PLACE]) for item in shapes_here]
+        for key, item in zip(keys, shapes_here, strict=True):
             _merge(regions.setdefault(key, {}), item)
+        order = max(order, keys, key=len)
         if value and not shapes_here and all(isinstance(v, str) for v in value):
             texts.append(value)
-    for column in texts:  # one text per region, in their order
+    # Texts and classes have the order of drawing; shapes have it for each kind of shape alone.
+    if len(order) == len(regions) == len(set(order)):
+        regions = {key: regions[key] for key in order}
+    for column in texts:  # one text per region
         if len(column) == len(regions):
             for region, text in zip(regions.values(), column, strict=True):
                 region.setdefault("text", text)
     return list(regions.values())
+
+
+def _without_text(task, regions):
+    """Whether texts were written of which nobody knows to what region they belong."""
+    return any(_parsed(task.get(key)) or task.get(key) for key in TEXTS) and not any(
+        region.get("text") for region in regions
+    )
 
 
 def _parsed(value):
@@ -244,8 +260,9 @@ def _polygons(region, height, width):
         if not found:
             raise ValueError("a brush without a pixel")
         return shapes.join_parts(found)
-    if "points" in region:
-        points = np.array(region["points"], np.float64)
+    if "points" in region or "vertices" in region:
+        points = region.get("points") or [[p["x"], p["y"]] for p in region["vertices"]]
+        points = np.array(points, np.float64)
         if points.ndim != 2 or points.shape[1] != 2:
             raise ValueError("the points are not pairs of numbers")
         return [points * scale]

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+import contextlib
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,11 +13,13 @@ from ppocr_jax.annotations.records import (
     MALFORMED,
     Labelled,
     Words,
+    flags_ignored,
     is_set,
     said,
     says_ignored,
     size_of,
 )
+from ppocr_jax.data.label_polygons import as_polygon
 from ppocr_jax.files import read_json
 
 NO_AREA = ("point", "line", "linestrip", "points")  # shapes that no word has
@@ -35,11 +39,15 @@ class LABELME:
     @staticmethod
     def read(value, path, job):
         """`Labelled` of the one picture of a file."""
-        words = Words(path, job.findings)
+        words, parts = Words(path, job.findings), {}
         for number, shape in enumerate(value["shapes"], 1):
             if not isinstance(shape, dict):
                 raise ValueError(f"shape {number} is no mapping")
-            _read_shape(shape, f"{path} shape {number}", words, job)
+            for part in _read_shape(shape, f"{path} shape {number}", job):
+                parts.setdefault(_word_of(shape, number), []).append(part)
+        for same in parts.values():
+            for polygon in _join(same, job):
+                words.add(polygon, same[0].text, same[0].ignored)
         embedded = isinstance(value.get("imageData"), str) and bool(value["imageData"])
         name = value.get("imagePath")
         name = name if isinstance(name, str) and name.strip() else ""
@@ -67,8 +75,41 @@ def _find_picture(name, path, job, embedded):
         return beside
 
 
-def _read_shape(shape, where, words, job):
-    """Adds the word, or words, of one shape."""
+def _word_of(shape, number):
+    """What shapes that are parts of one word share: labelme's `group_id`, and all that is said."""
+    group = shape.get("group_id")
+    if group is None:
+        return number
+    return repr([group, shape.get("label"), shape.get("description"), shape.get("flags")])
+
+
+def _join(parts, job):
+    """The polygons of a word. Parts that lie apart are one where their text is known to be the
+    same; a class and a group are shared by all words of a line as well."""
+    polygons, where = [part.polygon for part in parts], parts[0].where
+    if len(parts) == 1:
+        return polygons
+    with contextlib.suppress(ValueError):  # of one that is none: it is said where that is added
+        joined = shapes.join_parts(list(map(as_polygon, polygons)))
+        if len(joined) == 1 and (parts[0].named or shapes.touch(polygons)):
+            job.findings.count("words of several shapes, which their group_id joins", where)
+            return joined
+        job.findings.count("groups of shapes that lie apart, of which each is a word", where)
+    return polygons
+
+
+class _Part(NamedTuple):
+    """A polygon of a word; named: whether its text stands in its description."""
+
+    polygon: np.ndarray
+    text: str
+    ignored: bool
+    named: bool
+    where: str
+
+
+def _read_shape(shape, where, job):
+    """Parts of one shape, usually one."""
     label, text = shape.get("label"), shape.get("description")
     if not job.takes(label):
         return
@@ -76,21 +117,21 @@ def _read_shape(shape, where, words, job):
     if kind in NO_AREA:
         job.findings.count(f"shapes left out: a {kind} has no area", where)
         return
-    text = text if isinstance(text, str) and text.strip() else label
+    named = isinstance(text, str) and bool(text.strip())
+    text = text if named else label
     flags = shape.get("flags") if isinstance(shape.get("flags"), dict) else {}
     ignored = (
         says_ignored(label)
         or says_ignored(text)
         or is_set(shape.get("difficult"))
         or any(says_ignored(flag) and is_set(value) for flag, value in flags.items())
+        or flags_ignored(shape.get("attributes"))
     )
     try:
-        polygons = _polygons(kind, shape)
+        for polygon in _polygons(kind, shape):
+            yield _Part(polygon, text, ignored, named, where)
     except MALFORMED as error:
         job.findings.drop(f"a {kind}: {said(error)}", where)
-        return
-    for polygon in polygons:
-        words.add(polygon, text, ignored)
 
 
 def _polygons(kind, shape):
@@ -106,6 +147,9 @@ def _polygons(kind, shape):
         return [shapes.ellipse(x, y, radius, radius)]
     if kind == "mask":
         return _of_mask(points, shape.get("mask"))
+    if kind == "oriented_rectangle" and len(points) == 3:
+        first, corner, last = np.array(points, np.float64)
+        return [[first, corner, last, first + last - corner]]
     return [points]  # polygon, rotation, and rectangles of four points
 
 

@@ -68,6 +68,8 @@ def prepare(options, progress=False):
             options.sources, options.images, options.format, options.classes, leave_out=own
         )
         found = _each_once(found, job.findings)
+        if os.path.lexists(f"{output}.tmp"):
+            job.say(f"removed {output}.tmp, which an earlier preparation left unfinished")
         with replacing(output.resolve()) as temporary:
             temporary = pathlib.Path(temporary)
             before = []

@@ -17,14 +17,14 @@ HEAD = 1 << 16  # bytes of a text file that are looked at
 FEW_CLASSES, MANY_WORDS = 20, 10  # classes, and words per class, that make labels classes
 ASIDE = ("filestate.txt", "rec_gt.txt", "cache.cach")  # of PPOCRLabel, beside its Label.txt
 EMPTY = "empty"
-PER_PICTURE = ("icdar", "totaltext")  # formats with a text file for every picture
+PER_PICTURE = ("icdar", "totaltext", "totaltextmat")  # formats with a text file for every picture
 YOLO = re.compile(rb"\s*\d+( [01]?\.\d+){4}")
 OTHERS = (  # what is no label file that is read: what it looks like, what to do
     (b"_via_img_metadata", "a project of VIA: export it as COCO"),
     (b"<annotation>", "Pascal VOC's XML: convert it to COCO or labelme"),
     (b"<annotations>", "CVAT's own XML: export as COCO 1.0"),
     (b"PK\x03\x04", "a ZIP archive: unpack it"),
-    (b"MATLAB", "a MATLAB file: take the text files of the same labels"),
+    (b"MATLAB", "a MATLAB file of a form that is not read"),
 )
 
 
@@ -167,7 +167,7 @@ def _recognise_text(path, wanted):
     if path.name.lower() in ASIDE:
         return "aside"
     head = _head(path)
-    if path.suffix.lower() not in (".txt", ".xml", ""):
+    if path.suffix.lower() not in (".txt", ".xml", ".mat", ""):
         return None
     if not head.strip():
         return EMPTY if path.suffix.lower() == ".txt" else None

@@ -16,8 +16,10 @@ from ppocr_jax.errors import first_line
 
 # Classes and flags that say "do not learn, do not judge", letters alone.
 MARKS = frozenset(
-    "ignore ignored difficult dontcare donotcare illegible unreadable notlegible iscrowd".split()
+    "ignore ignored difficult dontcare donotcare illegible illegibility unreadable notlegible "
+    "notreadable iscrowd".split()
 )
+LEGIBLE = frozenset("legible readable".split())  # flags that say the same when they are off
 # What comes up where a file has another kind of value than its tool writes.
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, cv2.error)
 
@@ -148,7 +150,35 @@ def says_ignored(label):
     """Whether a class, a flag or a text is one of the marks of what is not to be learned."""
     if not isinstance(label, str):
         return False
-    return is_mark(label) or re.sub("[^a-z]", "", label.casefold()) in MARKS
+    return is_mark(label) or _letters(label) in MARKS
+
+
+def _letters(name):
+    return re.sub("[^a-z]", "", name.casefold()) if isinstance(name, str) else ""
+
+
+def flags_ignored(flags, texts=()):
+    """Whether flags or attributes say so: `difficult: true`, `legible: false`, `state: ignore`.
+
+    Args:
+        flags: a mapping as the file has it, or anything else for none.
+        texts: keys whose values are texts and no words on them.
+    """
+    if not isinstance(flags, dict):
+        return False
+    return any(
+        (says_ignored(key) and is_set(value))
+        or (_letters(key) in LEGIBLE and is_off(value))
+        or (key not in texts and isinstance(value, str) and _letters(value) in MARKS)
+        for key, value in flags.items()
+    )
+
+
+def is_off(value):
+    """Whether a flag is off, and not just missing: false, 0, "0", "false", "no"."""
+    if isinstance(value, str):
+        return value.strip().casefold() in ("0", "false", "no", "off")
+    return value is False or (isinstance(value, (int, float)) and value == 0)
 
 
 def is_set(value):

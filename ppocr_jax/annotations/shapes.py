@@ -67,6 +67,12 @@ def join_parts(parts):
     return list(parts)
 
 
+def touch(parts):
+    """Whether polygons form one piece."""
+    whole = shapely.union_all([shapely.make_valid(shapely.Polygon(part)) for part in parts])
+    return isinstance(whole, shapely.Polygon)
+
+
 def outline(shape):
     """Points of the outer ring of a shapely polygon, the last not the first once more."""
     return shapely.get_coordinates(shape.exterior)[:-1]

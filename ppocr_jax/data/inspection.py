@@ -17,7 +17,7 @@ from ppocr_jax.data.sample import Problem, place_of
 from ppocr_jax.data.splits import prepare_root, require_images
 from ppocr_jax.data.targets import MOST_BORDER_WORK, require_drawable
 from ppocr_jax.data.training_split import require_learnable
-from ppocr_jax.errors import UserError
+from ppocr_jax.errors import UserError, counted
 
 SPLITS = ("train", "val")
 
@@ -143,7 +143,7 @@ def find_refusals(config, split, parts, known):
             require_images(samples, config)
         if split == "val" and samples and not words.learned:
             raise UserError(
-                f"none of {words.ignored} words counts, since all "
+                f"none of {counted(words.ignored, 'word')} counts, since all "
                 "are ignored (`*`, `###`): hmean would be 0 whatever is found"
             )
     except UserError as error:
@@ -171,6 +171,6 @@ def describe(split, pictures):
     """One line: how many images, words, ignored words and images without text."""
     words = count_words(pictures.samples)
     return (
-        f"{split}: {len(pictures)} images, {words.learned} words, {words.ignored} ignored, "
-        f"{words.textless} images without text"
+        f"{split}: {counted(len(pictures), 'image')}, {counted(words.learned, 'word')}, "
+        f"{words.ignored} ignored, {counted(words.textless, 'image')} without text"
     )

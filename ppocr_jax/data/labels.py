@@ -11,7 +11,7 @@ from ppocr_jax.data.label_store import read_indexed
 from ppocr_jax.data.marks import WordCounts
 from ppocr_jax.data.picture_paths import PicturePaths, near_folders
 from ppocr_jax.data.sample import Problem, Sample, place_of
-from ppocr_jax.errors import UserError, shown
+from ppocr_jax.errors import UserError, counted, shown
 
 __all__ = [
     "IMAGE_SUFFIXES", "NO_PICTURE", "Problem", "Reading", "Sample", "find_source", "parse_line",
@@ -100,8 +100,9 @@ def require_text(samples):
     words = count_words(samples)
     if not words.learned:
         sources = ", ".join(sorted({sample.source for sample in samples})[:3])
+        ignored = counted(words.ignored, "word")
         raise UserError(
-            f"{sources}: {words.ignored} words and all are ignored: their text is `*` or `###`, "
+            f"{sources}: {ignored} and all are ignored: their text is `*` or `###`, "
             "which means 'do not care'; write any other text for words to learn"
         )
 

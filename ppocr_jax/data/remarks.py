@@ -11,11 +11,11 @@ from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.label_index import count_words
 from ppocr_jax.data.likeness import find_alike
 from ppocr_jax.data.polygons import box_around
-from ppocr_jax.data.resize import plan_size
+from ppocr_jax.data.resize import SMALL_TEXT, plan_size
 from ppocr_jax.data.words_in_crops import words_in_crop
+from ppocr_jax.errors import counted
 
 PROBES = 200  # training images whose augmentation is tried
-SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
 FEW_IMAGES, WIDE = 50, 0.05  # validation images, and the uncertainty of their hmean
 SHOWN = 3  # pairs of near-duplicates
 SMALL_SHARE = 0.05  # of the words, that are too small
@@ -48,22 +48,23 @@ def _survival(pictures, config):
     total, kept = sum(map(len, crops)), sum(int((~lost).sum()) for lost in crops)
     share = f"{kept / total:.0%}" if total else "none"
     line = (
-        f"at crop {config.crop}, {share} of {total} words in {len(chosen)} augmented images are "
-        f"at least data.targets.min_text_size={least} pixels"
+        f"at crop {config.crop}, {share} of {counted(total, 'word')} in "
+        f"{counted(len(chosen), 'augmented image')} are at least "
+        f"data.targets.min_text_size={least} pixels"
     )
     if total - kept > MUCH * total:
         line += " (a larger config.crop keeps more, or a smaller min_text_size)"
     empty = sum(bool(lost.all()) for lost in crops)
     if crops and empty > MUCH * len(crops):
-        line += f"; {empty} of the {len(crops)} crops hold no word to learn from"
+        line += f"; {empty} of {counted(len(crops), 'crop')} without a word to learn from"
     return line
 
 
 def _turned(pictures):
     turned = int(pictures.turned.sum())
     return turned and (
-        f"EXIF turns {turned} of {len(pictures)} pictures; labels count in the picture as it is "
-        "seen then"
+        f"EXIF turns {turned} of {counted(len(pictures), 'picture')}; labels count in the picture "
+        "as it is seen then"
     )
 
 
@@ -78,9 +79,10 @@ def _small(pictures, config):
                 total += 1
                 small += box_around((polygon * scale[::-1]).astype(np.float32))[1] < SMALL_TEXT
     return small > SMALL_SHARE * total and (
-        f"{small} of {total} words are lower than {SMALL_TEXT} pixels at the network's size "
-        f"(eval.limit_side={config.eval.limit_side}, limit_type={config.eval.limit_type}), and are "
-        "found by luck: a larger eval.limit_side helps"
+        f"{small} of {counted(total, 'word')} are lower than {SMALL_TEXT} pixels at the "
+        f"network's size (eval.limit_side={config.eval.limit_side}, "
+        f"limit_type={config.eval.limit_type}), and are found by luck: a larger eval.limit_side "
+        "helps"
     )
 
 
@@ -96,8 +98,9 @@ def _alike(pictures, training):
     count = len({picture.sample.image_path for picture, _, _ in pairs})
     named = [f"{a.sample.image_path} and {b.sample.image_path}" for a, b, _ in pairs[:SHOWN]]
     return (
-        f"{count} of {len(pictures)} pictures are near-duplicates of training ones, which makes "
-        f"hmean look better than it is: {'; '.join(named)}{' ...' * (len(pairs) > SHOWN)}"
+        f"{count} of {counted(len(pictures), 'picture')} are near-duplicates of training ones, "
+        "which makes hmean look better than it is: "
+        f"{'; '.join(named)}{' ...' * (len(pairs) > SHOWN)}"
     )
 
 
@@ -112,6 +115,7 @@ def _uncertain(pictures):
     if not words or len(pictures) >= FEW_IMAGES and spread <= WIDE:
         return ""
     return (
-        f"{len(pictures)} images with {words} words tell hmean to +-{spread:.2f} at best (95 %): "
-        "smaller differences are chance; more validation images help"
+        f"{counted(len(pictures), 'image')} with {counted(words, 'word')} tell hmean to "
+        f"+-{spread:.2f} at best (95 %): smaller differences are chance; more validation images "
+        "help"
     )

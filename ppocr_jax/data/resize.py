@@ -11,6 +11,7 @@ from ppocr_jax.data.decoding import decode
 from ppocr_jax.data.image_files import MAX_PIXELS
 from ppocr_jax.errors import UserError
 
+SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
 MOST_PIXELS = 25_000_000  # of a picture in the network: a camera's 24 million pass as they are
 REDUCED_PIXELS = 12_000_000  # what has more is brought to the size of a phone's photo
 ENLARGED_PIXELS = 5_000_000  # a picture is not enlarged to more, 736 x 6784 for example

@@ -1,5 +1,6 @@
 """The training split of a config: what is read, what is refused, and the lengths that follow."""
 
+from ppocr_jax.data.frames import guess_frame_of
 from ppocr_jax.data.label_index import join
 from ppocr_jax.data.labels import read_sources, require_text
 from ppocr_jax.data.order import samples_per_epoch, steps_per_epoch
@@ -40,7 +41,8 @@ class Training:
 
     Attributes:
         samples: all of them; a batch's `record` counts in this list.
-        notes: lines on how the label files were read.
+        notes: lines on how the label files were read, and on what is odd about them.
+        misfit: why the labels seem to be those of other pictures, see `frames`; "" where they fit.
         epoch_images: images of an epoch.
         epoch_steps: updates of an epoch.
         total_steps: updates of the run: `config.steps`, or what the epochs need.
@@ -55,6 +57,9 @@ class Training:
         self._sources = read_sources(config.data.train, config.data.root, self.notes.append)
         self.samples = join(self._sources)
         self.epoch_images = require_learnable(self._sources, config)
+        self.misfit = guess_frame_of(self.samples)
+        if self.misfit:
+            self.notes.append(f"warning: config.data.train={config.data.train}: {self.misfit}")
         if config.batch_size:
             self.plan(config)
 

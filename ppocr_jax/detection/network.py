@@ -7,8 +7,8 @@ import jax
 
 from ppocr_jax import devices
 from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
+from ppocr_jax.models.precision import describe_precision, in_precision
 from ppocr_jax.runtime.compiler import gpu_options
-from ppocr_jax.runtime.precision import describe_precision, in_precision
 from ppocr_jax.weights import sources
 
 
@@ -68,7 +68,7 @@ def make_predict(model, precision="float32"):
 
     `image` is uint8 `[B, H, W, 3]` BGR, sides multiples of 32; the map is float32 `[B, H, W]`.
     `area` is None or int32 `[B, 2]`, see `Detector`. The stored statistics normalise. `precision`
-    is that of float32 products, see `runtime.precision`.
+    is that of float32 products, see `models.precision`.
     """
 
     def predict(variables, image, area=None):

@@ -31,7 +31,7 @@ def library_convolve(x, kernel, stride=1, groups=1):
 
 
 def _matmul(a, b):
-    """In full, unless a precision was chosen for all that is traced, see `runtime.precision`."""
+    """In full, unless a precision was chosen for all that is traced, see `models.precision`."""
     chosen = jax.config.jax_default_matmul_precision
     return jnp.matmul(a, b, precision=None if chosen else lax.Precision.HIGHEST)
 

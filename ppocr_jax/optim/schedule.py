@@ -91,6 +91,12 @@ def rate_at(count, numbers):
     return jnp.where(done < numbers["warmup"], warm, numbers["half"] * (1.0 + jnp.cos(turned)))
 
 
+def name_warmup(config):
+    """The key that says how long the warm-up is, with its value."""
+    key = "warmup_steps" if config.get("warmup_steps") else "warmup_epochs"
+    return f"{key}={config[key]:g}"
+
+
 def first_segment(config, steps, steps_per_epoch):
     """The segment of a run from its start to `steps`; the warm-up is rounded half to even.
 

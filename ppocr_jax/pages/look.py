@@ -13,8 +13,7 @@ import cv2
 from ppocr_jax import __version__
 from ppocr_jax.data.examples import first_examples
 from ppocr_jax.data.findings import condense
-from ppocr_jax.data.remarks import SMALL_TEXT
-from ppocr_jax.data.resize import plan_size, read_image
+from ppocr_jax.data.resize import SMALL_TEXT, plan_size, read_image
 from ppocr_jax.data.splits import prepare_root
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import write_bytes, write_text

@@ -11,8 +11,7 @@ from ppocr_jax.data.image_files import read_size
 from ppocr_jax.data.label_index import LabelIndex, join
 from ppocr_jax.data.looked_at import Pictures, look_at_images
 from ppocr_jax.data.polygon_faults import find_fault
-from ppocr_jax.data.remarks import SMALL_TEXT
-from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.resize import SMALL_TEXT, read_image
 from ppocr_jax.data.sample import Problem
 from ppocr_jax.data.word_table import CropLooks, Words, look_through_crops, tabulate
 from ppocr_jax.errors import shown

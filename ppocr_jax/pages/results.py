@@ -10,10 +10,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ppocr_jax.data.polygons import box_around
+from ppocr_jax.data.resize import SMALL_TEXT
 from ppocr_jax.files import naming, settle
 from ppocr_jax.locks import hold_folder
 
-SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
 REDUCED = 2 / 3  # network's size to picture's, up to which small text is said to be lost
 
 

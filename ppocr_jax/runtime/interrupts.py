@@ -73,6 +73,29 @@ def end_in_order():
     signal.signal(signal.SIGINT, _raise)  # last: the caller has to be ready for it
 
 
+@contextlib.contextmanager
+def putting_away():
+    """In this block SIGTERM and SIGHUP end the process as Ctrl-C does: what was begun is put away.
+
+    For commands without JAX, in which minutes may pass before Python runs again. What is ignored,
+    as under `nohup`, stays so.
+    """
+    taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
+    try:
+        for number in taken:
+            signal.signal(number, _leave)
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _leave(number, _):
+    signal.signal(number, signal.SIG_DFL)  # who asks twice wants no more patience
+    _say()
+    raise SystemExit(128 + number)
+
+
 def _raise(*_):
     signal.signal(signal.SIGINT, end)  # who asks twice wants no more patience
     raise KeyboardInterrupt

@@ -18,6 +18,14 @@ def free_memory():
     return min((value for value in known if value is not None), default=None)
 
 
+def resident_memory():
+    """Bytes of the machine's memory that this process holds; 0 where nobody knows."""
+    with contextlib.suppress(OSError, ValueError, IndexError):  # not Linux
+        pages = (PROC / "self" / "statm").read_text(encoding="utf-8").split()[1]
+        return int(pages) * resource.getpagesize()
+    return 0
+
+
 def device_memory(device):
     """Bytes that a device of JAX has left; None where it does not say, as a CPU."""
     facts = device.memory_stats() or {}

@@ -7,10 +7,12 @@ import jax
 import numpy as np
 
 from ppocr_jax import devices
+from ppocr_jax.data.pipeline import Supply
 from ppocr_jax.errors import UserError
 from ppocr_jax.optim.schedule import first_segment
 from ppocr_jax.processes import company
-from ppocr_jax.runtime.memory import device_memory, free_memory
+from ppocr_jax.runtime.memory import device_memory, free_memory, resident_memory
+from ppocr_jax.timing.compilations import without_alarm
 from ppocr_jax.training import start
 
 CPU_SHARE, CPU_MOST = 0.6, 32  # of the free memory; images: more make no update there cheaper
@@ -35,7 +37,8 @@ class Footprint(NamedTuple):
 def measure(function, *arguments) -> Footprint:
     """Compiles a jitted function for arguments, arrays or their shapes; nothing is run."""
     lowered = function.lower(*arguments)
-    facts = lowered.compile().memory_analysis()
+    with without_alarm():
+        facts = lowered.compile().memory_analysis()
     sizes = {
         name: getattr(facts, f"{name}_size_in_bytes", 0)
         for name in ("argument", "output", "alias", "temp")
@@ -93,11 +96,14 @@ class Budget(NamedTuple):
         memory: bytes of each device; None where the machine does not say.
         words: what part of which memory it is.
         most: images of one update at most; None for any number.
+        resident: bytes that this process held already, where the memory is the host's, of which
+            programs and batches take their part too; None for a device's own.
     """
 
     memory: int | None
     words: str
     most: int | None = None
+    resident: int | None = None
 
 
 def find_budget(mesh) -> Budget:
@@ -109,7 +115,20 @@ def find_budget(mesh) -> Budget:
     # Devices of one machine's processors share its memory; so do processes there.
     sharers = mesh.local_mesh.size * processes_here()
     share = None if free is None else int(CPU_SHARE * free / sharers)
-    return Budget(share, f"{CPU_SHARE:.0%} of the free memory", CPU_MOST)
+    return Budget(share, f"{CPU_SHARE:.0%} of the free memory", CPU_MOST, resident_memory())
+
+
+def taken_beside(config, budget, mesh):
+    """Bytes of a budget that a run takes beside its updates, for each device; the same everywhere.
+
+    Measured between the second and the third compilation: each leaves about as much behind. Where
+    programs come from the cache, that is little.
+    """
+    if budget.resident is None:
+        return 0
+    programs = 1.5 * max(0, resident_memory() - budget.resident)
+    own = int(programs + (Supply.of(config).prefetch_mb << 20)) // mesh.local_mesh.size
+    return max(map(int, company.exchange("beside", str(own))))
 
 
 def processes_here():
@@ -118,7 +137,7 @@ def processes_here():
     return names.count(socket.gethostname())
 
 
-def find_largest(update_of, budget, unit, most, say, agree=lambda size: size):
+def find_largest(update_of, budget, unit, most, say, agree=lambda size: size, beside=lambda: 0):
     """The largest batch whose update fits, after at most three compilations.
 
     Memory grows with the batch along a line: two small batches give it, and what it says is
@@ -132,6 +151,7 @@ def find_largest(update_of, budget, unit, most, say, agree=lambda size: size):
         most: images that a batch may have, at least `unit`.
         say: takes lines while it goes on.
         agree: what a process makes of a batch so that all compile the same.
+        beside: bytes of the budget that go elsewhere, asked for once the small ones are compiled.
 
     Returns:
         `(batch, Footprint)`, that of the batch or, where it was not compiled, an estimate.
@@ -139,13 +159,17 @@ def find_largest(update_of, budget, unit, most, say, agree=lambda size: size):
     Raises:
         UserError: not even a batch of `unit` fits.
     """
-    memory, most = budget.memory, most // unit * unit
+    most = most // unit * unit
     small = sorted({min(size, most) for size in ((unit, 2 * unit) if unit > 1 else (2, 4))})
     say(f"the largest batch: compiling updates of {' and '.join(map(str, small))} images")
     known = {size: update_of(size) for size in small}
+    taken = beside()
+    memory, whole = budget.memory - taken, f"{budget.words} is {in_words(budget.memory)}"
+    if taken:
+        whole += f", of which programs and waiting batches take {in_words(taken)}"
     guess = agree(_along(known, memory, unit, most))
     told = ", ".join(f"{size} need {in_words(known[size].memory)}" for size in known)
-    say(f"{told}; {budget.words} is {in_words(memory)}: that is for about {guess}")
+    say(f"{told}; {whole}: that is for about {guess}")
     if guess not in known and guess >= unit:
         say(f"compiling an update of {guess} images, to be sure")
         known[guess] = update_of(guess)
@@ -156,8 +180,8 @@ def find_largest(update_of, budget, unit, most, say, agree=lambda size: size):
         least = min(known)
         raise UserError(
             f"config.batch_size=0: an update of {least} images needs "
-            f"{in_words(known[least].memory)} and {budget.words} is {in_words(memory)}: take a "
-            "smaller config.crop, or config.remat=True"
+            f"{in_words(known[least].memory)} and {whole}: take a smaller config.crop, or "
+            "config.remat=True"
         )
     return guess, known.get(guess) or _estimate(known, guess)
 
@@ -217,7 +241,13 @@ def choose_batch(config, images, say):
         return int(company.exchange("batch", str(size))[0])
 
     batch, footprint = find_largest(
-        lambda size: measure_update(config, size), budget, unit, most, say, agree
+        lambda size: measure_update(config, size),
+        budget,
+        unit,
+        most,
+        say,
+        agree,
+        lambda: taken_beside(config, budget, mesh),
     )
     batch = agree(batch)
     say(

@@ -6,6 +6,7 @@ from ppocr_jax import config as configs
 from ppocr_jax.data.compact import most_bytes
 from ppocr_jax.data.pipeline import batches_waiting
 from ppocr_jax.errors import counted
+from ppocr_jax.optim.schedule import name_warmup
 from ppocr_jax.runtime.memory import device_memory, free_memory
 from ppocr_jax.timing.remembered import make_key, recall, remember
 from ppocr_jax.training.supply import WORKER_BYTES
@@ -65,8 +66,7 @@ class Forecast:
         self._step_s = step_s
         images = sum(scored["images"] for scored in metrics.values())
         if images:
-            seconds = sum(m["images"] / max(m["images_per_s"], 1e-9) for m in metrics.values())
-            self._image_s = seconds / images
+            self._image_s = evaluation_seconds(metrics) / images
         known, off = self._expected is not None, 1.0
         if known:
             off = max(step_s, self._expected) / max(min(step_s, self._expected), 1e-9)
@@ -94,22 +94,35 @@ class Forecast:
         return f"about {describe_time(seconds)} to go: {parts}"
 
 
-def warmup_updates(config, training):
-    """Updates of a run in which the rate rises."""
-    return config.get("warmup_steps") or round(config.warmup_epochs * training.epoch_steps)
+def evaluation_seconds(metrics):
+    """Seconds that all roles take, by `{role: metrics}` of the last evaluation; 0 without one."""
+    return sum(scored["images"] / max(scored["images_per_s"], 1e-9) for scored in metrics.values())
 
 
-def describe_course(config, training):
-    """How the rate goes from the first update to the last, in lines."""
-    warmup, total = warmup_updates(config, training), training.total_steps
-    rate = f"{config.learning_rate:g}"
-    rise = f"rises from 0 to {rate} over {counted(warmup, 'update')}" if warmup else f"is {rate}"
-    yield f"the rate {rise}, then falls along a cosine, over {counted(total, 'update')} in all"
-    if warmup >= total:
+def describe_course(segment, config, step=0):
+    """How the rate goes to the end of a segment, in lines.
+
+    Args:
+        segment: `schedule.Segment` of the next update.
+        config: a whole config.
+        step: updates done. One that begins a later segment is described where that is made.
+    """
+    warmup, updates, rate = segment.warmup, segment.end - segment.begin, f"{segment.rate:g}"
+    if not step:
+        rise = f"rises from 0 to {rate} over {counted(warmup, 'update')}"
+        rise = rise if warmup else f"is {rate}"
+        whole = f"{counted(updates, 'update')} in all"
+        yield f"the rate {rise}, then falls along a cosine, over {whole}"
+    elif segment.begin < step < segment.end:
         yield (
-            f"warning: the warm-up takes {counted(warmup, 'update')} and the run has {total}, so "
-            f"the rate never gets to {rate}: shorten warmup_epochs={config.warmup_epochs:g}, or "
-            "train for longer"
+            f"the rate stands at {segment(step):.3g}, in a cosine that began at step "
+            f"{segment.begin}, is highest with {rate} at {segment.begin + warmup} and ends at "
+            f"{segment.end}"
+        )
+    if warmup >= updates and step <= segment.begin:
+        yield (
+            f"warning: the warm-up takes {counted(warmup, 'update')} and the run has {updates}, so "
+            f"the rate never gets to {rate}: shorten {name_warmup(config)}, or train for longer"
         )
 
 

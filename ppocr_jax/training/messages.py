@@ -7,8 +7,8 @@ import jax
 from ppocr_jax import __version__, averages
 from ppocr_jax import config as configs
 from ppocr_jax.errors import counted
-from ppocr_jax.runtime.precision import describe_precision
-from ppocr_jax.training.forecast import describe_course
+from ppocr_jax.models.precision import describe_precision
+from ppocr_jax.training.forecast import describe_course, evaluation_seconds
 from ppocr_jax.training.records import format_duration, format_losses
 from ppocr_jax.training.standing import describe_best
 
@@ -39,7 +39,7 @@ def announce(log, setup, training, validation, begun, notes, evaluations, first)
         f"ppocr_jax {__version__}: {learning} on {devices}, {len(training.samples)} training and "
         f"{counted(len(validation), 'validation image')}",
         configs.describe_rate(config),
-        *(() if begun.progress.step else describe_course(config, training)),
+        *describe_course(begun.progress.segment, config, begun.progress.step),
         *averages.describe(config),
         *filter(None, [describe_precision(config.precision, config.dtype)]),
         f"optimizer state {slots / 2**20:.1f} MiB, of {learning} alone{still}",
@@ -83,10 +83,11 @@ def record_updates(log, progress, meter, setup, training, forecast, step, to_com
     epoch = (step - 1) // training.epoch_steps + 1
     step_s = figures.pop("seconds_per_step")
     left = training.total_steps - step
+    eta = left * step_s + to_come * evaluation_seconds(progress.metrics)
     log.say(
         f"step {step}/{training.total_steps} epoch {epoch} rate {rate:.3g}: "
         f"{format_losses(losses)}; {figures['images_per_s']:.2f} images/s, waiting "
-        f"{figures['waiting_share']:.0%}, eta {format_duration(left * step_s)}"
+        f"{figures['waiting_share']:.0%}, eta {format_duration(eta)}"
     )
     log.record("train", step, {
         "epoch": epoch,

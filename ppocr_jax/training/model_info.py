@@ -133,7 +133,14 @@ def describe_passes(config, role, size, batch, say):
         yield "largest batch: unknown, this machine does not say how much memory is free"
         return
     try:
-        largest = footprint.find_largest(update_of, budget, unit, budget.most or 2**16, say)
+        largest = footprint.find_largest(
+            update_of,
+            budget,
+            unit,
+            budget.most or 2**16,
+            say,
+            beside=lambda: footprint.taken_beside(config, budget, mesh),
+        )
     except UserError as error:
         yield f"largest batch: none; {error}"
         return

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import optax
 from jax.sharding import NamedSharding, PartitionSpec
 
+from ppocr_jax.models.precision import in_precision
 from ppocr_jax.optim.bundle import Bundle
 from ppocr_jax.runtime.compiler import compiler_options
-from ppocr_jax.runtime.precision import in_precision
 from ppocr_jax.training.averaging import NONE
 from ppocr_jax.training.packed import PackedState
 from ppocr_jax.training.state import TrainState, pick_learning, put_learning
@@ -60,7 +60,7 @@ def make_train_step(
         mesh: the devices, see `devices.make_mesh`; needed for "device" and for micro-batches
             over several devices.
         averages: roles that no gradient sees: they follow others after the update.
-        precision: of float32 products, see `runtime.precision`.
+        precision: of float32 products, see `models.precision`.
 
     The batch holds `image` (uint8 `[B, H, W, 3]` BGR, or normalised floats) and the four target
     maps `[B, H, W]` in any dtype; `plan`, the numbers of a rate by `tx`'s schedule, if it takes

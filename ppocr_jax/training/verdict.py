@@ -4,9 +4,9 @@ import json
 from typing import Any, NamedTuple
 
 from ppocr_jax import averages
-from ppocr_jax.scoring.diagnosis import Course, find_cause
+from ppocr_jax.scoring.case import Course
+from ppocr_jax.scoring.diagnosis import find_cause
 from ppocr_jax.scoring.evaluation import count_images
-from ppocr_jax.training.forecast import warmup_updates
 from ppocr_jax.training.standing import Standing, gained_nothing, note_standing
 from ppocr_jax.training.state import norm_of
 
@@ -80,15 +80,18 @@ class Verdicts:
 
     def _describe(self, progress, role, params, standing):
         """`diagnosis.Course` of the run as it stands."""
-        course, config, training = progress.course, self._config, self._training
+        course, training = progress.course, self._training
         losses = [course.get(name, {}).get("total") for name in ("first", "last")]
         base = standing.base
         source = averages.followed(role)  # an average begins as what it follows
         norm = course.get("norm", {}).get(source)
+        segments = [s for s in progress.segments if s.begin < progress.step]
+        segments, last = segments or progress.segments[:1], (segments or progress.segments)[-1]
         return Course(
             step=progress.step,
-            warmup=warmup_updates(config, training),
-            rate=config.learning_rate,
+            begin=last.begin,
+            warmup=last.warmup if last.rate > last.start else 0,
+            rate=max(segment.rate for segment in segments),
             # Evaluation needs no threshold map.
             fresh=tuple(p for p in course.get("fresh", {}).get(source, ()) if p != "head.thresh"),
             growth=norm_of(params) / norm if norm else 1.0,
@@ -96,6 +99,7 @@ class Verdicts:
             best=standing.best_hmean if standing.best_step >= 0 else None,
             worse=base is not None and base.high < 0,
             samples=training.samples,
+            misfit=training.misfit,
         )
 
 

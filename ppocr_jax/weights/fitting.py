@@ -6,12 +6,13 @@ from ppocr_jax.weights.paddle import from_state, require_parts
 from ppocr_jax.weights.sources import open_source, read_variables
 
 
-def find_fitting(path, candidates):
+def find_fitting(path, candidates, partial=False):
     """The first of several configs whose networks have the shapes of the weights at a path.
 
     Args:
         path: see `sources`.
         candidates: `{name: roles of a config}`.
+        partial: whether a backbone alone will do, as one that begins to learn has it.
 
     Returns:
         A name; the first for an ONNX file, which brings its network itself.
@@ -26,7 +27,7 @@ def find_fitting(path, candidates):
     reasons = []
     for name, roles in candidates.items():
         try:
-            _require_fit(source, held, roles)
+            _require_fit(source, held, roles, partial)
         except UserError as error:
             reasons.append(str(error))
         else:
@@ -34,7 +35,7 @@ def find_fitting(path, candidates):
     raise UserError(f"{_likeliest(reasons)}; if they have a config, name it with --config FILE")
 
 
-def _require_fit(source, held, roles):
+def _require_fit(source, held, roles, partial):
     """Raises UserError where the networks that are held are not those of `roles`."""
     alone = len(held) == len(roles) == 1
     if not alone and set(held) != set(roles):
@@ -42,7 +43,7 @@ def _require_fit(source, held, roles):
     for (name, variables), role in zip(held.items(), roles if alone else held, strict=True):
         template = shapes_of(build_detector(roles[role]))
         named = f"{source}: {name}" if name else str(source)
-        require_parts(from_state(variables, template, named)[1], trainable=False)
+        require_parts(from_state(variables, template, named)[1], trainable=partial)
 
 
 def _likeliest(reasons):

@@ -4,6 +4,7 @@ import json
 
 import cv2
 import numpy as np
+import scipy.io
 from annotations.rle import compressed, counts_of
 
 WORDS = (  # points, text; the second is marked as not to be learned
@@ -121,6 +122,29 @@ def totaltext(folder, names):
         (folder / f"poly_gt_{name}").with_suffix(".txt").write_text("".join(lines))
 
 
+def totaltextmat(folder, names):
+    for name in names:
+        table = np.empty((len(WORDS), 6), object)
+        for row, (points, text) in enumerate(WORDS):
+            x, y = (np.array([axis], np.int16) for axis in zip(*points, strict=True))
+            text = np.array(["#" if text == "###" else text])
+            table[row] = ["x:", x, "y:", y, text, np.array(["c"])]
+        path = (folder / f"poly_gt_{name}").with_suffix(".mat")
+        scipy.io.savemat(path, {"polygt": table}, do_compression=True)
+
+
+def icdar2019(folder, names):
+    words = {
+        f"gt_{name.removesuffix('.png')}": [
+            {"transcription": "" if text == "###" else text, "points": points,
+             "language": "Latin", "illegibility": text == "###"}
+            for points, text in WORDS
+        ]
+        for name in names
+    }  # fmt: skip
+    (folder / "train_labels.json").write_text(json.dumps(words))
+
+
 def ctw1500(folder, names):
     for name in names:
         boxes = "".join(
@@ -132,4 +156,5 @@ def ctw1500(folder, names):
         (folder / name).with_suffix(".xml").write_text(value)
 
 
-FORMATS = (labelme, coco, coco_masks, cocotext, labelstudio, paddleocr, icdar, totaltext, ctw1500)
+FORMATS = (labelme, coco, coco_masks, cocotext, labelstudio, icdar2019, paddleocr, icdar, totaltext,
+           totaltextmat, ctw1500)  # fmt: skip

@@ -154,3 +154,25 @@ def test_coco_text(tmp_path, shape):
     result, labels = run(tmp_path / "in", tmp_path / "out")
     assert labels == {"COCO_train2014_000000000009.jpg": [(PAIRS, "shop"), (BOX, "###")]}
     assert result.notes[0] == "cocotext: 1 label file"
+
+
+def test_attributes_as_people_name_them_in_cvat(tmp_path):
+    own = ({"Text": "Aa"}, {"Legible": "false", "text": "b"}, {"legible": True, "text": "c"},
+           {"quality": "Illegible"}, {"text": "illegible"}, {"Difficult": "1"})  # fmt: skip
+    _, found = words(tmp_path, *({"bbox": [10, 20, 30, 15], "attributes": a} for a in own))
+    assert [text for _, text in found] == ["Aa", "###", "c", "###", "illegible", "###"]
+
+
+def test_textocr(tmp_path):
+    photo(tmp_path / "in" / "train" / "a0.jpg")
+    image = {"id": "a0", "width": 120, "height": 90, "set": "train", "file_name": "train/a0.jpg"}
+    anns = {
+        f"a0_{n}": {"id": f"a0_{n}", "image_id": "a0", "bbox": [0, 0, 9, 9], "area": 1.0,
+                    "utf8_string": text, "points": SEVEN}
+        for n, text in enumerate(("word", "."))
+    }  # fmt: skip
+    value = {"info": {}, "imgs": {"a0": image}, "anns": anns, "imgToAnns": {"a0": list(anns)}}
+    (tmp_path / "in" / "TextOCR.json").write_text(json.dumps(value))
+    assert run(tmp_path / "in", tmp_path / "out")[1] == {
+        "a0.jpg": [(PAIRS, "word"), (PAIRS, "###")]
+    }

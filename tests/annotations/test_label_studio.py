@@ -161,3 +161,28 @@ def test_an_annotation_of_a_storage(tmp_path):
     (tmp_path / "in" / "9.json").write_text(json.dumps(stored))
     _, labels = run(tmp_path / "in", tmp_path / "out")
     assert len(labels["a.jpg"]) == 1
+
+
+def test_vectors(tmp_path):
+    vertices = [{"id": str(n), "x": x, "y": y} for n, (x, y) in enumerate(POLYGON)]
+    value = {"vertices": vertices, "closed": True, "vectorlabels": ["Text"]}
+    _, [(points, _)] = words(tmp_path, task([item(value, "vectorlabels")]))
+    np.testing.assert_allclose(points, np.array(POLYGON) * [1.2, 0.9], rtol=1e-12)
+
+
+def test_json_min_of_boxes_and_polygons_in_turn(tmp_path):
+    size = {"original_width": 120, "original_height": 90}
+    polygon, second = {"points": POLYGON, **size}, {**RECT, "y": 50.0, **size}
+    value = {
+        "ocr": "/data/upload/1/8a6fd2c1-a%20b.jpg", "id": 1, "annotator": 1, "annotation_id": 1,
+        "bbox": [{**RECT, **size}, second], "poly": [polygon],
+        "label": [{**s, "labels": ["Text"]} for s in ({**RECT, **size}, polygon, second)],
+        "transcription": ["one", "###", "three"],
+    }  # fmt: skip
+    result, found = words(tmp_path, value)
+    assert [(len(points), text) for points, text in found] == [(4, "one"), (5, "###"), (4, "three")]
+    assert not result.warnings
+    (tmp_path / "out").rename(tmp_path / "before")
+    result, found = words(tmp_path, {**value, "transcription": ["one", "###"]})
+    assert [text for _, text in found] == ["", "", ""]
+    assert "texts are not one per region" in result.warnings[0]

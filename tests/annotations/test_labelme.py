@@ -179,3 +179,38 @@ def test_other_kinds_of_values_are_named(tmp_path, shapes, reason):
 @pytest.mark.parametrize("size", [(0.5, 0.5), ("90", 120), (True, True), (-1, 5), (None, 120)])
 def test_a_size_that_is_none_is_not_compared(tmp_path, size):
     assert prepared(tmp_path, shape("a", QUAD), size=size)[1] == [(QUAD, "a")]
+
+
+def test_shapes_of_one_group_are_one_word_where_that_is_certain(tmp_path):
+    left, right = [[10, 10], [30, 10], [30, 30], [10, 30]], [[30, 10], [60, 10], [60, 30], [30, 30]]
+    far = [[34, 10], [60, 10], [60, 30], [34, 30]]
+    result, words = prepared(
+        tmp_path,
+        shape("text", left, group_id=1),
+        shape("text", right, group_id=1),  # they touch
+        shape("text", left, group_id=2),
+        shape("text", far, group_id=2),  # a class and a group: perhaps the words of a line
+        shape("text", left, group_id=3, description="POLE"),
+        shape("text", far, group_id=3, description="POLE"),
+        shape("other", left, group_id=3),
+    )
+    sizes = [(np.min(p, 0).tolist(), np.max(p, 0).tolist(), text) for p, text in words]
+    whole, one, two = ([10, 10], [60, 30]), ([10, 10], [30, 30]), ([34, 10], [60, 30])
+    assert sizes == [
+        (*whole, "text"), (*one, "text"), (*two, "text"), (*whole, "POLE"), (*one, "other")
+    ]  # fmt: skip
+    said = "\n".join(result.warnings)
+    assert "words of several shapes, which their group_id joins: 2" in said
+    assert "groups of shapes that lie apart, of which each is a word: 1" in said
+
+
+def test_attributes_and_oriented_rectangles(tmp_path):
+    _, words = prepared(
+        tmp_path,
+        shape("a", QUAD, attributes={"quality": "illegible"}),  # X-AnyLabeling's
+        shape("b", QUAD, attributes={"legible": "true"}),
+        shape("c", QUAD, flags={"difficult": False}),
+        shape("d", [[10, 10], [60, 10], [60, 30]], "oriented_rectangle"),
+    )
+    assert [text for _, text in words] == ["###", "b", "c", "d"]
+    assert words[3][0] == [[10, 10], [60, 10], [60, 30], [10, 30]]

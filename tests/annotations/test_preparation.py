@@ -288,7 +288,7 @@ def test_several_formats_have_to_be_chosen_from(tmp_path):
 @pytest.mark.parametrize("name, data, hint", [
     ("a.xml", b"<annotation><object/></annotation>", "Pascal VOC"),
     ("a.txt", b"0 0.5 0.5 0.1 0.1\n", "YOLO"), ("x.zip", b"PK\x03\x04....", "unpack it"),
-    ("a.mat", b"MATLAB 5.0 MAT-file", "MATLAB"), ("v.json", b'{"_via_img_metadata": {}}', "VIA"),
+    ("a.mat", b"MATLAB 7.3 MAT-file", "MATLAB"), ("v.json", b'{"_via_img_metadata": {}}', "VIA"),
     ("n.txt", b"hello\n", "1 .txt"),
 ])  # fmt: skip
 def test_what_is_not_known_gets_a_line_on_what_is(tmp_path, name, data, hint):

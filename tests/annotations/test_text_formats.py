@@ -2,7 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
+import scipy.io
 from annotations.making import photo, run
 
 from ppocr_jax.errors import UserError
@@ -180,3 +182,51 @@ def test_xml_that_unfolds_is_refused(tmp_path):
     (tmp_path / "a.xml").write_text("<Annotations><image><box><segs>1,2")
     with pytest.raises(UserError, match="no picture can be taken: .*a.xml: is no XML"):
         run(tmp_path, tmp_path / "out")
+
+
+# --- MATLAB files, XML with bare signs, ICDAR 2019 ------------------------------------------------
+
+
+def test_tables_that_are_none(tmp_path):
+    for name in "abc":
+        photo(tmp_path / f"{name}.png", seed=ord(name))
+    scipy.io.savemat(tmp_path / "poly_gt_a.mat", {"other": np.zeros((2, 6))})
+    rows = np.empty((2, 6), object)
+    x, y = (np.array([axis]) for axis in zip(*QUAD, strict=True))
+    rows[0] = ["x:", x, "y:", y, np.array(["word"]), np.array(["h"])]
+    rows[1] = ["x:", x, "y:", y[:, :3], np.array(["cut"]), np.array(["h"])]
+    scipy.io.savemat(tmp_path / "poly_gt_b.mat", {"polygt": rows})
+    whole = (tmp_path / "poly_gt_b.mat").read_bytes()
+    (tmp_path / "poly_gt_c.mat").write_bytes(whole[: len(whole) // 2])
+    result, labels = run(tmp_path, tmp_path / "out")
+    assert labels == {"b.png": [(QUAD, "word")]} and result.faults
+    said = "\n".join(result.warnings)
+    assert "holds no table polygt or gt" in said and "is no whole MATLAB file" in said
+    assert "4 numbers in x and 3 in y" in said
+
+
+def test_ctw1500_with_a_bare_ampersand(tmp_path):
+    photo(tmp_path / "1001.jpg")
+    text = f"<box><label>A & B &amp; C</label><segs>{flat(SEVEN)}</segs></box>"
+    value = f'<Annotations><image file="1001.jpg">{text}</image></Annotations>'
+    (tmp_path / "1001.xml").write_text(value)
+    assert run(tmp_path, tmp_path / "out")[1] == {"1001.jpg": [(SEVEN, "A & B & C")]}
+
+
+def test_lsvt_and_rects(tmp_path):
+    photo(tmp_path / "lsvt" / "images" / "gt_0.jpg")
+    photo(tmp_path / "lsvt" / "images" / "gt_1.jpg", seed=1)
+    words = [{"transcription": "a", "points": QUAD, "illegibility": False},
+             {"transcription": "###", "points": SEVEN, "illegibility": True}]  # fmt: skip
+    value = {"gt_0": words, "gt_1": []}
+    (tmp_path / "lsvt" / "train_full_labels.json").write_text(json.dumps(value))
+    result, labels = run(tmp_path / "lsvt", tmp_path / "one")
+    assert labels == {"gt_0.jpg": [(QUAD, "a"), (SEVEN, "###")], "gt_1.jpg": []}
+    photo(tmp_path / "rects" / "img" / "train_ReCTS_000001.jpg", seed=2)
+    line = {"ignore": 0, "transcription": "b", "points": [v for p in QUAD for v in p]}
+    value = {"chars": [{**line, "transcription": "x"}], "lines": [line, {**line, "ignore": 1}]}
+    (tmp_path / "rects" / "gt").mkdir()
+    (tmp_path / "rects" / "gt" / "train_ReCTS_000001.json").write_text(json.dumps(value))
+    result, labels = run(tmp_path / "rects", tmp_path / "two")
+    assert labels == {"train_ReCTS_000001.jpg": [(QUAD, "b"), (QUAD, "###")]}
+    assert result.notes[0] == "icdar2019: 1 label file"

@@ -76,7 +76,7 @@ def test_every_mistake_is_found(clean, tmp_path):
     assert len(problems) == len(expected)
     for where, reason in expected:
         assert any(where in problem and reason in problem for problem in problems), reason
-    assert "1 images without text" in summary[0]
+    assert "1 image without text" in summary[0]
 
 
 def test_the_same_image_twice_in_a_split(clean, tmp_path):
@@ -118,8 +118,7 @@ def test_how_labels_are_read_is_said(clean, tmp_path):
     path = write_config(tmp_path, data)
     problems, summary = check(tmp_path, "data.train=gt", "batch_size=1")
     assert (
-        problems == []
-        and summary[2] == "train: 1 images, 1 words, 2 ignored, 0 images without text"
+        problems == [] and summary[2] == "train: 1 image, 1 word, 2 ignored, 0 images without text"
     )
     assert summary[0] == "gt: gt_*.txt with 4 points, language, text on 3 of 3 lines"
     assert summary[1].startswith("gt: 2 words are ignored: their text is the mark in another form")

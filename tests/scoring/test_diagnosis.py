@@ -11,7 +11,8 @@ from ppocr_jax.data.splits import read_validation
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.data.words_in_crops import measure_crops
 from ppocr_jax.detection.inference import Predicted
-from ppocr_jax.scoring.diagnosis import CAUSES, Course, find_cause
+from ppocr_jax.scoring.case import Course
+from ppocr_jax.scoring.diagnosis import CAUSES, find_cause
 from ppocr_jax.scoring.evaluation import Outcome, summary
 from ppocr_jax.scoring.metrics import Overlaps
 
@@ -79,6 +80,27 @@ def test_labels_of_another_size(data):
     assert cause.name == "labels_misplaced" and "multiplied by 2.0" in cause.text
 
 
+def test_labels_of_another_size_where_no_box_tells(data):
+    for factor, said in ((1 / 3, "upper left"), (3.0, "leave them")):
+        moved = [change(s, polygons=tuple(p * factor for p in s.polygons)) for s in data[2]]
+        cause = diagnose(data, nothing, samples=moved)
+        assert cause.name == "labels_misplaced" and said in cause.text
+
+
+def test_boxes_beside_all_labels(data):
+    corner = np.array([[0, 0], [4, 0], [4, 4], [0, 4]], np.int32)
+    first = diagnose(data, lambda s: [corner], HEALTHY._replace(best=0.0))
+    assert first.name == "no_box_fits" and "none of 6 found boxes fits one of 18" in first.text
+
+
+def test_training_labels_of_another_size(data):
+    course = HEALTHY._replace(misfit="the labels of 6 of 6 pictures leave them", growth=3.0)
+    cause = diagnose(data, nothing, course)
+    assert cause.name == "training_labels_misplaced" and "labels of 6 of 6" in cause.text
+    given = diagnose(data, nothing, course._replace(step=0, best=None))
+    assert given.name != "training_labels_misplaced"  # nothing was learned from them yet
+
+
 def test_too_high_a_rate(data):
     course = HEALTHY._replace(rate=0.5, growth=3.6)
     cause = diagnose(data, nothing, course, peak=0.0, mean=0.0)
@@ -141,6 +163,8 @@ def test_the_end_of_a_run_without_gain(data):
     course = HEALTHY._replace(ends=True)
     assert diagnose(data, words, course).name == "too_few_images"
     assert diagnose(data, words, course._replace(warmup=80)).name == "warm_up"
+    later = course._replace(warmup=20, begin=40)
+    assert "the run had 10 since step 40" in diagnose(data, words, later).text
     worse = course._replace(worse=True, samples=data[1])
     assert diagnose(data, words, worse).name == "learned_by_heart"
     assert diagnose(data, words, worse._replace(losses=(2.0, 1.95))).name == "rate_or_data"
@@ -160,4 +184,4 @@ def test_unreadable_images(data):
 
 def test_every_cause_is_tested():
     text = pathlib.Path(__file__).read_text()
-    assert [look.__name__ for look in CAUSES if f'"{look.__name__[1:]}"' not in text] == []
+    assert [look.__name__ for look in CAUSES if f'"{look.__name__}"' not in text] == []

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from ppocr_jax import config as configs
 from ppocr_jax import evaluate, export, extract
 from ppocr_jax.detection.network import load_network
 from ppocr_jax.errors import UserError
+from ppocr_jax.training import judge
 from ppocr_jax.training.averaging import Averages
 from ppocr_jax.training.checkpoints import Checkpoints
 from ppocr_jax.training.loop import read_splits, train
@@ -99,6 +101,25 @@ def test_it_is_scored_kept_and_chosen_by(averaged):
     hmeans = {r["step"]: r["hmean"] for r in lines if r.get("role") == "student_average"}
     assert meta["best"]["hmean"] == max(hmeans.values())
     assert hmeans[meta["best"]["step"]] == meta["best"]["hmean"]
+
+
+def test_what_equals_its_network_is_not_scored_twice(path, tmp_path, monkeypatch):
+    config, passes, records = load_config(path, *ON), [], []
+    setup, (training, validation) = set_up(config), read_splits(config)
+    state, progress = begin(setup, training)[:2]
+    once = judge.evaluate
+    monkeypatch.setattr(judge, "evaluate", lambda *a: passes.append(1) or once(*a))
+    log = SimpleNamespace(
+        say=lambda line: None, record=lambda *r: records.append(r[2]), takes_pictures=False
+    )
+    score = judge.Judge(setup, validation, log, training, tmp_path)
+    score(state, progress)
+    assert len(passes) == 1 and [r.pop("role") for r in records] == ["student", "student_average"]
+    same = [{k: r[k] for k in progress.metrics["student"]} for r in records]
+    assert same[0] == same[1] == progress.metrics["student_average"]
+    moved = jax.tree.map(lambda leaf: leaf + 1, state.params["student"])
+    score(state.replace(params={**state.params, "student": moved}), progress)
+    assert len(passes) == 3
 
 
 def test_every_command_takes_the_role(averaged, path, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -93,7 +94,24 @@ def test_processors_leave_room_for_the_rest(monkeypatch, free, devices, here, sh
 
     monkeypatch.setattr(footprint, "free_memory", lambda: free)
     monkeypatch.setattr(footprint, "processes_here", lambda: here)
-    assert footprint.find_budget(Mesh) == Budget(share, "60% of the free memory", 32)
+    monkeypatch.setattr(footprint, "resident_memory", lambda: 50)
+    assert footprint.find_budget(Mesh) == Budget(share, "60% of the free memory", 32, 50)
+
+
+def test_programs_and_batches_are_of_the_same_memory(config_path, monkeypatch):
+    config = load_config(config_path, "data.prefetch_mb=3")
+    mesh = SimpleNamespace(local_mesh=SimpleNamespace(size=2))
+    monkeypatch.setattr(footprint, "resident_memory", lambda: 14 * MB)
+    budget = Budget(100 * MB, "60% of it", 32, 4 * MB)
+    taken = footprint.taken_beside(config, budget, mesh)
+    assert taken == (15 + 3) * MB // 2  # a third program is to come; two devices share
+    assert footprint.taken_beside(config, budget._replace(resident=None), mesh) == 0
+    machine, lines = Machine(10 * MB, MB), []
+    assert find_largest(machine, budget, 1, 99, lines.append, beside=lambda: taken)[0] == 81
+    assert (
+        "is 100 MiB, of which programs and waiting batches take 9 MiB: that is for about 81"
+        in (lines[1])
+    )
 
 
 def test_a_device_with_memory_of_its_own(monkeypatch):

@@ -7,6 +7,7 @@ from tiny import draw_data, load_config, write_config
 
 from ppocr_jax.data.compact import most_bytes
 from ppocr_jax.data.pipeline import Supply
+from ppocr_jax.optim.schedule import Segment, first_segment
 from ppocr_jax.training import forecast
 from ppocr_jax.training.forecast import (
     Forecast,
@@ -86,17 +87,29 @@ def test_memory_is_held_against_what_there_is(config, monkeypatch):
 
 
 def test_the_course_of_the_rate(config):
-    training = SimpleNamespace(epoch_steps=4, total_steps=8)
-    lines = list(describe_course(config, training))
+    lines = list(describe_course(first_segment(config, 8, 4), config))
     assert lines == [
         "the rate rises from 0 to 0.001 over 2 updates, then falls along a cosine, over 8 updates "
         "in all"
     ]
     config.warmup_epochs = 2.0
-    assert (
-        "warning: the warm-up takes 8 updates and the run has 8"
-        in list(describe_course(config, training))[1]
+    _, warning = describe_course(first_segment(config, 8, 4), config)
+    assert warning.startswith("warning: the warm-up takes 8 updates and the run has 8")
+    assert "shorten warmup_epochs=2," in warning
+    config.warmup_steps = 9
+    _, warning = describe_course(first_segment(config, 8, 4), config)
+    assert "shorten warmup_steps=9," in warning
+
+
+def test_the_course_of_a_run_that_goes_on(config):
+    later = Segment(begin=8, end=24, rate=1e-2, warmup=4, start=2e-3)
+    assert list(describe_course(later, config, 8)) == []  # said where it was made
+    (line,) = describe_course(later, config, 10)
+    assert line == (
+        "the rate stands at 0.006, in a cosine that began at step 8, is highest with 0.01 at 12 "
+        "and ends at 24"
     )
+    assert list(describe_course(later, config, 24)) == []
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(40, "40 s"), (840, "14 min"), (11520, "3.2 h")])

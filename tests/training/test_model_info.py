@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxlib.utils
 import numpy as np
 import pytest
 from tiny import TINY, draw_data, load_config, write_config
@@ -36,6 +37,14 @@ def test_figures_are_those_of_the_program():
     assert found.flops == 2 * 64 * 32 * 16
     held = 4 * (64 * 32 + 32 * 16 + 64 * 16)
     assert held <= found.memory < held + 10_000
+
+
+def test_no_alarm_while_it_compiles(monkeypatch):
+    levels = []
+    monkeypatch.setattr(jaxlib.utils, "absl_set_min_log_level", levels.append, raising=False)
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "1")
+    footprint.measure(jax.jit(lambda x: x * 3.0), jax.ShapeDtypeStruct((4,), np.float32))
+    assert levels == [3, 1]
 
 
 def test_what_is_donated_counts_once():

@@ -53,6 +53,13 @@ def test_the_config_that_fits_is_found(arrays, tmp_path):
     assert find_fitting(str(tmp_path / "folder"), CONFIGS) == "server"
 
 
+def test_a_backbone_alone_fits_where_that_will_do(arrays, tmp_path):
+    for whole, name in zip(arrays, ("mobile", "server"), strict=True):
+        backbone = {key: array for key, array in whole.items() if key.startswith("backbone.")}
+        write_pdparams(str(tmp_path / "w.pdparams"), backbone)
+        assert find_fitting(str(tmp_path / "w.pdparams"), CONFIGS, partial=True) == name
+
+
 def test_what_fits_nothing_is_refused_with_what_is_missing(arrays, tmp_path):
     small, large = arrays
     backbone = {name: array for name, array in large.items() if name.startswith("backbone.")}

@@ -9,9 +9,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from ppocr_jax.models import PRECISIONS
 from ppocr_jax.runtime.platform import platform
-
-PRECISIONS = {"float32": "highest", "tf32": "high"}  # our names and those of JAX
 
 
 def in_precision(function, precision, networks):

@@ -15,8 +15,8 @@ from ppocr_jax.detection.network import make_predict
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.db_head import DBHead
 from ppocr_jax.models.layers import Conv
+from ppocr_jax.models.precision import describe_precision, in_precision
 from ppocr_jax.optim import make_optimizer
-from ppocr_jax.runtime.precision import describe_precision, in_precision
 from ppocr_jax.training.state import make_state
 from ppocr_jax.training.step import make_train_step
 
