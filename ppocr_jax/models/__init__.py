@@ -15,7 +15,4 @@ BACKBONES = Choices(
 NECKS = Choices(__name__, RSEFPN="rse_fpn.RSEFPN", LKPAN="lk_pan.LKPAN", DBFPN="db_fpn.DBFPN")
 HEADS = Choices(__name__, DBHead="db_head.DBHead")
 DTYPES = ("float32", "bfloat16", "float64")  # of activations; the last needs `jax_enable_x64`
-PRECISIONS = {
-    "float32": "highest",
-    "tf32": "high",
-}  # of float32 products; our names and those of JAX
+PRECISIONS = {"float32": "highest", "tf32": "high"}  # of float32 products: names of ours and JAX
