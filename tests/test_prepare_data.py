@@ -13,7 +13,7 @@ from tiny import load_config, write_config
 
 from ppocr_jax import cli, prepare_data
 from ppocr_jax.annotations import ACCEPTED, preparation
-from ppocr_jax.data import inspection
+from ppocr_jax.data import compact, inspection
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.training.loop import train
 
@@ -51,7 +51,7 @@ def test_the_same_words_come_out_and_training_reads_them(write, tmp_path, capsys
     training = Training(config)
     [batch] = itertools.islice(training.batches(0, (0, 1)), 1)
     assert len(training.samples) == COUNT - 2
-    assert batch["image"].shape == (4, 64, 64, 3) and batch["shrink_map"].max() == 1
+    assert batch["image"].shape == (4, 64, 64, 3) and compact.unpack(batch)["shrink_map"].max() == 1
     assert inspection.check(config)[0] == []
 
 
@@ -99,6 +99,7 @@ def test_one_that_is_ended_leaves_nothing_and_a_killed_one_s_rests_go(
     tmp_path, monkeypatch, capsys
 ):
     place, rest = preparation.place_all, tmp_path / "data.tmp"
+    before = signal.getsignal(signal.SIGTERM)
 
     def ended(*args):
         place(*args)
@@ -109,7 +110,7 @@ def test_one_that_is_ended_leaves_nothing_and_a_killed_one_s_rests_go(
     with pytest.raises(SystemExit) as left:
         prepare(tmp_path, FORMATS[0])
     assert left.value.code == 143 and not rest.exists() and not (tmp_path / "data").exists()
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) == before
     monkeypatch.undo()
     (rest / "images").mkdir(parents=True)  # as `kill -9` leaves it
     status = prepare_data.main([str(tmp_path / "photos"), "--output", str(tmp_path / "data")])

@@ -1,13 +1,14 @@
 """What becomes of words in crops is what training makes of them, and every word keeps its name."""
 
 import dataclasses
+import itertools
 
 import cv2
 import numpy as np
 import pytest
 from tiny import draw_data, load_config, write_config
 
-from ppocr_jax.data import word_table
+from ppocr_jax.data import compact, word_table
 from ppocr_jax.data.examples import first_examples
 from ppocr_jax.data.training_split import Training
 from ppocr_jax.data.words_in_crops import words_in_crop
@@ -38,7 +39,7 @@ def test_first_examples_are_those_of_the_first_batches(config):
     training = Training(config)
     _, examples = first_examples([training.samples], config, 5)
     with training.batches(0, (0, 1)) as batches:
-        firsts = [next(batches) for _ in range(2)]
+        firsts = [{**batch, **compact.unpack(batch)} for batch in itertools.islice(batches, 2)]
     for number, (key, example) in enumerate(examples):
         batch, place = firsts[number // config.batch_size], number % config.batch_size
         assert batch["record"][place] == key[1]

@@ -42,12 +42,14 @@ def test_the_time_to_go_counts_evaluations(tmp_path):
         warned=True,
     )
     progress = Progress(step=2, segments=[segments.first(config, training)])
+    setup = SimpleNamespace(config=config)
+    forecast = SimpleNamespace(measured=lambda *_: None)
     for metrics in (
         {},
         {"a": {"images": 9, "images_per_s": 0.3}, "b": {"images": 9, "images_per_s": 0.3}},
     ):
         progress.metrics = metrics
-        record_updates(log, progress, meter, SimpleNamespace(config=config), training, 0, 2)
+        record_updates(log, progress, meter, setup, training, forecast, 2, 2, 0)
     assert lines[0].endswith("eta 0:00:06") and lines[1].endswith("eta 0:02:06")
 
 
