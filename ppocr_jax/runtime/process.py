@@ -10,6 +10,7 @@ import os
 import pathlib
 import platform
 import sys
+import warnings
 
 import jax
 
@@ -31,11 +32,12 @@ def prepare():
 def ignore_late_ends():
     """Silences what Orbax says of reads and writes that end after the one that failed.
 
-    Their results go to tasks and coroutines that nobody waits for any more, or to an event loop
-    that is closed by then: a traceback each. The failure itself reaches the caller, who says it in
-    one line.
+    Their results go to tasks and coroutines that nobody waits for any more, or never did, or to an
+    event loop that is closed by then: a traceback or a warning each. The failure itself reaches the
+    caller, who says it in one line.
     """
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     before = sys.unraisablehook
 
     def hook(unraisable):

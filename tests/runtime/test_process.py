@@ -1,7 +1,9 @@
+import gc
 import os
 import subprocess
 import sys
 import types
+import warnings
 
 import jax
 import numpy as np
@@ -90,3 +92,20 @@ def test_reads_that_fail_after_the_first_are_not_heard(monkeypatch):
 
     Other()
     assert heard == [OSError]
+
+
+def test_writes_that_never_began_are_not_heard(monkeypatch):
+    monkeypatch.setattr(sys, "unraisablehook", lambda told: None)
+
+    async def write():
+        return
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        write()
+        gc.collect()
+        assert len(heard) == 1  # what Python says of a coroutine that nobody asked
+        process.ignore_late_ends()
+        write()
+        gc.collect()
+    assert len(heard) == 1
