@@ -34,6 +34,12 @@ def alone(config):
     return copy
 
 
+def describe_plan(rows):
+    """`[(what, runs, minutes)]` as lines, with the hours of all."""
+    lines = [f"{what}: {runs} runs, {minutes:.0f} min" for what, runs, minutes in rows]
+    return [*lines, f"in all: {sum(minutes for _, _, minutes in rows) / 60:.1f} h on 2 CPU cores"]
+
+
 def run(module, *arguments):
     """Runs a command of the package; a failure ends the recipe with its status."""
     print("+ python -m ppocr_jax." + " ".join([module, *map(str, arguments)]), flush=True)

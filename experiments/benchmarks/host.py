@@ -75,7 +75,7 @@ def run_data(args, folder):
     for workers in dict.fromkeys(counts):
         config.data.workers = workers
         count = 4 if args.quick else 40  # far more than fit into the queue
-        yield f"{workers} workers", "batches", _images_per_second(config, count), "images/s"
+        yield f"{workers} workers", "batches", images_per_second(config, count), "images/s"
 
     if not args.quick:
         config.data.workers, config.batch_size, config.data.prefetch_mb = 0, 2, 1
@@ -105,7 +105,7 @@ def _share_waiting(config, updates=12):
         batches.close()
 
 
-def _images_per_second(config, count):
+def images_per_second(config, count):
     sources = read_sources(config.data.train, config.data.root)
     batches = make_batches(sources, config, 0, count + 2)
     try:

@@ -13,6 +13,7 @@ workdir are the results; `--only` makes one of them.
 
 from etils import epath
 
+from experiments import recipe
 from experiments.distillation import plan, tables
 from experiments.distillation.stages import Stages
 from ppocr_jax import cli, files
@@ -50,9 +51,7 @@ def main(argv):
 
 def explain():
     """The plan as lines: what, how many runs, how many minutes."""
-    rows = plan.expected()
-    lines = [f"{what}: {runs} runs, {minutes:.0f} min" for what, runs, minutes in rows]
-    return [*lines, f"in all: {sum(minutes for _, _, minutes in rows) / 60:.1f} h on 2 CPU cores"]
+    return recipe.describe_plan(plan.expected())
 
 
 if __name__ == "__main__":

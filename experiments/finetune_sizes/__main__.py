@@ -11,6 +11,7 @@ are the tables; `--only averaging` or `--only sizes` makes one of them.
 
 from etils import epath
 
+from experiments import recipe
 from experiments.finetune_sizes import plan, stages
 from ppocr_jax import cli, files
 from ppocr_jax.errors import UserError
@@ -44,9 +45,7 @@ def main(argv):
 
 def explain():
     """The plan as lines: what, how many runs, how many minutes."""
-    rows = plan.expected()
-    lines = [f"{what}: {runs} runs, {minutes:.0f} min" for what, runs, minutes in rows]
-    return [*lines, f"in all: {sum(minutes for _, _, minutes in rows) / 60:.1f} h on 2 CPU cores"]
+    return recipe.describe_plan(plan.expected())
 
 
 if __name__ == "__main__":

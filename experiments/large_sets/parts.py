@@ -9,12 +9,12 @@ import tempfile
 import time
 
 from configs import ppocrv3_det_mobile
+from experiments.benchmarks import host
 from experiments.large_sets.sets import LABELS, LARGE, SMALL, TEST, VALIDATION
 from ppocr_jax.data.inspection import check
-from ppocr_jax.data.labels import read_labels, read_sources
+from ppocr_jax.data.labels import read_labels
 from ppocr_jax.data.order import EpochOrder
 from ppocr_jax.data.packing import pack
-from ppocr_jax.data.pipeline import make_batches
 from ppocr_jax.data.resize import read_image
 
 BATCHES = 20  # that are timed, after two
@@ -142,7 +142,7 @@ def run_packed(folder, args):
             for case, chosen in (("files", config), ("shards", shards)):
                 yield case, f"read and decoded, {state}", _read_all(chosen, state), "images/s"
         for case, chosen in (("files", config), ("shards", shards)):
-            yield case, "batches, warm", _make_batches(chosen), "images/s"
+            yield case, "batches, warm", host.images_per_second(chosen, BATCHES), "images/s"
 
 
 def _read_all(config, state):
@@ -155,14 +155,3 @@ def _read_all(config, state):
     for path in paths:
         read_image(path)
     return len(paths) / (time.perf_counter() - started)
-
-
-def _make_batches(config):
-    sources, count = read_sources(config.data.train, config.data.root), BATCHES
-    with make_batches(sources, config, 0, count + 2) as batches:
-        for _ in range(2):
-            next(batches)
-        started = time.perf_counter()
-        for _ in range(count):
-            next(batches)
-        return count * config.batch_size / (time.perf_counter() - started)

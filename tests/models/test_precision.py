@@ -1,7 +1,5 @@
 """Float32 products of a GPU: in full by default, TF32 where that is asked for."""
 
-import importlib.util
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,6 +7,7 @@ import pytest
 from jax.experimental import topologies
 from ml_collections import ConfigDict
 
+from experiments.benchmarks import program_target
 from experiments.benchmarks.measure import draw_batch
 from ppocr_jax import defaults
 from ppocr_jax.detection.network import make_predict
@@ -105,30 +104,14 @@ def test_bfloat16_and_the_cpu_are_left_alone(monkeypatch):
     assert "TF32" in describe_precision("tf32", "float32")
 
 
-H100 = """
-gpu_device_info {
-  threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
-  shared_memory_per_core: 233472 threads_per_core_limit: 2048 core_count: 132 fpus_per_core: 128
-  block_dim_limit_x: 2147483647 block_dim_limit_y: 65535 block_dim_limit_z: 65535
-  memory_bandwidth: 3352320000000 l2_cache_size: 52428800 clock_rate_ghz: 1.98
-  device_memory_size: 84978434048 shared_memory_per_block_optin: 232448
-  cuda_compute_capability { major: 9 minor: 0 }
-  registers_per_core_limit: 65536 registers_per_block_limit: 65536
-}
-platform_name: "CUDA"
-dnn_version_info { major: 9 minor: 10 patch: 0 }
-device_description_str: "NVIDIA H100 80GB HBM3"
-"""
-
-
 @pytest.mark.long
 @pytest.mark.parametrize(("name", "asked"), [("float32", "highest"), ("tf32", "high")])
 def test_the_program_of_an_h100_asks_its_library_for_it(monkeypatch, name, asked):
     """XLA lets cuDNN round to TF32 unless a convolution asks for the highest precision."""
-    if not any(importlib.util.find_spec(f"jax_cuda{n}_plugin") for n in (12, 13)):
+    if not program_target.is_there():
         pytest.skip("needs JAX's CUDA plugin, but no GPU")
     topology = topologies.get_topology_desc(
-        "h100", platform="cuda", target_config=H100, topology="1x1x1"
+        "h100", platform="cuda", target_config=program_target.H100, topology="1x1x1"
     )
     sharding = jax.sharding.SingleDeviceSharding(topology.devices[0])
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
