@@ -62,12 +62,19 @@ class Stages:
                        f"--config.data.val={TEST}", "--output", output)  # fmt: skip
         return json.loads(output.read_text().splitlines()[0])["hmean"]
 
-    def choose(self, size):
-        """Settings for so many images, by the average on the held-out images, key after key."""
-        settings = dict(plan.START)
-        seed = plan.SCORED_SEEDS[0]
+    def choose(self, size, begin):
+        """Settings for so many images, by the average on the held-out images, key after key.
+
+        Args:
+            size: training images.
+            begin: settings to begin with.
+
+        Returns:
+            `(settings, late hmean of the network, late hmean of its average)`.
+        """
+        settings, seed = dict(begin), plan.SCORED_SEEDS[0]
         best = late(curve(self.train(plan.size_run(size, settings, seed)), AVERAGE))
-        for key, values in plan.ROUNDS:
+        for key, values in plan.ROUNDS[size]:
             for other in [{**settings, key: value} for value in values]:
                 found = late(curve(self.train(plan.size_run(size, other, seed)), AVERAGE))
                 if found > best + plan.GAIN:
@@ -131,8 +138,11 @@ def sizes_table(stages):
         "test hmean of two seeds | mean | minutes |",
         "| --- " * 11 + "|",
     ]
-    for size in plan.SIZES:
-        settings, raw, averaged = stages.choose(size)
+    found, begin = {}, plan.START
+    for size in plan.ROUNDS:
+        found[size] = stages.choose(size, begin)
+        begin = next(iter(found.values()))[0] | {"best.role": plan.START["best.role"]}
+    for size, (settings, raw, averaged) in sorted(found.items()):
         runs = [plan.size_run(size, settings, seed) for seed in plan.SCORED_SEEDS]
         tested = [stages.test_hmean(run) for run in runs]
         took = [minutes(stages.train(run)) for run in runs]
