@@ -18,7 +18,9 @@ def test_the_wheel_carries_the_configs_and_no_stray_package(tmp_path):
     if int(version.partition(".")[0]) < 77:
         pytest.skip("setuptools of 77 or newer is not installed: a build would need the network")
     source = tmp_path / "source"
-    leave = shutil.ignore_patterns("__pycache__", "*.egg-info", ".venv", ".git", "runs", "build")
+    leave = shutil.ignore_patterns(
+        "__pycache__", "*.egg-info", ".venv", ".git", ".mypy_cache", "runs", "build"
+    )
     shutil.copytree(ROOT, source, ignore=leave)  # a build leaves its own folders behind
     code = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
     command = [sys.executable, "-c", code, str(tmp_path)]

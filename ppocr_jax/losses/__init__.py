@@ -1,9 +1,9 @@
-"""Maps and targets by role -> the objective and its named terms."""
+"""The training losses: the maps and targets of each role -> one objective and its named terms."""
 
 from ppocr_jax.choices import Choices
 
-# config.loss.main, the shrink map's loss: (pred, target, mask) `[B, H, W]` each -> a scalar, or
-# unmasked values per pixel `[B, H, W]`, which hard negatives are then chosen by.
+# config.loss.main, the loss on the shrink map: (pred, target, mask), each `[B, H, W]` -> a scalar,
+# or an unmasked loss per pixel `[B, H, W]` by which hard negatives are then picked.
 MAIN_LOSSES = Choices(
     __name__,
     dice="db.dice_loss",

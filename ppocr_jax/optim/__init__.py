@@ -1,19 +1,30 @@
-"""Gradients -> updates of the parameters: optimisers, and the learning rate by step."""
+"""Optimisers and the learning-rate schedule: gradients -> parameter updates."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import ml_collections
 
 from ppocr_jax.choices import Choices
+
+if TYPE_CHECKING:  # a config is checked against OPTIMISERS, which must not wait for JAX
+    import optax
 
 # config.optimizer.name: (config.optimizer, schedule) -> optax.GradientTransformation.
 OPTIMISERS = Choices(__name__, adam="adam.make_adam")
 
 
-def make_optimizer(config, schedule):
-    """The optimiser that a config names.
+def make_optimizer(
+    config: ml_collections.ConfigDict, schedule: Callable[..., Any]
+) -> "optax.GradientTransformationExtraArgs":
+    """Builds the optimiser that a config names.
 
     Args:
         config: `config.optimizer`.
-        schedule: updates done, and the `plan` of an update where there is one -> learning rate.
+        schedule: `(count, plan)` -> learning rate, or `count` -> learning rate where steps pass no
+            `plan`; see `adam.scale_by_rate`.
 
     Raises:
-        UserError: there is none of this name.
+        UserError: no optimiser has this name.
     """
     return OPTIMISERS.pick("config.optimizer.name", config.get("name", "adam"))(config, schedule)

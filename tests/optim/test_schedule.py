@@ -60,7 +60,7 @@ def test_rates_are_to_the_bit_those_of_a_program_with_the_numbers_inside(base, t
 def test_what_is_no_segment_is_refused(entry):
     whole = dataclasses.asdict(Segment(0, 9, 1e-3, 2))
     assert Segment.read(whole) == Segment(0, 9, 1e-3, 2)
-    with pytest.raises(UserError, match="a segment of the rate, .* has not the form"):
+    with pytest.raises(UserError, match="learning-rate segment .* is not in this version's"):
         Segment.read({**whole, **entry} if isinstance(entry, dict) and len(entry) else entry)
 
 
@@ -73,5 +73,5 @@ def test_warmup_is_rounded_half_to_even():
 def test_more_updates_than_can_be_counted_are_refused(key):
     config = ml_collections.ConfigDict({"learning_rate": 1.0, "warmup_epochs": 0.0, "epochs": 1})
     config[key] = type(config[key])(10**6)
-    with pytest.raises(UserError, match=f"config.{key}=1000000.*10000 updates an epoch"):
+    with pytest.raises(UserError, match=f"config.{key}=1000000.*10000 steps per epoch"):
         first_segment(config, config.epochs * 10**4, 10**4)
