@@ -35,7 +35,7 @@ def test_every_format_is_among_these():
 def test_the_same_words_come_out_and_training_reads_them(write, tmp_path, capsys):
     status, data = prepare(tmp_path, write, "--val", "2")
     out, err = capsys.readouterr()
-    assert status == 0 and err == "" and f"{COUNT} pictures taken, 0 left out" in out
+    assert status == 0 and err == "" and f"{COUNT} images added, 0 skipped" in out
     for words in labels_of(data).values():
         assert [text if text == "###" else "" for _, text in words] == ["", "###", ""]
         assert write.__name__ == "coco_masks" or [text for _, text in words] == [
@@ -75,9 +75,9 @@ def test_what_is_broken_gives_lines_and_status_1(tmp_path, capsys):
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert status == 1 and len(lines) == 6 and all(x.startswith("warning: ") for x in lines)
-    assert "b0.json: not readable as JSON" in lines[0] and "and 3 more are left out" in lines[-1]
+    assert "b0.json: not readable as JSON" in lines[0] and "and 3 more are skipped" in lines[-1]
     assert len([row for row in rows_of(tmp_path / "data") if "JSON" in row["reason"]]) == 8
-    assert "6 pictures taken, 8 left out" in out
+    assert "6 images added, 8 skipped" in out
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):
@@ -115,5 +115,5 @@ def test_one_that_is_ended_leaves_nothing_and_a_killed_one_s_rests_go(
     (rest / "images").mkdir(parents=True)  # as `kill -9` leaves it
     status = prepare_data.main([str(tmp_path / "photos"), "--output", str(tmp_path / "data")])
     out = capsys.readouterr().out
-    assert status == 0 and f"removed {rest}, which an earlier preparation left" in out
+    assert status == 0 and f"removed {rest}, left behind by an earlier run" in out
     assert not rest.exists()

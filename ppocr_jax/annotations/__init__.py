@@ -1,7 +1,7 @@
-"""Labels as other tools write them -> pictures with polygons, and a folder to train from.
+"""Converts the labels of other tools into a data set to train from.
 
-One module reads one format; `recognition` finds out by content which it is, `preparation` makes
-the folder. Readers give what the files hold, in the picture as the tool showed it.
+Each module reads one format. `sources` recognises the format by content, `preparation` writes the
+data set. Readers return what the files hold, in the coordinates of the image as the tool showed it.
 """
 
 from ppocr_jax.choices import Choices
@@ -16,8 +16,8 @@ JSON_FORMATS = Choices(
     icdar2019="icdar2019.ICDAR2019",
 )
 
-# Name -> reader of text files: `fits(data)` on the first bytes of each, `read(paths, job)` on all
-# that fit. The first that fits has it.
+# Name -> reader of text files: `fits(data)` looks at the first bytes of a file, `read(paths, job)`
+# reads all files that fit. The first format that fits wins, so the strictest tests come first.
 TEXT_FORMATS = Choices(
     __name__,
     totaltext="total_text.TOTAL_TEXT",
@@ -27,21 +27,21 @@ TEXT_FORMATS = Choices(
     icdar="gt_files.GT_FILES",
 )
 
-# What is accepted, for people.
+# What each format looks like, for error messages.
 ACCEPTED = {
-    "labelme": "a .json per picture with `shapes` (labelme, X-AnyLabeling)",
-    "coco": "a .json with `images` and `annotations`: polygons, boxes, RLE masks (also of CVAT)",
-    "cocotext": "COCO-Text's and TextOCR's .json with `imgs` and `anns`",
+    "labelme": "one .json per image with `shapes` (labelme, X-AnyLabeling)",
+    "coco": "a .json with `images` and `annotations`: polygons, boxes, RLE masks (CVAT exports it)",
+    "cocotext": "the .json of COCO-Text or TextOCR with `imgs` and `anns`",
     "labelstudio": "Label Studio's export as JSON or JSON-MIN",
-    "icdar2019": "the .json of ArT, LSVT and ReCTS",
-    "paddleocr": "PPOCRLabel's Label.txt, label files of `path<TAB>JSON`",
-    "icdar": "a .txt per picture with x1,y1,...,text (ICDAR 2013/2015, MLT, RCTW, CTW1500's test)",
+    "icdar2019": "the .json of ArT, LSVT or ReCTS",
+    "paddleocr": "PPOCRLabel's Label.txt, or label files of `path<TAB>JSON`",
+    "icdar": "one .txt per image with x1,y1,...,text (ICDAR 2013/2015, MLT, RCTW, CTW1500's test)",
     "totaltext": "Total-Text's .txt with `x: [[...]], y: [[...]]`",
     "totaltextmat": "Total-Text's .mat with `polygt`",
     "ctw1500": "CTW1500's .xml with `segs`",
 }
 
 
-def accepted():
-    """What is accepted, in one line."""
+def accepted() -> str:
+    """All accepted formats, on one line."""
     return "; ".join(f"{name} ({text})" for name, text in ACCEPTED.items())

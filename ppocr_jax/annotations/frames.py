@@ -1,21 +1,27 @@
-"""Which way up labels are meant: as the tool showed the picture, or as its pixels are stored.
+"""Decides which way up labels are: as drawn on the upright image, or on its stored pixels.
 
-Cameras store a picture as the sensor lies and say in EXIF how it is turned. Tools of today show it
-upright and write labels for that; older ones do not look at EXIF. Where a label file states the
-size of the picture, and the turn swaps the sides, the size tells; else upright is assumed.
+Cameras store an image as the sensor was held and note in EXIF how to rotate it. Most labelling
+tools show it upright and write labels for that; older ones ignore EXIF. If a label file states the
+size of the image and the rotation swaps the sides, the size tells which; otherwise the labels are
+assumed to be for the upright image.
 """
 
-from typing import NamedTuple
+import os
+from collections.abc import Callable
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from ppocr_jax.annotations.records import LabelledImage
 from ppocr_jax.data.image_files import FORMATS, find_orientation
 
-SAME_SHAPE = 0.01  # by which the ratio of sides may differ where labels stretch
+SAME_SHAPE = 0.01  # by which aspect ratios may differ when labels fit any size
 
-# EXIF's orientation -> (points [P, 2] of the stored picture, its width, its height) -> upright.
-TURNS = {
+Turn = Callable[[np.ndarray, np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+
+# EXIF orientation -> function of x, y and the stored image's width and height to upright (x, y).
+TURNS: dict[int, Turn] = {
     1: lambda x, y, w, h: (x, y),
     2: lambda x, y, w, h: (w - x, y),
     3: lambda x, y, w, h: (w - x, h - y),
@@ -28,34 +34,42 @@ TURNS = {
 
 
 class Frame(NamedTuple):
-    """How labels lie in the upright picture: turned by `turn` from the stored one of `(width,
-    height)`, then scaled by `scale` (x, y)."""
+    """How labels map to the upright image: rotated, then scaled.
+
+    Attributes:
+        turn: EXIF orientation to apply, 1 for none.
+        width: of the stored image, pixels.
+        height: of the stored image, pixels.
+        scale: factors for (x, y).
+    """
 
     turn: int = 1
     width: int = 0
     height: int = 0
     scale: tuple[float, float] = (1.0, 1.0)
 
-    def apply(self, polygon):
-        """Points, float64 `[P, 2]`, in the upright picture."""
+    def apply(self, polygon: np.ndarray) -> np.ndarray:
+        """Points `[P, 2]` as float64 `[P, 2]` in the upright image."""
         x, y = TURNS[self.turn](polygon[:, 0], polygon[:, 1], self.width, self.height)
         return np.stack([x, y], 1) * self.scale
 
 
-def find_frame(labelled, upright, orientation, wanted="auto"):
-    """How the labels of a picture lie in it.
+def find_frame(
+    labelled: LabelledImage, upright: tuple[int, int], orientation: int, wanted: str = "auto"
+) -> Frame:
+    """How the labels of an image map to its upright pixels.
 
     Args:
-        labelled: `Labelled`.
-        upright: (height, width) of the picture as it is read.
-        orientation: EXIF's, 1 to 8.
-        wanted: "upright", "stored", or "auto": by the stated size.
+        labelled: the image.
+        upright: (height, width) of the image as it is read.
+        orientation: EXIF orientation, 1 to 8.
+        wanted: "upright", "stored", or "auto" to decide by the stated size.
 
     Raises:
-        ValueError: the labels are meant for a picture of another size.
+        ValueError: the labels are for an image of another size.
     """
     height, width = upright
-    stored = (width, height) if orientation >= 5 else upright
+    stored = (width, height) if orientation >= 5 else upright  # 5 to 8 swap the sides
     size = labelled.size
     if wanted == "stored":
         fits, turn = size in (None, stored), orientation
@@ -65,20 +79,23 @@ def find_frame(labelled, upright, orientation, wanted="auto"):
         fits, turn = size == stored and wanted == "auto", orientation
     if fits:
         return Frame(turn, stored[1], stored[0])
+    assert size is not None  # labels without a stated size fit anything
     if labelled.stretches and abs(size[0] * width / (size[1] * height) - 1) < SAME_SHAPE:
         return Frame(scale=(width / size[1], height / size[0]))
     raise ValueError(
-        f"its labels are for {size[1]}x{size[0]} pixels, the picture has {width}x{height}"
-        + (f" ({stored[1]}x{stored[0]} before its EXIF turn)" if stored != upright else "")
-        + ": take the picture that was labelled"
+        f"its labels are for {size[1]}x{size[0]} pixels, but the image has {width}x{height}"
+        + (f" ({stored[1]}x{stored[0]} before its EXIF rotation)" if stored != upright else "")
+        + ": use the image that was labelled"
     )
 
 
-def read_orientation(source):
-    """EXIF's orientation of a path or an open file, 1 where there is none, or its reader turns it
-    before anybody sees it, as with TIFF."""
+def read_orientation(source: str | os.PathLike[str] | IO[bytes]) -> int:
+    """EXIF orientation of a path or an open file, 1 to 8.
+
+    It is 1 if there is none, and for TIFF, which its decoder rotates before anybody sees it.
+    """
     try:
         with Image.open(source, formats=FORMATS) as image:
             return 1 if image.format == "TIFF" else find_orientation(image)
-    except Exception:  # whoever reads the whole file says what is wrong with it
+    except Exception:  # whoever decodes the image reports what is wrong with it
         return 1

@@ -1,33 +1,43 @@
-"""A text file per picture with numbers between commas: ICDAR and its kin, CTW1500's test set."""
+"""One text file per image with comma-separated numbers: ICDAR and its relatives, CTW1500's test."""
 
 import collections
+import pathlib
 import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from ppocr_jax.annotations.records import Labelled, Words
+from ppocr_jax.annotations.records import LabelledImage, Words
 from ppocr_jax.data import icdar
 from ppocr_jax.data.labels import read_label_bytes
 
+if TYPE_CHECKING:
+    from ppocr_jax.annotations.sources import Job
+
 PREFIX = re.compile(r"^(poly_)?gt_", re.IGNORECASE)
-FEWEST = 4  # leading numbers of a line of any of the forms
+FEWEST = 4  # numbers that begin a line in every variant: the shortest has two corners
 
 
 class GT_FILES:
-    """See `annotations.TEXT_FORMATS`. A folder has one form, which its lines settle together."""
+    """Reads ICDAR's gt files, see `annotations.TEXT_FORMATS`.
+
+    There are several variants. A folder has one, which all its lines decide together.
+    """
 
     @staticmethod
-    def fits(data):
-        """Whether the first line with something in it begins with numbers as such a file does."""
+    def fits(data: bytes) -> bool:
+        """Whether the first line that is not blank begins with numbers, as gt files do."""
         line = data.lstrip().partition(b"\n")[0].decode("utf-8", "replace").strip()
         fields = re.split(r"[,\s]+", line.partition('"')[0].partition("####")[0])
         fields = [field for field in fields if field]
         count = next((i for i, f in enumerate(fields) if not icdar.is_number(f)), len(fields))
         numbers = [float(field) for field in fields[:count]]
-        shares = line.count(",") < 3 and count == 5 and all(0 <= n <= 1 for n in numbers[1:])
-        return count >= FEWEST and not shares and ("," in line or '"' in line)
+        # A class and four fractions are YOLO's, which name no image.
+        yolo = line.count(",") < 3 and count == 5 and all(0 <= n <= 1 for n in numbers[1:])
+        return count >= FEWEST and not yolo and ("," in line or '"' in line)
 
     @staticmethod
-    def read(paths, job):
-        """`Labelled` of every file; an empty file is a picture without text."""
+    def read(paths: Iterable[pathlib.Path], job: "Job") -> Iterator[LabelledImage]:
+        """Yields the image of every file; an empty file is an image without text."""
         folders = collections.defaultdict(list)
         for path in paths:
             folders[path.parent].append(path)
@@ -35,18 +45,20 @@ class GT_FILES:
             yield from _read_folder(folder, files, job)
 
 
-def _read_folder(folder, files, job):
+def _read_folder(
+    folder: pathlib.Path, files: Sequence[pathlib.Path], job: "Job"
+) -> Iterator[LabelledImage]:
     texts = {path: _lines(path) for path in files}
     form = icdar.settle([line for lines in texts.values() for _, line in lines])
     if form is None:
-        reason = f"the folder has none of the forms that are known: {icdar.KNOWN}"
+        reason = f"its lines are in none of the known forms: {icdar.KNOWN}"
         job.findings.refuse(folder, reason)
         return
     total = sum(map(len, texts.values()))
     job.say(f"{folder}: {form.name}, {total} lines")
     for path, lines in texts.items():
         try:
-            picture = find_picture(path, job)
+            image_path = find_image(path, job)
         except ValueError as error:
             job.findings.refuse(path, error, path.stem)
             continue
@@ -59,24 +71,29 @@ def _read_folder(folder, files, job):
                 continue
             words.add(word.points, word.written, word.ignore)
         try:
-            yield Labelled(path.name, str(path), picture, words.finish())
+            yield LabelledImage(path.name, str(path), image_path, words.finish())
         except ValueError as error:
-            job.findings.refuse(path, error, picture)
+            job.findings.refuse(path, error, image_path)
 
 
-def find_picture(path, job):
-    """The picture of a text file, named as it is but for the ending and a leading `gt_`; zeros
-    before its number may be missing (CTW1500 has `0001001.txt` for `1001.jpg`)."""
+def find_image(path: pathlib.Path, job: "Job") -> str:
+    """Path of the image that a text file is named after, apart from its ending and a leading `gt_`.
+
+    Leading zeros of a number may be missing: CTW1500 has `0001001.txt` for `1001.jpg`.
+
+    Raises:
+        ValueError: there is no such image, or several.
+    """
     name = PREFIX.sub("", path.stem)
     try:
-        return job.pictures.find(name, path.parent)
+        return job.images.find(name, path.parent)
     except ValueError:
         if not (name.isdecimal() and name.startswith("0") and name.strip("0")):
             raise
-        return job.pictures.find(name.lstrip("0"), path.parent)
+        return job.images.find(name.lstrip("0"), path.parent)
 
 
-def _lines(path):
+def _lines(path: pathlib.Path) -> list[tuple[int, str]]:
     """`(number, text)` of the lines that are not blank."""
     data, _ = read_label_bytes(path)
     lines = [line.decode("utf-8", "replace") for line in data.splitlines()]

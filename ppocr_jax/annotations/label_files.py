@@ -1,25 +1,32 @@
 """PaddleOCR's label files, as PPOCRLabel writes them: `path<TAB>[{"transcription", "points"}]`."""
 
-from ppocr_jax.annotations.records import Labelled, Words, is_set, says_ignored
+import pathlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ppocr_jax.annotations.records import LabelledImage, Words, is_set, says_ignored
 from ppocr_jax.data.labels import parse_line, read_label_bytes
 from ppocr_jax.errors import UserError
 
-STATES = "fileState.txt"  # of PPOCRLabel: which pictures somebody has confirmed
+if TYPE_CHECKING:
+    from ppocr_jax.annotations.sources import Job
+
+STATES = "fileState.txt"  # PPOCRLabel's list of the images that a person has confirmed
 
 
 class LABEL_FILES:
-    """See `annotations.TEXT_FORMATS`."""
+    """Reads PaddleOCR's label files, see `annotations.TEXT_FORMATS`."""
 
     @staticmethod
-    def fits(data):
-        """Whether the first line is of this form, or at least a path, a tab and a list."""
+    def fits(data: bytes) -> bool:
+        """Whether the first line has a path, a tab and the start of a list."""
         line = data.lstrip().partition(b"\n")[0]
         head, tab, labels = line.partition(b"\t")
         return bool(tab and head.strip()) and labels.lstrip()[:1] == b"["
 
     @staticmethod
-    def read(paths, job):
-        """`Labelled` of every line of every file."""
+    def read(paths: Iterable[pathlib.Path], job: "Job") -> Iterator[LabelledImage]:
+        """Yields the image of every line of every file."""
         for path in paths:
             states = _read_states(path.parent / STATES)
             for number, line in enumerate(read_label_bytes(path)[0].splitlines(), 1):
@@ -27,7 +34,9 @@ class LABEL_FILES:
                     yield from _read_line(line, f"{path} line {number}", path, states, job)
 
 
-def _read_line(line, where, path, states, job):
+def _read_line(
+    line: bytes, where: str, path: pathlib.Path, states: Mapping[str, str], job: "Job"
+) -> Iterator[LabelledImage]:
     name = ""
     try:
         name, entries = parse_line(line)
@@ -37,28 +46,28 @@ def _read_line(line, where, path, states, job):
                 raise ValueError(f"label {index} lacks points")
             text = entry.get("transcription", "")
             if isinstance(text, (dict, list)):
-                raise ValueError(f"label {index}: the transcription is no text")
+                raise ValueError(f"label {index}: the transcription is not text")
             ignored = any(says_ignored(key) and is_set(value) for key, value in entry.items())
             words.add(entry["points"], text, ignored)
-        labelled = Labelled(name, where, job.pictures.find(name, path.parent), words.finish())
+        labelled = LabelledImage(name, where, job.images.find(name, path.parent), words.finish())
     except ValueError as error:
         job.findings.refuse(where, error, name)
         return
-    if states and states.get(name.strip().replace("\\", "/").rpartition("/")[2]) != "1":
-        job.findings.count("pictures that fileState.txt does not confirm, taken all the same",
-                           where)  # fmt: skip
+    if states and states.get(_last_part(name)) != "1":
+        job.findings.count("images that fileState.txt does not confirm, used anyway", where)
     yield labelled
 
 
-def _read_states(path):
-    """`{name of a picture: "1" or "0"}`; empty where there is no such file."""
+def _read_states(path: pathlib.Path) -> dict[str, str]:
+    """`{file name of an image: "1" or "0"}`; empty if there is no such file."""
     try:
         lines = read_label_bytes(path)[0].decode("utf-8", "replace").splitlines()
     except UserError:
         return {}
-    pairs = (line.rpartition("\t") for line in lines)
-    return {
-        name.strip().replace("\\", "/").rpartition("/")[2]: state.strip()
-        for name, tab, state in pairs
-        if tab
-    }
+    parts = (line.rpartition("\t") for line in lines)
+    return {_last_part(name): state.strip() for name, tab, state in parts if tab}
+
+
+def _last_part(name: str) -> str:
+    """The file name of a path, which may use backslashes."""
+    return name.strip().replace("\\", "/").rpartition("/")[2]

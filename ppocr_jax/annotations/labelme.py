@@ -1,9 +1,11 @@
-"""labelme's JSON, one file per picture; X-AnyLabeling writes the same with some more shapes."""
+"""labelme's JSON, one file per image; X-AnyLabeling writes the same with a few more shapes."""
 
 import base64
 import binascii
 import contextlib
-from typing import NamedTuple
+import pathlib
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,25 +13,29 @@ import numpy as np
 from ppocr_jax.annotations import masks, shapes
 from ppocr_jax.annotations.records import (
     MALFORMED,
-    Labelled,
+    LabelledImage,
     Words,
     flags_ignored,
     is_set,
-    said,
+    reason_of,
     says_ignored,
     size_of,
 )
 from ppocr_jax.data.label_polygons import as_polygon
 from ppocr_jax.files import read_json
 
-NO_AREA = ("point", "line", "linestrip", "points")  # shapes that no word has
+if TYPE_CHECKING:
+    from ppocr_jax.annotations.sources import Job
+
+NO_AREA = ("point", "line", "linestrip", "points")  # shapes that cannot be a word
 
 
 class LABELME:
-    """Versions 3 to 5, see `annotations.JSON_FORMATS`."""
+    """Reads labelme, versions 3 to 5, see `annotations.JSON_FORMATS`."""
 
     @staticmethod
-    def fits(value):
+    def fits(value: Any) -> bool:
+        """Whether parsed JSON has `shapes` and an image."""
         return (
             isinstance(value, dict)
             and isinstance(value.get("shapes"), list)
@@ -37,89 +43,99 @@ class LABELME:
         )
 
     @staticmethod
-    def read(value, path, job):
-        """`Labelled` of the one picture of a file."""
-        words, parts = Words(path, job.findings), {}
+    def read(value: dict[str, Any], path: pathlib.Path, job: "Job") -> Iterator[LabelledImage]:
+        """Yields the one image of a file."""
+        # --- shapes -> words: several shapes may be one word
+        words = Words(path, job.findings)
+        parts: dict[Hashable, list[_Part]] = {}
         for number, shape in enumerate(value["shapes"], 1):
             if not isinstance(shape, dict):
-                raise ValueError(f"shape {number} is no mapping")
+                raise ValueError(f"shape {number} is not a mapping")
             for part in _read_shape(shape, f"{path} shape {number}", job):
                 parts.setdefault(_word_of(shape, number), []).append(part)
         for same in parts.values():
             for polygon in _join(same, job):
                 words.add(polygon, same[0].text, same[0].ignored)
+        # --- the image: a file, or base64 inside the label file
         embedded = isinstance(value.get("imageData"), str) and bool(value["imageData"])
         name = value.get("imagePath")
         name = name if isinstance(name, str) and name.strip() else ""
-        yield Labelled(
+        yield LabelledImage(
             name=name or path.name,
             where=str(path),
-            path=_find_picture(name, path, job, embedded),
+            path=_find_image(name, path, job, embedded),
             words=words.finish(),
             size=size_of(value.get("imageHeight"), value.get("imageWidth")),
+            # Read again when it is needed: all embedded images at once could fill the memory.
             embedded=(lambda: _embedded(path)) if embedded else None,
         )
 
 
-def _find_picture(name, path, job, embedded):
-    """The picture by `imagePath`; else "" for the embedded one; else one named as the JSON is."""
+def _find_image(name: str, path: pathlib.Path, job: "Job", embedded: bool) -> str:
+    """Path of the image: by `imagePath`; else "" for the embedded one; else by the JSON's name."""
     try:
-        return job.pictures.find(name or path.stem, path.parent)
+        return job.images.find(name or path.stem, path.parent)
     except ValueError:
         if embedded:
             return ""
-        beside = job.pictures.beside(path)
+        beside = job.images.beside(path)
         if beside is None:
             raise
-        job.findings.count("pictures found by the name of their .json alone", path)
+        job.findings.count("images found only by the name of their .json", path)
         return beside
 
 
-def _word_of(shape, number):
-    """What shapes that are parts of one word share: labelme's `group_id`, and all that is said."""
+def _word_of(shape: Mapping[str, Any], number: int) -> Hashable:
+    """A key that the shapes of one word share: labelme's `group_id` and equal descriptions."""
     group = shape.get("group_id")
     if group is None:
         return number
     return repr([group, shape.get("label"), shape.get("description"), shape.get("flags")])
 
 
-def _join(parts, job):
-    """The polygons of a word. Parts that lie apart are one where their text is known to be the
-    same; a class and a group are shared by all words of a line as well."""
-    polygons, where = [part.polygon for part in parts], parts[0].where
-    if len(parts) == 1:
-        return polygons
-    with contextlib.suppress(ValueError):  # of one that is none: it is said where that is added
-        joined = shapes.join_parts(list(map(as_polygon, polygons)))
-        if len(joined) == 1 and (parts[0].named or shapes.touch(polygons)):
-            job.findings.count("words of several shapes, which their group_id joins", where)
-            return joined
-        job.findings.count("groups of shapes that lie apart, of which each is a word", where)
-    return polygons
-
-
 class _Part(NamedTuple):
-    """A polygon of a word; named: whether its text stands in its description."""
+    """A polygon of a word; `named` is whether its text stands in its description."""
 
-    polygon: np.ndarray
-    text: str
+    polygon: Any
+    text: Any
     ignored: bool
     named: bool
     where: str
 
 
-def _read_shape(shape, where, job):
-    """Parts of one shape, usually one."""
+def _join(parts: Sequence[_Part], job: "Job") -> list[Any]:
+    """The polygons of one word.
+
+    Parts that lie apart are joined only if they share a text of their own. A class and a group are
+    no proof of one word: people also group the words of a line.
+    """
+    polygons, where = [part.polygon for part in parts], parts[0].where
+    if len(parts) == 1:
+        return polygons
+    with contextlib.suppress(ValueError):  # a broken polygon is reported when it is added
+        joined = shapes.join_parts(list(map(as_polygon, polygons)))
+        if len(joined) == 1 and (parts[0].named or shapes.touch(polygons)):
+            job.findings.count("words of several shapes, joined by their group_id", where)
+            return joined
+        job.findings.count("groups of shapes that lie apart; each shape became a word", where)
+    return polygons
+
+
+def _read_shape(shape: Mapping[str, Any], where: str, job: "Job") -> Iterator[_Part]:
+    """Yields the parts of one shape: usually one, of a mask possibly several."""
     label, text = shape.get("label"), shape.get("description")
     if not job.takes(label):
         return
     kind = shape.get("shape_type") or "polygon"
     if kind in NO_AREA:
-        job.findings.count(f"shapes left out: a {kind} has no area", where)
+        job.findings.count(f"shapes skipped: a {kind} has no area", where)
         return
+    # X-AnyLabeling keeps the text in the description and a class in the label; in labelme the
+    # label often is the text.
     named = isinstance(text, str) and bool(text.strip())
     text = text if named else label
-    flags = shape.get("flags") if isinstance(shape.get("flags"), dict) else {}
+    raw = shape.get("flags")
+    flags = raw if isinstance(raw, dict) else {}
     ignored = (
         says_ignored(label)
         or says_ignored(text)
@@ -131,47 +147,47 @@ def _read_shape(shape, where, job):
         for polygon in _polygons(kind, shape):
             yield _Part(polygon, text, ignored, named, where)
     except MALFORMED as error:
-        job.findings.drop(f"a {kind}: {said(error)}", where)
+        job.findings.drop(f"a {kind}: {reason_of(error)}", where)
 
 
-def _polygons(kind, shape):
-    """Polygons of a shape. Raises ValueError or TypeError: its points are not what it needs."""
+def _polygons(kind: str, shape: Mapping[str, Any]) -> list[Any]:
+    """Polygons of a shape. Raises one of MALFORMED: its points are not what the kind needs."""
     points = shape.get("points")
     if not isinstance(points, list):
         raise ValueError("it has no points")
     if kind == "rectangle" and len(points) == 2:
         return [shapes.rectangle(*points)]
-    if kind == "circle" and len(points) == 2:
+    if kind == "circle" and len(points) == 2:  # the centre, and a point on the circle
         (x, y), edge = points
         radius = float(np.hypot(edge[0] - x, edge[1] - y))
         return [shapes.ellipse(x, y, radius, radius)]
     if kind == "mask":
         return _of_mask(points, shape.get("mask"))
-    if kind == "oriented_rectangle" and len(points) == 3:
+    if kind == "oriented_rectangle" and len(points) == 3:  # the fourth corner follows
         first, corner, last = np.array(points, np.float64)
         return [[first, corner, last, first + last - corner]]
     return [points]  # polygon, rotation, and rectangles of four points
 
 
-def _of_mask(points, encoded):
-    """Outlines of a mask that lies with its upper left corner on the first point."""
+def _of_mask(points: list[Any], encoded: Any) -> list[np.ndarray]:
+    """Outlines of a mask, an encoded image whose upper left corner lies on the first point."""
     picture = cv2.imdecode(np.frombuffer(_bytes(encoded), np.uint8), cv2.IMREAD_UNCHANGED)
     if picture is None:
-        raise ValueError("its mask is no picture")
+        raise ValueError("its mask is not an image")
     mask = (picture if picture.ndim == 2 else picture.max(2)) > 0
     corner = np.floor(np.min(np.array(points, np.float64), 0))
     return [polygon + corner for polygon in masks.mask_polygons(mask)]
 
 
-def _embedded(path):
+def _embedded(path: pathlib.Path) -> bytes:
     return _bytes(read_json(path)["imageData"])
 
 
-def _bytes(encoded):
-    """Bytes from base64, also as the address of a web page (`data:image/png;base64,...`)."""
+def _bytes(encoded: Any) -> bytes:
+    """Bytes from base64, also with a `data:image/png;base64,` in front."""
     if not isinstance(encoded, str):
         raise ValueError("there is no base64")
     try:
         return base64.b64decode(encoded.rpartition("base64,")[2], validate=False)
     except (binascii.Error, ValueError):
-        raise ValueError("it is no base64") from None
+        raise ValueError("it is not base64") from None

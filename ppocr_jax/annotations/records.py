@@ -1,10 +1,11 @@
-"""What readers give: pictures with their words, and what they could not take."""
+"""What every reader returns: images with their words, and what could not be used."""
 
 import collections
 import dataclasses
+import os
 import re
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Container, Sequence
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,20 +15,26 @@ from ppocr_jax.data.label_polygons import as_polygon, require_few
 from ppocr_jax.data.marks import is_mark
 from ppocr_jax.errors import first_line
 
-# Classes and flags that say "do not learn, do not judge", letters alone.
+# Classes and flags that mean "neither train on this nor score it", reduced to their letters.
 MARKS = frozenset(
     "ignore ignored difficult dontcare donotcare illegible illegibility unreadable notlegible "
     "notreadable iscrowd".split()
 )
-LEGIBLE = frozenset("legible readable".split())  # flags that say the same when they are off
-# What comes up where a file has another kind of value than its tool writes.
+LEGIBLE = frozenset("legible readable".split())  # flags that mean the same when they are off
+# What a reader may raise when a value has another type than its tool would write.
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, OverflowError, cv2.error)
 
-FLAT = 1e-6  # square pixels: points on one line
+FLAT = 1e-6  # square pixels: below this area all points lie on one line
 
 
 class Word(NamedTuple):
-    """polygon: float64 `[P, 2]`, (x, y) in pixels; text: "" if unknown; ignored: not to learn."""
+    """One labelled word.
+
+    Attributes:
+        polygon: float64 `[P, 2]`, (x, y) in pixels.
+        text: "" if unknown.
+        ignored: whether to leave it out of training and scores.
+    """
 
     polygon: np.ndarray
     text: str
@@ -35,17 +42,17 @@ class Word(NamedTuple):
 
 
 @dataclasses.dataclass
-class Labelled:
-    """A picture with its labels.
+class LabelledImage:
+    """An image with its labels.
 
     Attributes:
-        name: of the picture, as the label file has it.
-        where: label file, and place in it.
-        path: of the picture; "" where it is embedded in the label file.
-        words: list of `Word`.
-        size: (height, width) that the labels are meant for; None where the format states none.
-        stretches: whether the labels are shares of the sides, so that they fit any size.
-        embedded: gives the bytes of a picture that the label file holds; None without one.
+        name: the image's name as the label file has it.
+        where: the label file and the position in it, for messages.
+        path: path of the image; "" if it is embedded in the label file.
+        words: its words.
+        size: (height, width) of the image that was labelled; None if the format does not say.
+        stretches: whether labels are fractions of the sides, and so fit any size.
+        embedded: returns the bytes of an image embedded in the label file; None if there is none.
     """
 
     name: str
@@ -58,7 +65,7 @@ class Labelled:
 
 
 class Refusal(NamedTuple):
-    """A picture, or a label file, that cannot be taken, and why."""
+    """An image or a label file that cannot be used, and why."""
 
     where: str
     name: str
@@ -66,51 +73,54 @@ class Refusal(NamedTuple):
 
 
 class Findings:
-    """What is said about the labels.
+    """Problems with the labels, collected for the summary.
 
     Attributes:
-        refusals: list of `Refusal`.
-        broken: whether words had to be left out because they are damaged.
+        refusals: the images and label files that cannot be used.
+        broken: whether damaged words were skipped.
     """
 
-    def __init__(self):
-        self.refusals, self.broken, self._lines = [], False, []
-        self._counts, self._first = collections.Counter(), {}
+    def __init__(self) -> None:
+        self.refusals: list[Refusal] = []
+        self.broken = False
+        self._lines: list[str] = []
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._first: dict[str, str] = {}
 
-    def refuse(self, where, reason, name=""):
-        """Notes a picture, or a label file, that is not taken."""
+    def refuse(self, where: str | os.PathLike[str], reason: object, name: str = "") -> None:
+        """Records an image or a label file that is not used."""
         self.refusals.append(Refusal(str(where), name, str(reason)))
 
-    def say(self, line):
-        """Adds a line that is said once."""
+    def say(self, line: str) -> None:
+        """Adds a line of its own."""
         self._lines.append(line)
 
-    def count(self, kind, where):
-        """Counts something that is said once, with the first place."""
+    def count(self, kind: str, where: str | os.PathLike[str]) -> None:
+        """Counts one case of `kind`; the summary has a line per kind, with the first place."""
         self._counts[kind] += 1
         self._first.setdefault(kind, str(where))
 
-    def drop(self, reason, where):
-        """Counts a word that is left out because nothing can be made of it."""
+    def drop(self, reason: object, where: str | os.PathLike[str]) -> None:
+        """Counts a word that is skipped because it cannot be used."""
         self.broken = True
-        self.count(f"labels left out: {reason}", where)
+        self.count(f"labels skipped: {reason}", where)
 
-    def lines(self):
-        """A line per kind."""
+    def lines(self) -> list[str]:
+        """One line per kind."""
         counts = self._counts.items()
         counted = [f"{kind}: {count} (first: {self._first[kind]})" for kind, count in counts]
         return counted + self._lines
 
 
 class Words:
-    """Collects the words of one picture, and leaves out, with a line, what is no polygon."""
+    """Collects the words of one image; what is not a polygon is skipped and reported."""
 
-    def __init__(self, where, findings):
+    def __init__(self, where: str | os.PathLike[str], findings: Findings) -> None:
         self._where, self._findings = where, findings
-        self.words = []
+        self.words: list[Word] = []
 
-    def add(self, points, text="", ignored=False):
-        """A polygon as the file has it."""
+    def add(self, points: Any, text: Any = "", ignored: bool = False) -> None:
+        """Adds one word; `points` and `text` may be anything that a file can hold."""
         try:
             as_polygon(points)
         except ValueError as error:
@@ -121,48 +131,51 @@ class Words:
         text = text if isinstance(text, str) else "" if text is None else str(text)
         self.words.append(Word(polygon, text, bool(ignored) or is_mark(text)))
 
-    def add_parts(self, read, where, text="", ignored=False):
-        """The polygons of one region, usually one; of a mask of several parts, a word each.
+    def add_parts(
+        self, read: Callable[[], Sequence[Any]], where: str, text: Any = "", ignored: bool = False
+    ) -> None:
+        """Adds the polygons of one region: usually one; of a mask in several parts, a word each.
 
         Args:
-            read: gives them, or raises one of MALFORMED, with which the region is left out.
-            where: the region stands.
-            text, ignored: of all of them.
+            read: returns the polygons, or raises one of MALFORMED, and then the region is skipped.
+            where: the region's position, for messages.
+            text: text of all of them.
+            ignored: whether all of them are ignored.
         """
         try:
             polygons = read()
         except MALFORMED as error:
-            self._findings.drop(said(error), where)
+            self._findings.drop(reason_of(error), where)
             return
         if len(polygons) > 1:
-            several = "masks of several words, far apart, of which each part is a word"
+            several = "masks in several parts far apart; each part became a word"
             self._findings.count(several, where)
         for polygon in polygons:
             self.add(polygon, text, ignored)
 
-    def finish(self):
-        """All words. Raises ValueError: they are too many to be meant."""
+    def finish(self) -> list[Word]:
+        """All words. Raises ValueError: there are too many to be real labels."""
         require_few([word.polygon for word in self.words])
         return self.words
 
 
-def says_ignored(label):
-    """Whether a class, a flag or a text is one of the marks of what is not to be learned."""
+def says_ignored(label: Any) -> bool:
+    """Whether a class, a flag or a text means that the word is ignored."""
     if not isinstance(label, str):
         return False
     return is_mark(label) or _letters(label) in MARKS
 
 
-def _letters(name):
+def _letters(name: Any) -> str:
     return re.sub("[^a-z]", "", name.casefold()) if isinstance(name, str) else ""
 
 
-def flags_ignored(flags, texts=()):
+def flags_ignored(flags: Any, texts: Container[str] = ()) -> bool:
     """Whether flags or attributes say so: `difficult: true`, `legible: false`, `state: ignore`.
 
     Args:
-        flags: a mapping as the file has it, or anything else for none.
-        texts: keys whose values are texts and no words on them.
+        flags: a mapping as the file has it; anything else counts as no flags.
+        texts: keys whose values are transcriptions rather than flags.
     """
     if not isinstance(flags, dict):
         return False
@@ -174,35 +187,30 @@ def flags_ignored(flags, texts=()):
     )
 
 
-def is_off(value):
-    """Whether a flag is off, and not just missing: false, 0, "0", "false", "no"."""
+def is_off(value: Any) -> bool:
+    """Whether a flag is off, rather than missing: false, 0, "0", "false", "no"."""
     if isinstance(value, str):
         return value.strip().casefold() in ("0", "false", "no", "off")
     return value is False or (isinstance(value, (int, float)) and value == 0)
 
 
-def is_set(value):
-    """Whether a flag is on, as tools write it: true, 1, "1", "true", "yes"."""
+def is_set(value: Any) -> bool:
+    """Whether a flag is on in any of the spellings that tools use: true, 1, "1", "true", "yes"."""
     if isinstance(value, str):
         return value.strip().casefold() in ("1", "true", "yes", "on")
     return value is True or (isinstance(value, (int, float)) and value == 1)
 
 
-def size_of(height, width):
-    """`(height, width)` where both are whole and positive, else None."""
+def size_of(height: Any, width: Any) -> tuple[int, int] | None:
+    """`(height, width)` if both are plausible numbers of pixels, else None."""
     for side in (height, width):
         if isinstance(side, bool) or not isinstance(side, (int, float)) or not 1 <= side < 1e6:
             return None
     return int(height), int(width)
 
 
-def counted(number, noun):
-    """`1 picture`, `2 pictures`."""
-    return f"{number} {noun}{'s' * (number != 1)}"
-
-
-def said(error):
-    """A reason from what came up: a ValueError is worded for people, others are not."""
+def reason_of(error: BaseException) -> str:
+    """An exception as a reason: a ValueError is already worded for people, others are not."""
     if isinstance(error, ValueError):
         return str(error)
-    return f"is not as its tool writes it ({first_line(error)})"
+    return f"not in the form its tool writes ({first_line(error)})"

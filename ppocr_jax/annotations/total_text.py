@@ -1,10 +1,16 @@
 """Total-Text's own text files: `x: [[259 313 ...]], y: [[542 ...]], ornt: [u'c'], ...`."""
 
+import pathlib
 import re
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from ppocr_jax.annotations.gt_files import find_picture
-from ppocr_jax.annotations.records import Labelled, Words
+from ppocr_jax.annotations.gt_files import find_image
+from ppocr_jax.annotations.records import LabelledImage, Word, Words
 from ppocr_jax.data.labels import read_label_bytes
+
+if TYPE_CHECKING:
+    from ppocr_jax.annotations.sources import Job
 
 START = re.compile(r"^\s*x:\s*\[\[", re.MULTILINE)
 RECORD = re.compile(
@@ -16,25 +22,28 @@ TEXT = re.compile(
 
 
 class TOTAL_TEXT:
-    """See `annotations.TEXT_FORMATS`. `#` as text marks what is not to be learned."""
+    """Reads Total-Text's .txt, see `annotations.TEXT_FORMATS`. The text `#` marks ignored words."""
 
     @staticmethod
-    def fits(data):
+    def fits(data: bytes) -> bool:
+        """Whether a file begins with `x: [[`."""
         return re.match(rb"\s*x:\s*\[\[", data) is not None
 
     @staticmethod
-    def read(paths, job):
+    def read(paths: Iterable[pathlib.Path], job: "Job") -> Iterator[LabelledImage]:
+        """Yields the image of every file."""
         for path in paths:
             text = read_label_bytes(path)[0].decode("utf-8", "replace")
             try:
-                picture = find_picture(path, job)
-                yield Labelled(path.name, str(path), picture, _read_words(text, path, job))
+                image_path = find_image(path, job)
+                words = _read_words(text, path, job)
+                yield LabelledImage(path.name, str(path), image_path, words)
             except ValueError as error:
                 job.findings.refuse(path, error, path.stem)
 
 
-def _read_words(text, path, job):
-    """The words of a file: long lists of numbers go on over several lines."""
+def _read_words(text: str, path: pathlib.Path, job: "Job") -> list[Word]:
+    """The words of a file. A record may span several lines, so records are cut at their start."""
     words = Words(path, job.findings)
     starts = [match.start() for match in START.finditer(text)] + [len(text)]
     for start, end in zip(starts, starts[1:], strict=False):
@@ -42,7 +51,7 @@ def _read_words(text, path, job):
         part = text[start:end]
         points = RECORD.match(part)
         if points is None:
-            job.findings.drop("x and y are no lists of numbers", where)
+            job.findings.drop("x and y are not lists of numbers", where)
             continue
         x, y = (re.split(r"[\s,]+", points[axis].strip()) for axis in "xy")
         if len(x) != len(y):
@@ -53,7 +62,7 @@ def _read_words(text, path, job):
         try:
             corners = [[float(a), float(b)] for a, b in zip(x, y, strict=True)]
         except ValueError:
-            job.findings.drop("x and y are no lists of numbers", where)
+            job.findings.drop("x and y are not lists of numbers", where)
             continue
         words.add(corners, written, ignored=written.strip() == "#")
     return words.finish()

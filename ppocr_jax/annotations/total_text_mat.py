@@ -1,53 +1,63 @@
 """Total-Text's MATLAB files: a table `polygt` with the same columns as its text files."""
 
 import io
+import pathlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.io
 
-from ppocr_jax.annotations.gt_files import find_picture
-from ppocr_jax.annotations.records import Labelled, Words
+from ppocr_jax.annotations.gt_files import find_image
+from ppocr_jax.annotations.records import LabelledImage, Word, Words
 from ppocr_jax.data.labels import read_label_bytes
 
-TABLES = ("polygt", "gt")  # of polygons, in the newer files and in the older ones
-X, Y, TEXT = 1, 3, 4  # columns: "x:", x, "y:", y, text, orientation
-MOST_BYTES = 1 << 18  # they have a few thousand: what is packed in more could fill the memory
+if TYPE_CHECKING:
+    from ppocr_jax.annotations.sources import Job
+
+TABLES = ("polygt", "gt")  # name of the table in newer and in older files
+X, Y, TEXT = 1, 3, 4  # columns, counted from 0: "x:", x, "y:", y, text, orientation
+# Real files have a few thousand bytes. They are compressed, so a larger one could fill the memory.
+MOST_BYTES = 1 << 18
 
 
 class TOTAL_TEXT_MAT:
-    """See `annotations.TEXT_FORMATS`. `#` as text marks what is not to be learned."""
+    """Reads Total-Text's .mat, see `annotations.TEXT_FORMATS`. The text `#` marks ignored words."""
 
     @staticmethod
-    def fits(data):
+    def fits(data: bytes) -> bool:
+        """Whether a file has the header of MATLAB 5."""
         return data.startswith(b"MATLAB 5.0")
 
     @staticmethod
-    def read(paths, job):
+    def read(paths: Iterable[pathlib.Path], job: "Job") -> Iterator[LabelledImage]:
+        """Yields the image of every file."""
         for path in paths:
             try:
                 table = _read_table(path)
-                picture = find_picture(path, job)
-                yield Labelled(path.name, str(path), picture, _read_words(table, path, job))
+                image_path = find_image(path, job)
+                words = _read_words(table, path, job)
+                yield LabelledImage(path.name, str(path), image_path, words)
             except ValueError as error:
                 job.findings.refuse(path, error, path.stem)
 
 
-def _read_table(path):
-    """The rows of a file. Raises ValueError: it holds none."""
+def _read_table(path: pathlib.Path) -> np.ndarray:
+    """The table of a file, objects `[words, columns]`. Raises ValueError: it holds none."""
     data = read_label_bytes(path)[0]
     if len(data) > MOST_BYTES:
-        raise ValueError(f"{len(data) >> 10} KiB are more than a table of words has")
+        raise ValueError(f"{len(data) >> 10} KiB, which is too large for a table of words")
     try:
         tables = scipy.io.loadmat(io.BytesIO(data), variable_names=TABLES)
-    except Exception as error:  # of a damaged file SciPy lets through whatever comes up
-        raise ValueError(f"is no whole MATLAB file ({type(error).__name__})") from None
+    except Exception as error:  # SciPy raises almost anything on a damaged file
+        raise ValueError(f"not a complete MATLAB file ({type(error).__name__})") from None
     table = next((tables[name] for name in TABLES if name in tables), None)
     if table is None or table.ndim != 2 or (table.size and table.shape[1] <= TEXT):
-        raise ValueError(f"holds no table {' or '.join(TABLES)} of Total-Text's")
+        raise ValueError(f"has no table {' or '.join(TABLES)} in Total-Text's form")
     return table
 
 
-def _read_words(table, path, job):
+def _read_words(table: np.ndarray, path: pathlib.Path, job: "Job") -> list[Word]:
     words = Words(path, job.findings)
     for number, row in enumerate(table, 1):
         text = "".join(map(str, np.ravel(row[TEXT])))
@@ -60,7 +70,7 @@ def _read_words(table, path, job):
     return words.finish()
 
 
-def _points(x, y):
+def _points(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     x, y = (np.ravel(axis).astype(np.float64) for axis in (x, y))
     if len(x) != len(y):
         raise ValueError(f"{len(x)} numbers in x and {len(y)} in y")

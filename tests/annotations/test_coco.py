@@ -111,8 +111,9 @@ def test_what_is_broken_is_named(tmp_path):
     )
     assert found == [(BOX, "good")] and result.faults
     said = " ".join(result.warnings)
-    for reason in ("9x9 pixels in a picture of 120x90", "no pairs", "fewer than 3 points",
-                   "of 4, 5 or 8 numbers", "without area", "annotations of no image"):  # fmt: skip
+    for reason in ("9x9 pixels in an image of 120x90", "do not form pairs", "fewer than 3 points",
+                   "of 4, 5 or 8 numbers", "without area",
+                   "annotations of an image that is not listed"):  # fmt: skip
         assert reason in said, reason
     assert "annotation 1)" in said
 
@@ -123,10 +124,10 @@ def test_classes_are_chosen(tmp_path):
     folder = write(tmp_path / "in", *many, categories=("text", "logo"))
     result, labels = run(folder, tmp_path / "all")
     assert len(labels["a.jpg"]) == 24
-    assert "classes: text 12, logo 12; all are taken as text" in " ".join(result.notes)
+    assert "classes: text 12, logo 12; all count as text" in " ".join(result.notes)
     result, labels = run(folder, tmp_path / "one", classes=("text",))
     assert len(labels["a.jpg"]) == 12 and not result.faults
-    assert "of other classes than --classes: 12" in " ".join(result.warnings)
+    assert "not in --classes: 12" in " ".join(result.warnings)
 
 
 def test_an_image_without_its_file(tmp_path):
@@ -134,7 +135,7 @@ def test_an_image_without_its_file(tmp_path):
     result, labels = run(write(tmp_path / "in", images=images), tmp_path / "out")
     assert labels == {"a.jpg": []} and result.faults
     reasons = {row["source"]: row["reason"] for row in rows_of(tmp_path / "out")}
-    assert "its picture gone.jpg is not there" in reasons["gone.jpg"]
+    assert "its image gone.jpg was not found" in reasons["gone.jpg"]
     assert reasons[str(tmp_path / "in/images/b.jpg")] == "no labels"
 
 

@@ -61,7 +61,7 @@ def test_keys():
     assert group_keys(paths, "folder") == ["/x", "/x", "/y", "/y"]
     assert group_keys(paths, r"book(\d+)_") == ["1", "1", "2", ""]
     assert group_keys(paths, r"page\d") == ["page2", "page3", "page2", ""]
-    for rule, reason in (("(", "no regular expression"), ("chapter", "found in none")):
+    for rule, reason in (("(", "not a regular expression"), ("chapter", "matches none")):
         with pytest.raises(UserError, match=reason):
             group_keys(paths, rule)
 

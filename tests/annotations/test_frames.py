@@ -7,14 +7,14 @@ from annotations.making import photo
 from PIL import Image
 
 from ppocr_jax.annotations.frames import find_frame, read_orientation
-from ppocr_jax.annotations.records import Labelled
+from ppocr_jax.annotations.records import LabelledImage
 from ppocr_jax.data.resize import read_image
 
 BOX = np.array([[20, 30], [50, 30], [50, 45], [20, 45]], np.float64)
 
 
 def labelled(size, stretches=False):
-    return Labelled("a.jpg", "a.json", "a.jpg", [], size, stretches)
+    return LabelledImage("a.jpg", "a.json", "a.jpg", [], size, stretches)
 
 
 def marked(path, orientation, stored_box):
@@ -53,14 +53,14 @@ def test_the_stated_size_tells(orientation):
 def test_what_is_asked_for_counts():
     assert (find_frame(labelled(None), (120, 90), 6, "upright").apply(BOX) == BOX).all()
     assert not (find_frame(labelled(None), (120, 90), 6, "stored").apply(BOX) == BOX).all()
-    with pytest.raises(ValueError, match="for 120x90 pixels, the picture has 90x120"):
+    with pytest.raises(ValueError, match="for 120x90 pixels, but the image has 90x120"):
         find_frame(labelled((90, 120)), (120, 90), 6, "upright")
 
 
 def test_another_size():
-    with pytest.raises(ValueError, match=r"for 60x45 .* has 120x90: take the picture"):
+    with pytest.raises(ValueError, match=r"for 60x45 .* has 120x90: use the image"):
         find_frame(labelled((45, 60)), (90, 120), 1)
-    with pytest.raises(ValueError, match=r"has 90x120 \(120x90 before its EXIF turn\)"):
+    with pytest.raises(ValueError, match=r"has 90x120 \(120x90 before its EXIF rotation\)"):
         find_frame(labelled((45, 61)), (120, 90), 6)
     stretched = find_frame(labelled((45, 60), stretches=True), (90, 120), 1)
     assert (stretched.apply(BOX) == 2 * BOX).all()

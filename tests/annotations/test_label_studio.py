@@ -132,9 +132,9 @@ def test_what_is_not_taken_is_named(tmp_path):
     )  # fmt: skip
     assert len(found) == 1 and result.faults
     said = " ".join(result.warnings)
-    for reason in ("width is no number", "a point has no area", "task 4: nobody has finished",
-                   "500x90 pixels, the picture has 120x90", "task 7: was turned",
-                   "its picture gone.jpg is not there"):  # fmt: skip
+    for reason in ("width is not a number", "a point has no area", "task 4: nobody has finished",
+                   "500x90 pixels, but the image has 120x90", "task 7: was rotated",
+                   "its image gone.jpg was not found"):  # fmt: skip
         assert reason in said, reason
 
 
@@ -185,4 +185,4 @@ def test_json_min_of_boxes_and_polygons_in_turn(tmp_path):
     (tmp_path / "out").rename(tmp_path / "before")
     result, found = words(tmp_path, {**value, "transcription": ["one", "###"]})
     assert [text for _, text in found] == ["", "", ""]
-    assert "texts are not one per region" in result.warnings[0]
+    assert "texts are left out" in result.warnings[0]

@@ -133,7 +133,7 @@ def test_a_picture_that_is_only_inside(tmp_path):
     result, labels = run(tmp_path / "in", tmp_path / "out")
     assert labels == {"a.png": [(QUAD, "a")]} and not result.faults
     assert (cv2.imread(str(tmp_path / "out/images/a.png")) == cv2.imread(str(inside))).all()
-    assert "pictures taken from inside" in result.warnings[0]
+    assert "images taken from inside" in result.warnings[0]
 
 
 def test_the_one_inside_counts_where_the_file_is_another(tmp_path):
@@ -155,19 +155,19 @@ def test_another_size_and_broken_files_are_refused_by_name(tmp_path):
     result, labels = run(tmp_path / "in", tmp_path / "out")
     assert set(labels) == {"a.png"} and result.faults
     said = "\n".join(result.warnings)
-    assert "b.json: its labels are for 60x45 pixels, the picture has 120x90" in said
-    assert "c.json: not readable as JSON" in said and "e.json: shape 1 is no mapping" in said
-    assert "d.json: the picture inside cannot be read" in said
+    assert "b.json: its labels are for 60x45 pixels, but the image has 120x90" in said
+    assert "c.json: not readable as JSON" in said and "e.json: shape 1 is not a mapping" in said
+    assert "d.json: the embedded image cannot be read" in said
 
 
 def test_no_shapes_are_a_picture_without_text(tmp_path):
     result, words = prepared(tmp_path)
-    assert words == [] and "1 picture without text" in " ".join(result.notes)
+    assert words == [] and "1 image without text" in " ".join(result.notes)
 
 
 @pytest.mark.parametrize("shapes, reason", [
     ([shape("a", [[10**400, 1], [5, 5], [9, 1]])], "beyond"), ([shape("a", None)], "no points"),
-    ([shape("a", [[5, 5], []], "circle")], "a circle: is not as its tool writes it"),
+    ([shape("a", [[5, 5], []], "circle")], "a circle: not in the form its tool writes"),
     ([shape("a", [[5, 5], [9, 9]], "mask", mask="")], "a mask: "),
     ([shape("a", [[1, 1], [2, 2], [3]])], "not pairs of numbers"),
 ])  # fmt: skip
@@ -200,8 +200,8 @@ def test_shapes_of_one_group_are_one_word_where_that_is_certain(tmp_path):
         (*whole, "text"), (*one, "text"), (*two, "text"), (*whole, "POLE"), (*one, "other")
     ]  # fmt: skip
     said = "\n".join(result.warnings)
-    assert "words of several shapes, which their group_id joins: 2" in said
-    assert "groups of shapes that lie apart, of which each is a word: 1" in said
+    assert "words of several shapes, joined by their group_id: 2" in said
+    assert "groups of shapes that lie apart; each shape became a word: 1" in said
 
 
 def test_attributes_and_oriented_rectangles(tmp_path):

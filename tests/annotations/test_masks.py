@@ -44,9 +44,9 @@ def test_brushes(seed):
 
 
 @pytest.mark.parametrize("counts, reason", [
-    ([5, 1], "6 pixels of 9"), ([5, -1, 5], "no whole numbers"), ([5, 1.5, 2], "no whole numbers"),
-    ("5", "5 pixels of 9"), ("\x01", "no text of COCO"), ("P", "cut short"), ("é" * 3, "no text"),
-    ("o" * 99, "no text"),
+    ([5, 1], "6 pixels of 9"), ([5, -1, 5], "not whole"), ([5, 1.5, 2], "not whole numbers"),
+    ("5", "5 pixels of 9"), ("\x01", "not text as COCO"), ("P", "cut short"), ("é" * 3, "not text"),
+    ("o" * 99, "not text"),
 ])  # fmt: skip
 def test_counts_that_are_none(counts, reason):
     with pytest.raises(ValueError, match=reason):

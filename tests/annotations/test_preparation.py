@@ -53,9 +53,9 @@ def test_every_picture_is_traceable_and_the_source_unchanged(tmp_path):
     assert [row["source"] for row in rows if not row["picture"]] == [str(source / "unlabelled.jpg")]
     assert [row["reason"] for row in rows if row["reason"]] == ["no labels"]
     assert result.notes[-4:-1] == [
-        "train: 7 pictures, 7 words, 0 ignored, 0 pictures without text",
-        "val: 2 pictures, 2 words, 0 ignored, 0 pictures without text",
-        "test: 1 picture, 1 word, 0 ignored, 0 pictures without text",
+        "train: 7 images, 7 words, 0 ignored, 0 images without text",
+        "val: 2 images, 2 words, 0 ignored, 0 images without text",
+        "test: 1 image, 1 word, 0 ignored, 0 images without text",
     ]
     assert sorted(os.listdir(tmp_path / "out")) == [
         "images", "prepared.csv", "test.txt", "train.txt", "val.txt"
@@ -83,13 +83,13 @@ def test_copies_of_a_picture_are_on_one_side(tmp_path):
     split = {row["picture"]: row["split"] for row in rows_of(tmp_path / "out")}
     for index in range(6):
         assert split[f"images/p{index}.jpg"] == split[f"images/again{index}.png"]
-    assert "kept together: 12 pictures in 6 groups" in " ".join(result.notes)
+    assert "kept together: 12 images in 6 groups" in " ".join(result.notes)
 
 
 def test_groups_by_rule(tmp_path):
     source = write(tmp_path / "in", count=10)
     run(source, tmp_path / "out", val=0.3, groups=r"p(\d)[.]")
-    with pytest.raises(UserError, match="10 pictures in 1 group leave none for val"):
+    with pytest.raises(UserError, match="10 images in 1 group leave none for val"):
         run(source, tmp_path / "one", val=0.3, groups="folder")
     assert not (tmp_path / "one").exists()
 
@@ -106,7 +106,7 @@ def test_pictures_that_are_all_alike_are_divided_with_a_word(tmp_path):
 def test_an_output_that_is_there_is_refused_and_continued_with_add(tmp_path):
     first, second = write(tmp_path / "in"), write(tmp_path / "more", count=5, seed=1)
     run(first, tmp_path / "out", val=0.2)
-    with pytest.raises(UserError, match="is there already; --add continues it"):
+    with pytest.raises(UserError, match="exists already; use --add"):
         run(second, tmp_path / "out")
     (tmp_path / "out" / "note.txt").write_text("mine")
     before = {row["picture"]: row["split"] for row in rows_of(tmp_path / "out")}
@@ -120,16 +120,16 @@ def test_an_output_that_is_there_is_refused_and_continued_with_add(tmp_path):
     assert before.items() <= after.items() and len(labels) == 16
     assert after["images/alike.png"] == after["images/p4.jpg"]
     assert {f"images/p{i}-2.jpg" for i in range(5)} <= set(after)
-    assert "there already, and left as it is: 1 picture" in result.notes
-    assert "without labels" not in " ".join(result.notes)
+    assert "already in the folder, left unchanged: 1 image" in result.notes
+    assert "no labels" not in " ".join(result.notes)
     assert (tmp_path / "out" / "note.txt").read_text() == "mine"
     again, labels_again = run(second, tmp_path / "out", val=0.2, add=True)
-    assert labels_again == labels and "0 pictures taken" in again.notes[-1]
+    assert labels_again == labels and "0 images added" in again.notes[-1]
 
 
 def test_add_needs_what_it_continues(tmp_path):
     source = write(tmp_path / "in", count=2)
-    with pytest.raises(UserError, match="there is no folder .*out to continue"):
+    with pytest.raises(UserError, match="there is no folder .*out to add to"):
         run(source, tmp_path / "out", add=True)
     (tmp_path / "out").mkdir()
     with pytest.raises(UserError, match="has no prepared.csv"):
@@ -137,7 +137,7 @@ def test_add_needs_what_it_continues(tmp_path):
     run(source, tmp_path / "out")
     record = tmp_path / "out" / "prepared.csv"
     record.write_text(record.read_text().replace("train", "trian"))
-    with pytest.raises(UserError, match="is not as prepare-data has written it"):
+    with pytest.raises(UserError, match="is not as prepare-data wrote it"):
         run(source, tmp_path / "out", add=True)
 
 
@@ -176,7 +176,7 @@ def test_exif_turns(tmp_path):
         90,
     )
     said = " ".join(result.notes)
-    assert "2 pictures turned upright as EXIF says" in said and "--frame stored" in said
+    assert "2 images rotated upright by EXIF" in said and "--frame stored" in said
     _, labels = run(source, tmp_path / "b", frame="stored")
     assert labels["p0.jpg"][0][0] == [[90 - y, x] for x, y in QUAD]
 
@@ -254,10 +254,10 @@ def test_broken_pictures_are_named(tmp_path):
     result, labels = run(source, tmp_path / "out")
     assert set(labels) == {"p0.jpg"} and result.faults
     said = " ".join(result.warnings)
-    assert "labels.txt line 2: the JPEG is cut short; left out" in said
+    assert "labels.txt line 2: the JPEG is cut short; skipped" in said
     assert "labels.txt line 3: not an image" in said
     (source / "p0.jpg").unlink()
-    with pytest.raises(UserError, match="no picture can be taken: .*line 1: its picture p0.jpg is"):
+    with pytest.raises(UserError, match="no usable image: .*line 1: its image p0.jpg was"):
         run(source, tmp_path / "none")
 
 
@@ -268,8 +268,8 @@ def test_words_off_the_picture_and_crossed_ones_are_said(tmp_path):
     (tmp_path / "in" / "l.txt").write_text(f"a.jpg\t{json.dumps(labels)}\n")
     result, found = run(tmp_path / "in", tmp_path / "out")
     assert [points for points, _ in found["a.jpg"]] == quads and not result.faults
-    assert "outside of their picture" in result.warnings[0] and "word 1" in result.warnings[0]
-    assert "crosses itself" in result.warnings[1] and "word 2" in result.warnings[1]
+    assert "outside the image" in result.warnings[0] and "word 1" in result.warnings[0]
+    assert "outline crosses itself" in result.warnings[1] and "word 2" in result.warnings[1]
 
 
 def test_several_formats_have_to_be_chosen_from(tmp_path):
@@ -281,7 +281,7 @@ def test_several_formats_have_to_be_chosen_from(tmp_path):
         run(source, tmp_path / "out")
     assert set(run(source, tmp_path / "a", format="coco")[1]) == {"p0.jpg"}
     assert len(run(source, tmp_path / "b", format="paddleocr")[1]) == 2
-    with pytest.raises(UserError, match="no labels of the format labelme .*accepted: labelme"):
+    with pytest.raises(UserError, match="no labels in the format labelme .*accepted: labelme"):
         run(source, tmp_path / "c", format="labelme")
 
 
@@ -294,14 +294,14 @@ def test_several_formats_have_to_be_chosen_from(tmp_path):
 def test_what_is_not_known_gets_a_line_on_what_is(tmp_path, name, data, hint):
     photo(tmp_path / "in" / "a.jpg")
     (tmp_path / "in" / name).write_bytes(data)
-    with pytest.raises(UserError, match="holds no labels that are known") as caught:
+    with pytest.raises(UserError, match="holds no labels in any known format") as caught:
         run(tmp_path / "in", tmp_path / "out")
-    assert hint in str(caught.value) and "labelme (a .json per picture" in str(caught.value)
+    assert hint in str(caught.value) and "labelme (one .json per image" in str(caught.value)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("options, reason", [
-    (dict(val=1.5), "--val 1.5: give a share"), (dict(val=-1), "--val -1"),
+    (dict(val=1.5), "--val 1.5: give a fraction"), (dict(val=-1), "--val -1"),
     (dict(val=0.6, test=0.4), "leave nothing to train on"), (dict(max_side=5), "at least 32"),
     (dict(format="yolo"), "choose one of labelme"), (dict(images=("gone",)), "no such folder"),
     (dict(val=float("nan")), "--val nan"),
@@ -315,7 +315,7 @@ def test_options_that_cannot_be(tmp_path, options, reason):
 
 def test_places_that_cannot_be(tmp_path):
     source = write(tmp_path / "in", count=1)
-    with pytest.raises(UserError, match="is the source itself"):
+    with pytest.raises(UserError, match="is also a source"):
         run(source, source)
     with pytest.raises(UserError, match="gone: there is no such file"):
         run(tmp_path / "gone", tmp_path / "out")

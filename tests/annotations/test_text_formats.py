@@ -44,8 +44,8 @@ def test_ppocrlabel(tmp_path):
         "b c.jpg": [(QUAD, "###"), (QUAD, "###"), (SEVEN, "y")],
     }
     assert result.notes[0] == "paddleocr: 1 label file" and not result.faults
-    assert "that fileState.txt does not confirm, taken all the same: 1" in result.warnings[0]
-    assert not any("not read" in note for note in result.notes)
+    assert "that fileState.txt does not confirm, used anyway: 1" in result.warnings[0]
+    assert not any("not label files" in note for note in result.notes)
 
 
 def test_broken_lines_are_named_and_the_others_taken(tmp_path):
@@ -60,7 +60,7 @@ def test_broken_lines_are_named_and_the_others_taken(tmp_path):
     result, labels = run(tmp_path / "train.txt", tmp_path / "out")
     assert labels == {"a.png": [([[1, 1], [9, 1], [9, 9]], "a")], "c.png": []} and result.faults
     said = "\n".join(result.warnings)
-    for place, reason in ((2, "are no JSON"), (3, "has no tab"), (4, "gone.png is not there"),
+    for place, reason in ((2, "are no JSON"), (3, "has no tab"), (4, "gone.png was not found"),
                           (5, "lacks points"), ("7", "labelled in")):  # fmt: skip
         assert f"train.txt line {place}: " in said and reason in said
 
@@ -113,7 +113,7 @@ def test_lines_that_do_not_fit_are_named(tmp_path):
     result, labels = run(tmp_path, tmp_path / "out")
     assert [len(words) for words in labels.values()] == [3, 0] and result.faults
     said = " ".join(result.warnings)
-    assert "gt_c.txt: its picture c is not there" in said
+    assert "gt_c.txt: its image c was not found" in said
     assert "3 leading numbers; 4 points need 8: 1 (first: " in said and "gt_a.txt line 4" in said
 
 
@@ -125,7 +125,7 @@ def test_the_right_one_of_pictures_of_one_name(tmp_path):
     assert labels == {"img_1.jpg": [(QUAD, "test")], "img_1-2.jpg": [(QUAD, "train")]}
     (tmp_path / "gt").mkdir()
     (tmp_path / "gt" / "gt_img_1.txt").write_text(f"{flat(QUAD)},x\n")
-    with pytest.raises(UserError, match="may be .* or .*; prepare each folder by itself"):
+    with pytest.raises(UserError, match="could be .* or .*; prepare each folder separately"):
         run(tmp_path / "gt", tmp_path / "out2", images=(str(tmp_path),))
 
 
@@ -177,10 +177,10 @@ def test_xml_that_unfolds_is_refused(tmp_path):
         '<!DOCTYPE x [<!ENTITY a "b">]><Annotations><image file="a.jpg"><box><segs>&a;</segs>'
         "</box></image></Annotations>"
     )
-    with pytest.raises(UserError, match="no labels that are known"):
+    with pytest.raises(UserError, match="no labels in any known format"):
         run(tmp_path, tmp_path / "out")
     (tmp_path / "a.xml").write_text("<Annotations><image><box><segs>1,2")
-    with pytest.raises(UserError, match="no picture can be taken: .*a.xml: is no XML"):
+    with pytest.raises(UserError, match="no usable image: .*a.xml: not valid XML"):
         run(tmp_path, tmp_path / "out")
 
 
@@ -201,7 +201,7 @@ def test_tables_that_are_none(tmp_path):
     result, labels = run(tmp_path, tmp_path / "out")
     assert labels == {"b.png": [(QUAD, "word")]} and result.faults
     said = "\n".join(result.warnings)
-    assert "holds no table polygt or gt" in said and "is no whole MATLAB file" in said
+    assert "has no table polygt or gt" in said and "not a complete MATLAB file" in said
     assert "4 numbers in x and 3 in y" in said
 
 

@@ -3,7 +3,7 @@
 import pytest
 from annotations.making import photo
 
-from ppocr_jax.annotations.pictures import Pictures
+from ppocr_jax.annotations.image_finder import ImageFinder
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
 
 
 def find(folder, name, near=None, leave_out=()):
-    return Pictures([folder], leave_out).find(name, near or folder)
+    return ImageFinder([folder], leave_out).find(name, near or folder)
 
 
 @pytest.mark.parametrize("name, path", [
@@ -35,9 +35,9 @@ def test_the_folder_above_counts_first(folder):
 
 
 @pytest.mark.parametrize("name, reason", [
-    ("gone.jpg", "is not there; --images"), ("c.jpg", "may be .*one/c.jpg or .*two/c.jpg"),
-    ("d.jpg", "is not there"), ("", "is not there"), ("a\0.jpg", "NUL"), ("x" * 5000, "not there"),
-    ("sub", "not there"),
+    ("gone.jpg", "was not found; --images"), ("c.jpg", "could be .*one/c.jpg or .*two/c.jpg"),
+    ("d.jpg", "was not found"), ("", "was not found"), ("a\0.jpg", "NUL"), ("x" * 5000, "not fou"),
+    ("sub", "not found"),
 ])  # fmt: skip
 def test_what_is_not_there(folder, name, reason):
     with pytest.raises(ValueError, match=reason) as caught:
@@ -46,16 +46,16 @@ def test_what_is_not_there(folder, name, reason):
 
 
 def test_a_folder_is_left_out(folder):
-    with pytest.raises(ValueError, match="not there"):
+    with pytest.raises(ValueError, match="not found"):
         find(folder, "e.jpg", leave_out=[str(folder / "out")])
-    all_paths = Pictures([folder, folder / "one"], [folder / "out"]).all()
-    beside = Pictures([], beside=[folder])
+    all_paths = ImageFinder([folder, folder / "one"], [folder / "out"]).all()
+    beside = ImageFinder([], beside=[folder])
     assert beside.all() == [] and beside.find("b.png", folder) == str(folder / "sub" / "b.png")
     assert len(all_paths) == 6 and not any("hidden" in path for path in all_paths)
 
 
 def test_what_is_found_by_name_alone_is_counted(folder):
-    pictures = Pictures([folder])
-    pictures.find("gone/b.png", folder)
-    pictures.find("one/c.jpg", folder)
-    assert pictures.by_name == 1
+    finder = ImageFinder([folder])
+    finder.find("gone/b.png", folder)
+    finder.find("one/c.jpg", folder)
+    assert finder.by_name == 1
