@@ -1,30 +1,38 @@
-"""What all pages share: one HTML file that needs no other file, no network and no script."""
+"""Writes pages: each is one HTML file that needs no other file, no network and no script."""
 
 import base64
 import json
+import os
 import pathlib
 import sys
+from typing import Any
 
 import jinja2
+from ml_collections import ConfigDict
 
 from ppocr_jax.config import plain
 from ppocr_jax.errors import shown
 from ppocr_jax.files import write_text
 
 
-def write_page(path, template, **values):
-    """Writes a page, whole or not at all.
+def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> None:
+    """Writes a page, completely or not at all.
 
     Args:
         path: of the file; its folder exists.
-        template: name of a file of this folder.
-        values: what it asks for; text is escaped, and what does not print shown as an escape.
+        template: name of a file in this folder.
+        values: the template's variables. Text is escaped for HTML, and characters that do not print
+            are shown as escapes.
+
+    Raises:
+        jinja2.UndefinedError: a variable is missing.
     """
     loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent)
     environment = jinja2.Environment(
         loader=loader,
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        # Of `str` alone: Markup is a subclass, and was made for the page already.
         finalize=lambda value: shown(value, "\n\u3000") if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -32,28 +40,31 @@ def write_page(path, template, **values):
     write_text(path, environment.get_template(template).render(**values))
 
 
-def data_address(kind, data):
-    """Bytes as the address of a picture, such as `data:image/png;base64,...`."""
+def data_address(kind: str, data: bytes) -> str:
+    """The bytes of a picture as a URL that contains it, such as `data:image/png;base64,...`."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def config_text(config):
-    """All values of a config, for people."""
+def config_text(config: ConfigDict) -> str:
+    """All values of a config as indented JSON."""
     return json.dumps(plain(config), indent=1)
 
 
-def describe_rule(config):
-    """How images were resized and maps read, in sentences."""
+def describe_rule(config: ConfigDict) -> str:
+    """The settings of resizing and post-processing, in sentences."""
     post, resize = config.postprocess, config.eval
     dilated = ", bitmap dilated" if post.use_dilation else ""
     return (
-        f"Thresholds: {post.thresh:g} for the bitmap, {post.box_thresh:g} for a box, unclip ratio "
-        f"{post.unclip_ratio:g}; {post.box_type}, score {post.score_mode}{dilated}. Images are "
-        f"resized with limit_side {resize.limit_side}, limit_type {resize.limit_type}."
+        f"Post-processing: thresh {post.thresh:g}, box_thresh {post.box_thresh:g}, unclip_ratio "
+        f"{post.unclip_ratio:g}, box_type {post.box_type}, score_mode {post.score_mode}{dilated}. "
+        f"Images are resized with limit_side {resize.limit_side}, limit_type {resize.limit_type}."
     )
 
 
-def command(name, *words):
-    """A command line, begun as this program was: `ppocr-jax NAME` or `python -m ppocr_jax.NAME`."""
+def command(name: str, *words: str) -> str:
+    """A command line in the form this program was started in.
+
+    That is `ppocr-jax NAME`, or `python -m ppocr_jax.NAME`.
+    """
     one_name = sys.argv[0].startswith("ppocr-jax ")
     return " ".join([f"ppocr-jax {name}" if one_name else f"python -m ppocr_jax.{name}", *words])

@@ -1,4 +1,9 @@
-"""Every key of a config, for people: its value, what it means, what it may be, who reads it."""
+"""Explains the keys of a config: value, meaning, allowed values, and the code that reads it."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
 
 from ppocr_jax import config as configs
 from ppocr_jax import defaults
@@ -7,23 +12,26 @@ from ppocr_jax.forms import KINDS, flatten, plain
 from ppocr_jax.hints import hint_for
 from ppocr_jax.meanings import meaning_of, place_of
 
+# Keys without a default: every recipe sets them.
 WITHOUT = ("roles.", "trainable", "epochs", "loss.labels", "loss.mutual", "loss.teacher")
 
 
-def list_keys(config, wanted=(), changed_only=False):
-    """Lines on the keys of a config.
+def list_keys(
+    config: ConfigDict, wanted: Collection[str] = (), changed_only: bool = False
+) -> tuple[list[str], int]:
+    """Explains the keys of a config.
 
     Args:
-        config: a whole config.
-        wanted: keys or sections, or the last parts of such names; all keys where it is empty.
-        changed_only: leave out what has its default.
+        config: a complete config.
+        wanted: keys or sections, or the last parts of such names; empty for all keys.
+        changed_only: leave out keys that have their default.
 
     Returns:
-        `(lines, count)`: three lines for a key and a blank one, and how many have another value
-        than their default.
+        `(lines, count)`: three lines and a blank one for each key, and the number of keys whose
+        value is not the default.
 
     Raises:
-        UserError: a wanted name is none.
+        UserError: a wanted name is not a key.
     """
     values, usual = flatten(plain(config)), defaults_beside(config)
     chosen = _choose(values, wanted)
@@ -42,16 +50,16 @@ def list_keys(config, wanted=(), changed_only=False):
     return lines[:-1], len(changed)
 
 
-def defaults_beside(config):
-    """`{dotted key: default}` of the keys that have one; networks and their lists have none."""
+def defaults_beside(config: ConfigDict) -> dict[str, Any]:
+    """`{dotted key: default}` of the keys that have a default."""
     usual = defaults.base(epochs=1)
     usual.init_from = defaults.init_from(config.roles)
     usual.loss = defaults.losses(config.trainable, config.loss.mutual)
     return {k: v for k, v in flatten(plain(usual)).items() if not k.startswith(WITHOUT)}
 
 
-def kind_of(key, value):
-    """What a key takes, in words: its names, or its kind with the bounds."""
+def kind_of(key: str, value: Any) -> str:
+    """What values a key takes, in words: a choice of names, or a type with its bounds."""
     if key in configs.NAMES:
         return configs.one_of(configs.NAMES[key])
     if isinstance(value, list):
@@ -61,9 +69,10 @@ def kind_of(key, value):
     return ", ".join([KINDS.get(type(value), "a value"), *bounds])
 
 
-def _choose(values, wanted):
-    """The keys that are asked for, in the order of `meanings.KEYS`."""
-    known, asked = sorted(values, key=place_of), set()
+def _choose(values: Mapping[str, Any], wanted: Collection[str]) -> list[str]:
+    """The keys that `wanted` names, in the order of `meanings.KEYS`."""
+    known = sorted(values, key=place_of)
+    asked: set[str] = set()
     for name in wanted:
         name = name.removeprefix("--").removeprefix("config.").partition("=")[0]
         inside = [key for key in known if key == name or key.startswith(f"{name}.")]
@@ -74,8 +83,8 @@ def _choose(values, wanted):
     return [key for key in known if key in asked or not wanted]
 
 
-def _shown(value):
-    """A value as `--config.key=value` takes it."""
+def _shown(value: Any) -> str:
+    """A value in the form that `--config.key=value` accepts."""
     if isinstance(value, list):
         items = [_shown(item) if isinstance(item, list) else repr(item) for item in value]
         return f"({', '.join(items)}{',' * (len(items) == 1)})"

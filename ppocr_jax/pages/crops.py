@@ -1,4 +1,8 @@
-"""What was found, cut out: a small upright picture per box, for a recogniser or for a look."""
+"""Cuts found boxes out of their image: one upright picture per box, for a text recogniser."""
+
+import os
+import pathlib
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -7,26 +11,27 @@ from ppocr_jax.data.polygons import box_around
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.files import naming
 
-HIGH = 1.5  # height to width, from which on text is taken to run along the height
+HIGH = 1.5  # height / width from which text is assumed to run vertically, as in PaddleOCR
 
 
-def cut_out(image, polygon):
-    """The inside of a polygon, brought upright by a perspective transform.
+def cut_out(image: np.ndarray, polygon: np.ndarray) -> np.ndarray:
+    """The inside of a polygon, straightened by a perspective transform.
 
     Args:
         image: uint8 `[H, W, 3]`.
-        polygon: `[P, 2]`, (x, y); four points are corners, clockwise from the upper left; of more
-            the smallest rotated rectangle is taken.
+        polygon: `[P, 2]`, (x, y). Four points are the corners, clockwise from the upper left; more
+            are replaced by the smallest rotated rectangle around them.
 
     Returns:
-        uint8 `[h, w, 3]`, as large as the longer of opposite sides, 1 at least; turned a quarter
-        to the left where it is `HIGH` times as high as wide, as PaddleOCR's recognisers want it.
+        uint8 `[h, w, 3]`, where each side is the longer of the two opposite sides, at least 1. A
+        crop `HIGH` times as high as wide is rotated by 90 degrees to the left, which PaddleOCR's
+        recognisers expect.
     """
     points = np.asarray(polygon, np.float32)
     corners = points if len(points) == 4 else box_around(points)[0]
     sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
     width, height = (max(1, round(float(max(sides[i], sides[i + 2])))) for i in (0, 1))
-    if cv2.contourArea(corners) < 1:  # a line, which no transform widens
+    if cv2.contourArea(corners) < 1:  # a line: the transform would be singular
         left, top = np.clip(corners.min(0).astype(int), 0, np.array(image.shape[1::-1]) - 1)
         crop = image[top : top + height, left : left + width]
     else:
@@ -41,18 +46,32 @@ def cut_out(image, polygon):
     return cv2.rotate(crop, cv2.ROTATE_90_COUNTERCLOCKWISE) if height >= HIGH * width else crop
 
 
-def save_crops(folder, stem, image_path, polygons):
-    """Writes `<stem>_<number>.png` for each polygon, counted from 0, into a folder that exists.
+def save_crops(
+    folder: pathlib.Path,
+    stem: str,
+    image_path: str | os.PathLike[str],
+    polygons: Sequence[np.ndarray],
+) -> list[str]:
+    """Writes `<stem>_<number>.png` for each polygon, counted from 0.
+
+    Args:
+        folder: where to write; it exists.
+        stem: what the names begin with.
+        image_path: of the image.
+        polygons: `[P, 2]` each, in the image's pixels.
 
     Returns:
         The names of the files.
+
+    Raises:
+        UserError: the image cannot be read, or a file cannot be written.
     """
 
-    def save(image):
+    def save(image: np.ndarray) -> list[str]:
         names = [f"{stem}_{number}.png" for number in range(len(polygons))]
         for name, polygon in zip(names, polygons, strict=True):
             with naming(folder / name):
-                # Not synced one by one: what lists them gets its name only after the last.
+                # No fsync per file: the file that lists them appears only after the last one.
                 data = cv2.imencode(".png", cut_out(image, polygon))[1]
                 (folder / name).write_bytes(data.tobytes())
         return names

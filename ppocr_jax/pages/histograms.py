@@ -1,6 +1,10 @@
-"""How the words of a data set are distributed, as one SVG in a `data:` address."""
+"""Histograms of the words of a data set, as one SVG in a `data:` URL."""
+
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, ScalarFormatter
 
@@ -18,12 +22,17 @@ NAMES = {
 }
 
 
-def draw_histograms(columns, marks):
+def draw_histograms(
+    columns: Mapping[str, Mapping[str, Mapping[str, Any]]], marks: Mapping[str, float]
+) -> str:
     """Histograms of every quantity (rows) at every scale (columns), one outline per split.
 
     Args:
-        columns: `{title: {split: {quantity of NAMES: values}}}`.
-        marks: `{title: pixels}`, a height below which words are lost there, drawn as a line.
+        columns: `{title: {split: {quantity of NAMES: values}}}`, values `[N]`, NaN if unknown.
+        marks: `{title: pixels}`, the height below which words are too small, drawn as a line.
+
+    Returns:
+        The URL of the picture.
     """
     figure = Figure(figsize=(10.5, 2.1 * len(NAMES)))
     figure.subplots_adjust(hspace=0.45, wspace=0.2)
@@ -41,22 +50,23 @@ def draw_histograms(columns, marks):
     return plots.save_svg(figure)
 
 
-def _per(quantity, title):
+def _per(quantity: str, title: str) -> str:
     return "" if quantity != "count" else " per crop" if "crop" in title else " per image"
 
 
-def _finite(values):
+def _finite(values: Any) -> np.ndarray:
     values = np.asarray(values, float)
     return values[np.isfinite(values)]
 
 
-def _draw(axes, values, quantity):
-    """Outlines of shares over common bins, with the median of each split in words."""
+def _draw(axes: Axes, values: Mapping[str, np.ndarray], quantity: str) -> None:
+    """Draws one panel: fractions over common bins, and the median of each split as text."""
     everything = np.concatenate([*values.values(), np.zeros(0)])
     if not len(everything):
         axes.text(0.5, 0.5, "no word", ha="center", va="center", transform=axes.transAxes)
         axes.set_yticks([])
         return
+    # The square root of the number of values is the usual choice for unknown distributions.
     bins = int(np.clip(len(everything) ** 0.5, 5, MOST_BINS))
     edges = _edges(everything, quantity, bins)
     medians = []
@@ -79,8 +89,8 @@ def _draw(axes, values, quantity):
     axes.set_ylim(0)
 
 
-def _edges(values, quantity, bins):
-    """Edges of the bins: of equal ratio for sizes, around whole numbers for counts."""
+def _edges(values: np.ndarray, quantity: str, bins: int) -> np.ndarray:
+    """Edges of the bins: equal ratios for sizes, centred on whole numbers for counts."""
     low, high = float(values.min()), float(values.max())
     if quantity in LOGARITHMIC:
         low = max(low, 0.5)

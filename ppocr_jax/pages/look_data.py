@@ -1,10 +1,12 @@
-"""A data set as `look` shows it: both splits read, measured and followed through the crops."""
+"""The data behind the page of `look`: both splits read and measured, words followed into crops."""
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from ppocr_jax.data import inspection
 from ppocr_jax.data.image_files import read_size
@@ -16,7 +18,7 @@ from ppocr_jax.data.sample import Problem
 from ppocr_jax.data.word_table import CropLooks, Words, look_through_crops, tabulate
 from ppocr_jax.errors import shown
 
-OFTEN = 0.5  # share of its crops in which a word is too small to be called so
+OFTEN = 0.5  # a word counts as small if it is too small in this fraction of the crops that show it
 COLUMNS = (
     "split", "image", "word", "height_px", "width_px", "aspect", "angle",
     "network_height_px", "network_width_px", "crops_seen", "crops_too_small",
@@ -24,17 +26,17 @@ COLUMNS = (
 
 
 class SplitLook(NamedTuple):
-    """A split.
+    """One split with its measurements.
 
     Attributes:
         name: "train" or "val".
         parts: samples of each source.
-        pictures: `looked_at.Pictures` that can be read, by their headers.
-        problems: of labels and pictures.
-        unread: those of them that keep a line or a picture from being shown.
-        notes: lines on how the labels were read, and what is there.
-        words: of the pictures.
-        looks: what the crops of training show of them; None for val.
+        pictures: the images whose headers can be read.
+        problems: of labels and images.
+        unread: the problems that keep a line or an image off the page.
+        notes: lines on how the labels were read, and how many there are.
+        words: of those images.
+        looks: how training crops show the words; None for val.
     """
 
     name: str
@@ -46,19 +48,24 @@ class SplitLook(NamedTuple):
     words: Words
     looks: CropLooks | None
 
-    def small(self):
-        """bool `[N]`: words that are too small, in training's crops or in the network's eye."""
+    def small(self) -> np.ndarray:
+        """bool `[N]`: words too small in training crops, or for val, at the size of evaluation."""
         if self.looks is None:
             return self.words.network[:, 0] < SMALL_TEXT
         return (self.looks.seen > 0) & (self.looks.lost >= OFTEN * self.looks.seen)
 
 
-def read_split(config, name):
-    """`SplitLook` of a split; what cannot be read is among its problems.
+def read_split(config: ConfigDict, name: str) -> SplitLook:
+    """Reads and measures a split; what cannot be read becomes a problem rather than an error.
+
+    Args:
+        config: a complete config.
+        name: "train" or "val".
 
     Raises:
         UserError: a label file is missing or empty.
     """
+    # --- problems: of lines, then of images and labels, then of the split as a whole
     parts, problems, notes = inspection.scan_split(config, name)
     pictures = look_at_images(join(parts), look=_look)
     notes = [*notes, inspection.describe(name, pictures)]
@@ -68,6 +75,7 @@ def read_split(config, name):
     unread += [problem for problem in found if problem.reason in reasons]
     problems += found
     problems += inspection.find_refusals(config, name, parts, problems)
+    # --- measurements: of the usable images alone
     usable = pictures.usable()
     samples, sizes = usable.samples, usable.sizes.tolist()
     words = tabulate(samples, sizes, config)
@@ -75,14 +83,17 @@ def read_split(config, name):
     return SplitLook(name, parts, usable, problems, unread, notes, words, looks)
 
 
-def _look(path):
-    """What `look_at_images` asks for, by the header alone; of a file without one, as a whole."""
+def _look(path: str) -> tuple[tuple[int, int], bytes, bool, np.ndarray]:
+    """What `look_at_images` asks of a file, with placeholders for all but the size.
+
+    The header gives the size; only a file without a usable header is decoded.
+    """
     size = read_size(path) or read_image(path, lambda image: image.shape[:2])
     return size, bytes(32), False, np.zeros(4, np.uint64)
 
 
-def name_kinds(split):
-    """Of each picture, a key of `look_pictures.COLOURS` for each of its labels."""
+def name_kinds(split: SplitLook) -> list[list[str]]:
+    """For each image, a key of `look_pictures.COLOURS` for each of its labels."""
     kinds = []
     for picture in split.pictures:
         own = ["ignored" if ignored else "word" for ignored in picture.sample.ignore]
@@ -96,9 +107,16 @@ def name_kinds(split):
     return kinds
 
 
-def choose(kinds, most):
-    """Indices of the pictures to show, ascending: half of them those with most small or faulty
-    labels, as far as there are any, the others at even distances."""
+def choose(kinds: Sequence[Sequence[str]], most: int) -> list[int]:
+    """Ascending indices of the images to show.
+
+    Up to half of them are those with the most small or faulty labels, the rest is spread evenly
+    over the split, so that the page shows both the problems and the usual case.
+
+    Args:
+        kinds: see `name_kinds`.
+        most: number of images.
+    """
     odd = [sum(kind in ("small", "faulty") for kind in own) for own in kinds]
     first = [index for index in np.argsort(np.negative(odd), kind="stable").tolist() if odd[index]]
     chosen = set(first[: most // 2])
@@ -108,27 +126,36 @@ def choose(kinds, most):
     return sorted(chosen)
 
 
-def lost_rows(split):
-    """Rows of words that were too small in a crop or more, those lost most often first.
+LostRow = tuple[str, int, float, float, float, int, int]
 
-    Each is `(path, word from 1, height, width, network height, crops seen, crops too small)`.
+
+def lost_rows(split: SplitLook, looks: CropLooks) -> list[LostRow]:
+    """Rows of the words that were too small in at least one crop, the most often lost first.
+
+    Args:
+        split: the training split.
+        looks: its `looks`.
+
+    Returns:
+        `(path, word from 1, height, width, height at evaluation, crops that show it, crops in which
+        it is too small)` each, sizes in pixels.
     """
-    share = split.looks.lost / np.maximum(split.looks.seen, 1)
+    share = looks.lost / np.maximum(looks.seen, 1)
     order = np.lexsort((split.words.image[:, 0], -share))
-    return [_row(split, row) for row in order.tolist() if split.looks.lost[row]]
+    return [_row(split, looks, row) for row in order.tolist() if looks.lost[row]]
 
 
-def _row(split, row):
+def _row(split: SplitLook, looks: CropLooks, row: int) -> LostRow:
     number, index = split.words.place[row].tolist()
     height, width = split.words.image[row, :2].tolist()
     return (
         split.pictures[number].sample.image_path, index + 1, height, width,
-        float(split.words.network[row, 0]), int(split.looks.seen[row]), int(split.looks.lost[row]),
+        float(split.words.network[row, 0]), int(looks.seen[row]), int(looks.lost[row]),
     )  # fmt: skip
 
 
-def write_table(splits):
-    """All words as CSV text with the header `COLUMNS`."""
+def write_table(splits: Iterable[SplitLook]) -> str:
+    """All words of all splits as CSV text with the header `COLUMNS`."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)

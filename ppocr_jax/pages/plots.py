@@ -1,6 +1,8 @@
-"""Plots of a sweep, each an SVG inside a `data:` address that any page can hold."""
+"""Plots of a threshold sweep, each an SVG in a `data:` URL."""
 
 import io
+from collections.abc import Mapping
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -12,22 +14,29 @@ from ppocr_jax.scoring.sweep import AXES
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#777777"
 
 
-def save_svg(figure):
-    """A Matplotlib figure as the address of a picture; equal figures give equal text."""
-    # For that the salt, and no date.
+def save_svg(figure: Figure) -> str:
+    """A Matplotlib figure as a `data:` URL; equal figures give equal text."""
+    # Matplotlib's SVG is reproducible only with a fixed salt and without a date.
     with io.BytesIO() as file, matplotlib.rc_context({"svg.hashsalt": "ppocr_jax"}):
         figure.savefig(file, format="svg", metadata={"Date": None}, bbox_inches="tight")
         return data_address("svg+xml", file.getvalue())
 
 
-def _table(swept):
-    """hmean of all points, `[thresh, box_thresh, unclip_ratio]`."""
+def _table(swept: Mapping[str, Any]) -> np.ndarray:
+    """hmean of all points, float64 `[thresh, box_thresh, unclip_ratio]`."""
     values = np.array([point["hmean"] for point in swept["points"]])
     return values.reshape([len(values) for values in swept["grid"].values()])
 
 
-def draw_sweep_lines(swept):
-    """hmean over each threshold: the best of the other two, and with the config's other two."""
+def draw_sweep_lines(swept: Mapping[str, Any]) -> str:
+    """hmean over each threshold, with the other two at their best and as in the config.
+
+    Args:
+        swept: see `sweep.Sweep.result`.
+
+    Returns:
+        The URL of the picture.
+    """
     table = _table(swept)
     own = [swept["grid"][name].index(swept["own"][name]) for name in AXES]
     figure = Figure(figsize=(9.6, 2.8))
@@ -35,9 +44,9 @@ def draw_sweep_lines(swept):
         values = swept["grid"][name]
         others = tuple(i for i in range(3) if i != axis)
         here = tuple(slice(None) if i == axis else own[i] for i in range(3))
-        axes.plot(values, table.max(others), "o-", color=ORANGE, ms=4, label="best of the others")
-        axes.plot(values, table[here], "s--", color=BLUE, ms=4, label="the others as configured")
-        axes.axvline(swept["own"][name], color=GREY, lw=0.8, ls=":", label="configured")
+        axes.plot(values, table.max(others), "o-", color=ORANGE, ms=4, label="others at their best")
+        axes.plot(values, table[here], "s--", color=BLUE, ms=4, label="others as in the config")
+        axes.axvline(swept["own"][name], color=GREY, lw=0.8, ls=":", label="the config's value")
         axes.set_xlabel(name)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.3)
@@ -48,8 +57,16 @@ def draw_sweep_lines(swept):
     return save_svg(figure)
 
 
-def draw_sweep_maps(swept, columns=5):
-    """hmean of every point: a map of box_thresh over unclip_ratio for each thresh."""
+def draw_sweep_maps(swept: Mapping[str, Any], columns: int = 5) -> str:
+    """hmean at every point: a heat map of box_thresh over unclip_ratio for each thresh.
+
+    Args:
+        swept: see `sweep.Sweep.result`.
+        columns: heat maps in a row.
+
+    Returns:
+        The URL of the picture.
+    """
     table, grid = _table(swept), swept["grid"]
     rows = -(-len(table) // columns)
     columns = min(columns, len(table))

@@ -1,6 +1,11 @@
-"""An evaluation as one HTML page: what is missed, worst images, other thresholds, the run."""
+"""`report.html`: an evaluation with its errors, other thresholds, and the run behind it."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from ppocr_jax import __version__
 from ppocr_jax import config as configs
@@ -9,19 +14,28 @@ from ppocr_jax.pages import building, mistakes, plots
 from ppocr_jax.pages.story import describe_run, history_of
 from ppocr_jax.scoring import breakdown
 from ppocr_jax.scoring import sweep as sweeps
+from ppocr_jax.scoring.evaluation import Outcome
 
 
-def write_report(path, metrics, outcomes, config, swept, loaded="", worst=12):
+def write_report(
+    path: str | os.PathLike[str],
+    metrics: Mapping[str, Any],
+    outcomes: Sequence[Outcome],
+    config: ConfigDict,
+    swept: Mapping[str, Any],
+    loaded: str = "",
+    worst: int = 12,
+) -> None:
     """Writes the page.
 
     Args:
         path: of the file; its folder exists.
         metrics: see `scoring.evaluation.summary`, with `role` and `weights`.
-        outcomes: `scoring.evaluation.Outcome`s, those of this process.
-        config: a whole config.
+        outcomes: the images of this process.
+        config: a complete config.
         swept: see `sweep.Sweep.result`.
-        loaded: what is known of the weights, for people.
-        worst: number of images shown, those with most errors.
+        loaded: a line on the weights.
+        worst: number of images to show, those with the most errors.
     """
     recall = breakdown.recall_tables(outcomes).items()
     building.write_page(
@@ -52,10 +66,10 @@ def write_report(path, metrics, outcomes, config, swept, loaded="", worst=12):
     )
 
 
-def _run_of(weights, role):
-    """What is known of the run that made the weights; None where they are no state of a run."""
+def _run_of(weights: str, role: str) -> dict[str, Any] | None:
+    """The records of the run that trained the weights; None if they are not its checkpoint."""
     try:
         found = history_of(weights)
-    except (UserError, OSError):  # they were read a moment ago, and the run has gone on since
+    except (UserError, OSError):  # the run is still training and has replaced the checkpoint
         return None
     return describe_run(*found, role) if found else None

@@ -1,35 +1,54 @@
-"""`results.html` of a run: its curves, its best state against its base, and what to do next."""
+"""`results.html` of a run: its curves, its best checkpoint against its base, and what to do next.
+
+The base is the weights that the run started from.
+"""
 
 import os
+import pathlib
 import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ml_collections import ConfigDict
 
 from ppocr_jax import __version__
 from ppocr_jax.pages import building, mistakes
 from ppocr_jax.pages.curves import COLOURS
-from ppocr_jax.pages.story import describe_run
+from ppocr_jax.pages.story import History, describe_run
 from ppocr_jax.scoring import breakdown, comparison
 from ppocr_jax.scoring.comparison import Scored
 from ppocr_jax.scoring.uncertainty import interval
 
+if TYPE_CHECKING:
+    from ppocr_jax.scoring.evaluation import Outcome
+
 NAME = "results.html"
-PICTURES = 24  # images shown, however many there are
+PICTURES = 24  # images on the page; hundreds would be too much for a browser
 SIDE = 1200  # pixels of the longer side of each
 
 
-def write_results(workdir, config, chosen, history, best, base, notes=()):
+def write_results(
+    workdir: pathlib.Path,
+    config: ConfigDict,
+    chosen: Mapping[str, Any],
+    history: History,
+    best: "Sequence[Outcome] | None",
+    base: "Sequence[Outcome] | None",
+    notes: Sequence[str] = (),
+) -> None:
     """Writes `results.html` into a workdir.
 
     Args:
         workdir: of the run.
-        config: a whole config.
-        chosen: `{"hmean", "step"}` of the best state; step -1 before the first evaluation.
-        history: `story.History`.
-        best: `scoring.evaluation.Outcome`s of the best state; None where there are none.
-        base: those of the weights that the run began with, or None.
-        notes: lines to say besides.
+        config: a complete config.
+        chosen: `{"hmean", "step"}` of the best checkpoint; step -1 before the first evaluation.
+        history: records of the run.
+        best: validation images under the best checkpoint; None if they were not kept.
+        base: the same images under the base, or None.
+        notes: more lines to show.
     """
-    role, step = config.best.role, chosen["step"]
-    step = None if step < 0 else step
+    role = config.best.role
+    step = None if chosen["step"] < 0 else chosen["step"]
     building.write_page(
         workdir / NAME,
         "results.html",
@@ -41,17 +60,17 @@ def write_results(workdir, config, chosen, history, best, base, notes=()):
         commands=list(suggest(workdir, config, step, history)),
         settings=list(_settings(config, history)),
         config_text=building.config_text(config),
-        **_found(config, best, base, 0 if step == 0 else None),
+        **_found(config, best, base, is_base=step == 0),
     )
 
 
-def _name_score(role, best):
+def _name_score(role: str, best: Mapping[str, Any]) -> str:
     scored = f"best hmean {best['hmean']:.4f} at step {best['step']}"
     return f"{role}, {scored if best['step'] >= 0 else 'not evaluated yet'}"
 
 
-def _figures(history, role, step):
-    """The large numbers: of the best state, and beside its base."""
+def _figures(history: History, role: str, step: int | None) -> list[tuple[str, str]]:
+    """The large numbers at the top: scores of the best checkpoint, and its gain over the base."""
     scored, base = history.at(role, step), history.base(role)
     figures = []
     if scored:
@@ -63,7 +82,7 @@ def _figures(history, role, step):
     return figures
 
 
-def _warnings(best):
+def _warnings(best: "Sequence[Outcome]") -> Iterator[str]:
     unreadable = [outcome.reason for outcome in best if outcome.reason]
     if unreadable:
         yield (
@@ -72,24 +91,36 @@ def _warnings(best):
         )
 
 
-def _found(config, best, base, same):
-    """What the page says of images: of the best state, with the base's recall beside it."""
+def _found(
+    config: ConfigDict,
+    best: "Sequence[Outcome] | None",
+    base: "Sequence[Outcome] | None",
+    is_base: bool,
+) -> dict[str, Any]:
+    """Variables of the sections on images: the best checkpoint's, next to the base's recall.
+
+    Args:
+        config: a complete config.
+        best: see `write_results`.
+        base: see `write_results`.
+        is_base: whether the best checkpoint is the base itself.
+    """
     if best is None:
         empty = dict.fromkeys(("kinds", "columns_note", "count"), "")
         return {**empty, "images": None, "columns": [], "colours": [], "recall": [],
                 "precision": [], "legend": []}  # fmt: skip
     shown = PICTURES if config.eval.pictures else 0
-    beside = [best] if base is None or same == 0 else [best, base]
+    beside = [best] if base is None or is_base else [best, base]
     tables = [breakdown.recall_tables(outcomes) for outcomes in beside]
     columns = ["best", "base"][: len(beside)]
     return {
         "images": [mistakes.describe_image(o, SIDE) for o in mistakes.find_worst(best, shown)],
         "count": len(best),
-        "kinds": f"{_judge(best, base, same)} {_explain_errors(best)}",
+        "kinds": f"{_judge(best, base, is_base)} {_explain_errors(best)}",
         "legend": mistakes.legend(),
         "colours": list(zip(columns, COLOURS, strict=False)) if len(beside) > 1 else [],
         "columns": columns if len(beside) > 1 else [""],
-        "columns_note": _note_columns(base, same),
+        "columns_note": _note_columns(base, is_base),
         "recall": [
             (title, breakdown.align([table[title] for table in tables]))
             for title, bins in tables[0].items()
@@ -99,99 +130,113 @@ def _found(config, best, base, same):
     }
 
 
-def _judge(best, base, same):
-    """How sure the score is, and the gain."""
+def _judge(best: "Sequence[Outcome]", base: "Sequence[Outcome] | None", is_base: bool) -> str:
+    """How certain the score is, and the gain over the base."""
     low, high = interval([outcome.counts for outcome in best])
-    sure = f"With other such images, hmean would most likely lie between {low:.3f} and {high:.3f}."
-    if base is None or same == 0:
+    sure = (
+        f"On other images of this kind, hmean would most likely be between {low:.3f} and "
+        f"{high:.3f} (95 % interval)."
+    )
+    if base is None or is_base:
         return sure
-    pair = comparison.pair(Scored("The best state", {}, best), Scored("its base", {}, base))
+    pair = comparison.pair(
+        Scored("The best checkpoint", {}, list(best)), Scored("its base", {}, list(base))
+    )
     return f"{sure} {pair.verdict()}."
 
 
-def _explain_errors(outcomes):
+def _explain_errors(outcomes: "Sequence[Outcome]") -> str:
     missed, false = (sum(c) for c in zip(*map(mistakes.count_errors, outcomes), strict=True))
     kinds = mistakes.explain_kinds(outcomes)
     return (
-        f"{missed} words are missed and {false} boxes false in all{': ' if kinds else ''}{kinds}."
+        f"In all, {missed} words are missed and {false} boxes are false"
+        f"{': ' if kinds else ''}{kinds}."
     )
 
 
-def _note_columns(base, same):
-    if same == 0:
-        return "The best state is the base itself."
+def _note_columns(base: "Sequence[Outcome] | None", is_base: bool) -> str:
+    if is_base:
+        return "The best checkpoint is the base itself."
     if base is None:
-        return "Of the best state; what its base found was not kept, or there was none."
-    return "Of each pair of numbers and bars, the first is the best state, the second its base."
+        return "For the best checkpoint; there was no base, or what it found was not kept."
+    return (
+        "Of each pair of numbers and bars, the first is for the best checkpoint, the second for "
+        "its base."
+    )
 
 
-def _settings(config, history):
-    """What the run was, by name."""
+def _settings(config: ConfigDict, history: History) -> Iterator[tuple[str, str]]:
+    """Yields `(name, value)` of what the run was."""
     data, start = config.data, (history.start or [{}])[-1]
     yield (
-        "network",
+        "networks",
         ", ".join(f"{role}: {_describe_network(n)}" for role, n in config.roles.items()),
     )
-    yield "learns", ", ".join(config.trainable)
+    yield "trained", ", ".join(config.trainable)
     for role, path in config.init_from.items():
         if path:
-            yield f"weights of {role}", str(path)
+            yield f"initial weights of {role}", str(path)
     for role, report in start.get("weights", {}).items() if isinstance(start, dict) else ():
         yield f"loaded for {role}", str(report)
-    yield "training images", f"{data.train} in {data.root}"
-    yield "validation images", f"{data.val} in {data.root}"
-    yield "steps, batch, crop", f"{config.steps or 'by epochs'}, {config.batch_size}, {config.crop}"
+    yield "training set", f"{data.train} in {data.root}"
+    yield "validation set", f"{data.val} in {data.root}"
+    yield "steps", str(config.steps or f"{config.epochs} epochs")
+    yield "batch size, crop", f"{config.batch_size}, {config.crop} pixels"
     warmup = f"{config.warmup_epochs:g} epochs"
     if config.get("warmup_steps"):
         warmup = f"{config.warmup_steps} steps"
-    yield "rate, warm-up", f"{config.learning_rate:g}, {warmup}"
+    yield "learning rate, warm-up", f"{config.learning_rate:g}, {warmup}"
     yield "devices", str(start.get("devices", "unknown"))
     yield "version", f"ppocr_jax {__version__}, JAX {start.get('jax', 'unknown')}"
 
 
-def _describe_network(network):
+def _describe_network(network: ConfigDict) -> str:
     return " + ".join(str(network[part].name) for part in ("backbone", "neck", "head"))
 
 
-def suggest(workdir, config, step, history):
-    """`(what it does, command)` for what usually comes after a run, with the real paths.
+def suggest(
+    workdir: str | os.PathLike[str], config: ConfigDict, step: int | None, history: History
+) -> Iterator[tuple[str, str]]:
+    """Yields `(purpose, command)` for what usually follows a run, with its real paths.
 
     Args:
         workdir: of the run.
-        config: a whole config.
-        step: of the best state, None before the first evaluation.
-        history: `story.History`.
+        config: a complete config.
+        step: of the best checkpoint; None before the first evaluation.
+        history: records of the run.
     """
     run, role = str(workdir), config.best.role
     weights = run if step is not None else f"{run}/latest"
     named = [] if len(config.roles) == 1 else ["--role", role]
-    learner = role if role in config.init_from else config.trainable[0]  # of an average
+    # An average of a network is not loaded itself; its network is.
+    learner = role if role in config.init_from else config.trainable[0]
 
-    def use(name, *words):
+    def use(name: str, *words: str) -> str:
         return _line(name, "--weights", weights, *words)
 
     yield (
         "find text in photos",
         use("predict", *named, "--images", "photos/", "--output", f"{run}/predicted"),
     )
-    yield "a file for other tools", use("export", "--role", role, "--output", f"{run}/{role}.onnx")
-    yield "for Paddle", use("extract", "--role", role, "--output", f"{run}/{role}.pdparams")
-    yield "other thresholds", use("evaluate", *named, "--report", f"{run}/report")
+    onnx, paddle = f"{run}/{role}.onnx", f"{run}/{role}.pdparams"
+    yield "export it to ONNX", use("export", "--role", role, "--output", onnx)
+    yield "save it for PaddleOCR", use("extract", "--role", role, "--output", paddle)
+    yield "try other thresholds", use("evaluate", *named, "--report", f"{run}/report")
     base = config.init_from.get(learner) or config.init_from.get("all", "")
     if base and history.base(role):
         compared = _line("compare", weights, str(base), "--report", f"{run}/compare")
-        yield "against its base", compared
+        yield "compare it with its base", compared
     saved, done = f"{run}/config.json", history.last_step()
     yield (
-        "train it further",
+        "continue training, to twice the steps",
         _line("train", "--config", saved, "--workdir", run, f"--config.steps={2 * max(done, 1)}"),
     )
     yield (
-        "a new run from its best state",
+        "start a new run from its best checkpoint",
         _line("train", "--config", saved, "--workdir", f"{run}-further",
               f"--config.init_from.{learner}={weights}"),
     )  # fmt: skip
 
 
-def _line(name, *words):
+def _line(name: str, *words: str) -> str:
     return building.command(name, *map(shlex.quote, words))

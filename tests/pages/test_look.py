@@ -65,12 +65,16 @@ def shown(data, tmp_path_factory):
 def test_page(shown):
     folder, seen, page = shown
     assert "train: 10 images, 29 words, 1 ignored" in page.text
-    assert "Labels of train: 9 of 9 images" in page.text and "Labels of val: 3 of 3" in page.text
-    assert "What w/<x>.pdparams finds" in page.text and "a stand-in; 3 of 3 validation" in page.text
+    assert (
+        "Training labels: 9 of 9 images" in page.text and "Validation labels: 3 of 3" in page.text
+    )
+    assert (
+        "What w/<x>.pdparams finds" in page.text and "a stand-in; tried on 3 of 3 val" in page.text
+    )
     assert 'e<b>&"\\x1b[31mvil\\u202e.png' in page.text  # shown as it is, and harmless
-    assert "its first 4 crops" in page.text and "of the crop is shrunk text" in page.text
-    assert "ignored (*, ###): 1; too small in half of their crops" in page.text
-    assert "at evaluation: 1; at fault: 1" in page.text
+    assert "its first 4 crops" in page.text and "of the crop is text in the shrink map" in page.text
+    assert "ignored (*, ###): 1; too small in at least half of their" in page.text
+    assert "for evaluation: 1; faulty outline: 1" in page.text
     kinds = [source.partition(";")[0] for source in page.images()]
     assert kinds.count("data:image/svg+xml") == 1
     assert browse(folder / "index.html")[0] == []
@@ -88,7 +92,7 @@ def test_files_beside_the_page(shown):
     folder, seen, page = shown
     names = sorted(path.name for path in (folder / "pictures").iterdir())
     assert "mine.jpg" in names and "crop_099.jpg" not in names
-    assert len(names) == 16 and "15 pictures" in seen.lines[-1]  # one cannot be read
+    assert len(names) == 16 and "with 15 pictures" in seen.lines[-1]  # one cannot be read
     assert {"labels_train_001.jpg", "labels_val_003.jpg", "crop_004.jpg"} <= set(names)
     for name in set(names) - {"mine.jpg"}:
         assert not Image.open(folder / "pictures" / name).getexif()
@@ -166,7 +170,7 @@ def test_data_that_training_refuses_is_shown(data, tmp_path, monkeypatch):
     seen = look.show(config, tmp_path / "look", images=2, crops=2)
     page = check_alone((tmp_path / "look" / "index.html").read_text())
     assert "9 words and all are ignored" in page.text and seen.failures == []
-    assert "0 of 0 words in 24 crops" in page.text and "its first 2 crops" in page.text
+    assert "0 of the 0 words in 24 sampled crops" in page.text and "its first 2 crops" in page.text
     with pytest.raises(UserError, match="all are ignored"):
         Training(config)
     (tmp_path / "train.txt").write_text("no tab")
@@ -175,4 +179,4 @@ def test_data_that_training_refuses_is_shown(data, tmp_path, monkeypatch):
         f"{tmp_path}/train.txt line 1: has no tab between image path and labels"
     ]
     page = check_alone((tmp_path / "look" / "index.html").read_text())
-    assert "There is no image to show" in page.text and "No crop can be made" in page.text
+    assert "There are no images to show" in page.text and "No crops can be made" in page.text

@@ -76,9 +76,9 @@ def test_page(outcomes, config, tmp_path):
     assert "Weights w/<x>.pdparams (hash <1>), images of val.txt" in page.text
     assert "Of 5 labelled words, 2 were found (recall)." in page.text
     assert "Of 4 boxes, 2 are on a word (precision); the other 2 are false." in page.text
-    assert "1 more labels are marked as not to be judged" in page.text
+    assert "1 more labels are marked to be ignored" in page.text
     assert "1 images could not be read" in page.text and f"{EVIL}: not an image" in page.text
-    assert "the worst first (3)" in page.text and "processes" not in page.text
+    assert "most errors: the worst 3" in page.text and "processes" not in page.text
     assert "1. 1 missed, 1 false ; 2 of 3 words found, 1 labels ignored." in page.text
     assert '"box_type": "quad"' in page.text
     svgs = [s for s in page.images() if s.startswith("data:image/svg+xml;base64,")]
@@ -87,7 +87,7 @@ def test_page(outcomes, config, tmp_path):
     again = write(tmp_path / "again.html", outcomes, config, loaded="hash <1>")
     assert again.images() == page.images()
     few = write(tmp_path / "few.html", outcomes, config, worst=1)
-    assert "the worst first (1)" in few.text and "blank.png" not in few.text
+    assert "most errors: the worst 1" in few.text and "blank.png" not in few.text
 
 
 def test_page_in_a_browser(outcomes, config, tmp_path):
@@ -100,12 +100,12 @@ def test_page_of_one_process_of_several(outcomes, config, tmp_path, monkeypatch)
     processes = types.SimpleNamespace(process_index=lambda: 0, process_count=lambda: 2)
     monkeypatch.setattr(report, "jax", processes)
     page = write(tmp_path / "page.html", outcomes, config)
-    assert "of process 1, which saw 4 of 4 images" in page.text
+    assert "only process 1, which saw 4 of 4 images" in page.text
 
 
 def test_page_without_labels_boxes_and_errors(outcomes, config, tmp_path):
     page = write(tmp_path / "page.html", outcomes[:1], config)
-    for line in ("no labelled word", "No box was found", "no image with an error"):
+    for line in ("no labelled words", "No boxes were found", "No image has an error"):
         assert line in page.text
 
 

@@ -26,8 +26,8 @@ def test_small_text_is_measured_at_the_networks_size():
     small, shrunk, cut = tally.warnings()
     assert "in 1 of 6 images" in small and "b.png, 6.2 pixels" in small and "--tile" in small
     assert "2 of 6 images are reduced" in shrunk and "--limit_side" in shrunk
-    assert "c.png, 3000x4000 seen as 736x960, where text lower than 33 pixels" in shrunk
-    assert "e.png, by 7" in cut and tally.unreadable == 1
+    assert "c.png, 3000x4000 reduced to 736x960, which leaves text below 33 pixels" in shrunk
+    assert "e.png, 7 too many" in cut and tally.unreadable == 1
 
 
 def test_what_was_seen_smaller_or_in_part_is_said():
@@ -36,7 +36,7 @@ def test_what_was_seen_smaller_or_in_part_is_said():
     tally.add(Result("b.tif", (90, 90), (96, 96), text_px=20.0, wanted_size=(96, 96), frames=3))
     reduced, pages = tally.warnings()
     assert "1 of 2 images" in reduced and "a.png, 25792x192 instead of 98144x736" in reduced
-    assert "only the first was read (the most: b.tif, 3)" in pages
+    assert "only the first was read (most: b.tif, 3)" in pages
 
 
 def test_results_get_their_names_when_they_are_whole(tmp_path):

@@ -50,8 +50,8 @@ def test_page_of_a_run(tmp_path, config):
     assert "a 'run' <1>: student, best hmean 0.6250 at step 20" in page.text
     assert "0.6250 hmean" in page.text and "0.5000 hmean of the base" in page.text
     assert "+0.1250 gain" in page.text and "a note <x>" in page.text
-    assert "hmean would most likely lie between 0." in page.text
-    assert "The best state against its base: hmean +0.0000 (no image tells them" in page.text
+    assert "hmean would most likely be between 0." in page.text
+    assert "The best checkpoint against its base: hmean +0.0000 (no image tells them" in page.text
     assert "1 false box and 2 missed words are merged" in page.text
     assert "1 line of metrics.jsonl cannot be read" in page.text
     assert "4 of 5 images" in page.text and "1. 2 missed, 1 false (1 false box" in page.text
@@ -81,7 +81,11 @@ def test_commands_have_the_real_paths(tmp_path, config, monkeypatch):
         "ppocr-jax", "train", "--config", f"{run}/config.json", "--workdir", f"{run}-further",
         f"--config.init_from.student={run}",
     ] in words.values()  # fmt: skip
-    assert words["train it further"][-3:] == ["--workdir", run, "--config.steps=40"]
+    assert words["continue training, to twice the steps"][-3:] == [
+        "--workdir",
+        run,
+        "--config.steps=40",
+    ]
     history = read_history(tmp_path)
     early = [command for _, command in run_page.suggest(workdir, config, None, history)]
     assert not any("compare" in command for command in early)
@@ -92,15 +96,15 @@ def test_page_without_an_evaluation_or_base(tmp_path, config):
     write_records(tmp_path, scores=(), losses=False)
     page = write(tmp_path, config, None, chosen={"hmean": -1.0, "step": -1})
     assert "not evaluated yet" in page.text and "has done 0 steps" in page.text
-    assert "What the best state finds" not in page.text
+    assert "What the best checkpoint finds" not in page.text
 
 
 def test_the_base_may_be_the_best(tmp_path, config):
     write_records(tmp_path, scores=(0.7, 0.5))
     chosen = {"hmean": 0.7, "step": 0}
     page = write(tmp_path, config, four_outcomes(), four_outcomes(), chosen)
-    assert "no later state was better" in page.text
-    assert "The best state is the base itself" in page.text and EVIL in page.text
+    assert "no later checkpoint was better" in page.text
+    assert "The best checkpoint is the base itself" in page.text and EVIL in page.text
 
 
 def test_hundreds_of_images_make_no_endless_page(tmp_path, config):

@@ -95,7 +95,7 @@ def test_the_best_state_is_shown_and_not_the_last(run):
     assert run.kept("base") == [1, 0, 0] and run.kept("best") == [1, 1, 0] and not run.loaded
     assert "student, best hmean 0.8000 at step 10" in page.text and "+0.3000 gain" in page.text
     assert "1 of 3 images, most errors first" in page.text
-    assert "the first is the best state, the second its base" in page.text
+    assert "the first is for the best checkpoint, the second for its base" in page.text
     picture = cv2.imread(str(run.workdir / "predictions.png"))
     height, width = picture.shape[0] // 3, picture.shape[1] // 2
     red = [(picture[i * height :][:height, width:] == FOUND).all(-1).any() for i in range(3)]
