@@ -183,7 +183,8 @@ def _of_box(box: Any, attributes: Mapping[str, Any]) -> np.ndarray:
         raise ValueError("neither a segmentation nor a bbox of 4, 5 or 8 numbers")
     degrees = attributes.get("rotation")
     degrees = degrees if isinstance(degrees, (int, float)) else 0.0
-    return shapes.turned_box(*numbers, degrees, pivot="centre")
+    x, y, width, height = numbers
+    return shapes.turned_box(x, y, width, height, degrees, pivot="centre")
 
 
 def _key(value: Any) -> str:

@@ -55,7 +55,7 @@ def write_copy(
         ending = ".png"  # the metadata did change the pixels: keep every one of them
     # Second choice: encode the pixels again, without chroma subsampling, which blurs small text.
     if size != image.shape[:2]:
-        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)
+        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA)  # it only ever shrinks
     options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY,
                cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]  # fmt: skip
     _, encoded = cv2.imencode(ending, image, options if ending == ".jpg" else [])

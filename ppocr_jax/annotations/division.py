@@ -89,6 +89,7 @@ def divide(
     chosen = {group: (max(splits) if len(splits) == 1 else "") for group, splits in known.items()}
 
     # --- test first, then validation; training gets the rest
+    # The test split is drawn first so that it stays the same when --val changes.
     for name, value in ((TEST, test), (VAL, val)):
         wanted = int(value) if value >= 1 else round(value * total)
         if value and not any(fixed):

@@ -8,7 +8,7 @@ import pathlib
 import re
 import shutil
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -62,6 +62,7 @@ def write_rows(path: pathlib.Path, rows: Iterable[Row]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Row._fields)
     writer.writerows(rows)
+    # File names need not be UTF-8; their odd bytes are written as escapes.
     write_bytes(path, text.getvalue().encode("utf-8", "backslashreplace"))
 
 
@@ -73,12 +74,13 @@ def read_rows(folder: pathlib.Path) -> list[Row]:
     """
     path = folder / RECORD
     try:
+        # A spreadsheet that saved the file may have put a byte order mark in front.
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{folder}: has no {RECORD}, which --add needs") from None
     except ValueError:
         raise UserError(f"{path}: is no longer UTF-8; restore the file as it was written") from None
-    rows = list(csv.DictReader(io.StringIO(text)))
+    rows: list[dict[str, Any]] = list(csv.DictReader(io.StringIO(text)))
     try:
         found = [Row(**row) for row in rows]
         for row in found:
@@ -113,7 +115,7 @@ def label_line(picture: str, words: Iterable[Word], scale: tuple[float, float]) 
         words: of the image.
         scale: (x, y), factors from the words' coordinates to those of the image in the folder.
     """
-    entries = []
+    entries: list[dict[str, Any]] = []
     for word in words:
         points = word.polygon * scale
         text = "###" if word.ignored else word.text
@@ -139,7 +141,7 @@ class Names:
         """A new name with this ending, derived from the name of a source."""
         last = re.split(r"[\\/]", source.strip())[-1]
         stem = ODD.sub("_", os.path.splitext(last)[0]).strip(" .") or "picture"
-        stem = stem.encode()[:LONGEST_STEM].decode(errors="ignore")
+        stem = stem.encode()[:LONGEST_STEM].decode(errors="ignore")  # never half a character
         name, number = stem + ending, 1
         while name.casefold() in self._taken:
             number += 1

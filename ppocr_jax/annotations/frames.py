@@ -95,7 +95,7 @@ def read_orientation(source: str | os.PathLike[str] | IO[bytes]) -> int:
     It is 1 if there is none, and for TIFF, which its decoder rotates before anybody sees it.
     """
     try:
-        with Image.open(source, formats=FORMATS) as image:
+        with Image.open(source, formats=tuple(FORMATS)) as image:
             return 1 if image.format == "TIFF" else find_orientation(image)
     except Exception:  # whoever decodes the image reports what is wrong with it
         return 1

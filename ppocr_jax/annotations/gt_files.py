@@ -27,6 +27,7 @@ class GT_FILES:
     def fits(data: bytes) -> bool:
         """Whether the first line that is not blank begins with numbers, as gt files do."""
         line = data.lstrip().partition(b"\n")[0].decode("utf-8", "replace").strip()
+        # A text may begin with digits too: it follows a quote in ICDAR 2013, #### in CTW1500.
         fields = re.split(r"[,\s]+", line.partition('"')[0].partition("####")[0])
         fields = [field for field in fields if field]
         count = next((i for i, f in enumerate(fields) if not icdar.is_number(f)), len(fields))

@@ -1,8 +1,11 @@
 """ICDAR 2019's JSON: ArT and LSVT have one file for all images, ReCTS one file per image."""
 
+import functools
 import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ppocr_jax.annotations.coco import pairs
 from ppocr_jax.annotations.gt_files import PREFIX
@@ -48,7 +51,7 @@ def _read_image(
     for number, entry in enumerate(entries, 1):
         ignored = any(says_ignored(key) and is_set(value) for key, value in entry.items())
         words.add_parts(
-            lambda entry=entry: [pairs(entry["points"])],
+            functools.partial(_polygons, entry),
             f"{where} word {number}",
             entry["transcription"],
             ignored,
@@ -57,6 +60,10 @@ def _read_image(
         yield LabelledImage(name, where, _find(name, path, job), words.finish())
     except ValueError as error:
         job.findings.refuse(where, error, name)
+
+
+def _polygons(entry: Mapping[str, Any]) -> list[np.ndarray]:
+    return [pairs(entry["points"])]
 
 
 def _find(name: str, path: pathlib.Path, job: "Job") -> str:

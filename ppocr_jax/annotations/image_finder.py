@@ -55,6 +55,7 @@ class ImageFinder:
         """
         if "\0" in name:
             raise ValueError("its image path contains a NUL character")
+        # On Linux a backslash or a blank may be part of a file name, so both forms are tried.
         plain = name.strip().replace("\\", "/")
         near = pathlib.Path(near)
         for folder in (near, near.parent, *self._folders):

@@ -70,6 +70,7 @@ def place_all(
         progress: show a progress bar.
     """
     work = functools.partial(_place, options=options)
+    # Final names are chosen later, in one thread, so that they do not depend on who is first.
     places = [folder / f".{index}" for index in range(len(found))]
     # Threads are enough: OpenCV and file access release the GIL.
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -107,6 +108,7 @@ def _place_embedded(labelled: LabelledImage, place: pathlib.Path, options: "Opti
     written = place.with_name(f"{place.name}.embedded")
     try:
         written.write_bytes(labelled.embedded())
+        # Never as a link: the file it would point to is temporary.
         placed = _place_file(labelled, written, place, options._replace(link=False))
         return placed._replace(inside=True)
     except UserError as error:
@@ -160,6 +162,7 @@ def _inspect_words(item: Placed, findings: Findings) -> None:
     """Counts words that are kept but look wrong, and images that were embedded."""
     if item.inside:
         findings.count("images taken from inside their label file", item.labelled.where)
+    # Words are in pixels of the original, so their image is measured there too.
     height, width = (side / scale for side, scale in zip(item.size, item.scale[::-1], strict=True))
     for number, word in enumerate(item.words, 1):
         low, high = word.polygon.min(0), word.polygon.max(0)

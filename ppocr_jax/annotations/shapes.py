@@ -69,6 +69,7 @@ def join_parts(parts: Iterable[Any]) -> list[Any]:
     parts = list(parts)
     if len(parts) < 2:
         return parts
+    # Outlines that cross themselves have no area for shapely until they are repaired.
     shapes = [shapely.make_valid(shapely.Polygon(part)) for part in parts]
     whole = shapely.union_all(shapes)
     if isinstance(whole, shapely.Polygon):

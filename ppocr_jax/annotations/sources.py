@@ -62,6 +62,7 @@ class Job:
     def takes(self, label: Any) -> bool:
         """Whether words of this class are used; counts those that are not."""
         name = label if isinstance(label, str) else ""
+        # Ignored words are kept whatever --classes says: they mask text that is not labelled.
         if not says_ignored(name):
             self.classes[name] += 1
             if self._wanted and name not in self._wanted:
@@ -120,7 +121,8 @@ def read_sources(
 
     # JSON is parsed to be recognised, so it is read at once. Text files wait until all are known:
     # a folder of gt files decides its variant from all of them.
-    found, texts = collections.defaultdict(list), collections.defaultdict(list)
+    found: dict[str, list[LabelledImage]] = collections.defaultdict(list)
+    texts: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
     unknown: list[pathlib.Path] = []
     empty: list[pathlib.Path] = []
     counts: collections.Counter[str | None] = collections.Counter()
@@ -129,7 +131,7 @@ def read_sources(
             name = _read_json(path, found, wanted, job)
         else:
             name = _recognise_text(path, wanted)
-            if name in TEXT_FORMATS:
+            if name is not None and name in TEXT_FORMATS:
                 texts[name].append(path)
         counts[name] += 1
         if name in (None, EMPTY):

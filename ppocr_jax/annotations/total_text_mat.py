@@ -1,5 +1,6 @@
 """Total-Text's MATLAB files: a table `polygt` with the same columns as its text files."""
 
+import functools
 import io
 import pathlib
 from collections.abc import Iterable, Iterator
@@ -62,7 +63,7 @@ def _read_words(table: np.ndarray, path: pathlib.Path, job: "Job") -> list[Word]
     for number, row in enumerate(table, 1):
         text = "".join(map(str, np.ravel(row[TEXT])))
         words.add_parts(
-            lambda row=row: [_points(row[X], row[Y])],
+            functools.partial(_polygons, row),
             f"{path} row {number}",
             text,
             text.strip() == "#",
@@ -70,8 +71,9 @@ def _read_words(table: np.ndarray, path: pathlib.Path, job: "Job") -> list[Word]
     return words.finish()
 
 
-def _points(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    x, y = (np.ravel(axis).astype(np.float64) for axis in (x, y))
+def _polygons(row: np.ndarray) -> list[np.ndarray]:
+    """The polygon of one row, float64 `[P, 2]`."""
+    x, y = (np.ravel(row[column]).astype(np.float64) for column in (X, Y))
     if len(x) != len(y):
         raise ValueError(f"{len(x)} numbers in x and {len(y)} in y")
-    return np.stack([x, y], 1)
+    return [np.stack([x, y], 1)]

@@ -31,7 +31,7 @@ def write_page(path: str | os.PathLike[str], template: str, **values: Any) -> No
     environment = jinja2.Environment(
         loader=loader,
         autoescape=True,
-        undefined=jinja2.StrictUndefined,
+        undefined=jinja2.StrictUndefined,  # a misspelled variable is an error, not a blank
         # Of `str` alone: Markup is a subclass, and was made for the page already.
         finalize=lambda value: shown(value, "\n\u3000") if type(value) is str else value,
         trim_blocks=True,

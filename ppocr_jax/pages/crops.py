@@ -29,19 +29,20 @@ def cut_out(image: np.ndarray, polygon: np.ndarray) -> np.ndarray:
     """
     points = np.asarray(polygon, np.float32)
     corners = points if len(points) == 4 else box_around(points)[0]
+    # Opposite sides of a quadrilateral differ; the longer one keeps all the detail.
     sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
     width, height = (max(1, round(float(max(sides[i], sides[i + 2])))) for i in (0, 1))
     if cv2.contourArea(corners) < 1:  # a line: the transform would be singular
         left, top = np.clip(corners.min(0).astype(int), 0, np.array(image.shape[1::-1]) - 1)
         crop = image[top : top + height, left : left + width]
     else:
-        target = np.float32([[0, 0], [width, 0], [width, height], [0, height]])
+        target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
         crop = cv2.warpPerspective(
             image,
             cv2.getPerspectiveTransform(corners, target),
             (width, height),
             flags=cv2.INTER_CUBIC,
-            borderMode=cv2.BORDER_REPLICATE,
+            borderMode=cv2.BORDER_REPLICATE,  # boxes may reach beyond the image
         )
     return cv2.rotate(crop, cv2.ROTATE_90_COUNTERCLOCKWISE) if height >= HIGH * width else crop
 

@@ -56,7 +56,7 @@ def _per(quantity: str, title: str) -> str:
 
 def _finite(values: Any) -> np.ndarray:
     values = np.asarray(values, float)
-    return values[np.isfinite(values)]
+    return values[np.isfinite(values)]  # angles of nearly square words are NaN
 
 
 def _draw(axes: Axes, values: Mapping[str, np.ndarray], quantity: str) -> None:
@@ -93,7 +93,7 @@ def _edges(values: np.ndarray, quantity: str, bins: int) -> np.ndarray:
     """Edges of the bins: equal ratios for sizes, centred on whole numbers for counts."""
     low, high = float(values.min()), float(values.max())
     if quantity in LOGARITHMIC:
-        low = max(low, 0.5)
+        low = max(low, 0.5)  # a logarithmic axis cannot begin at 0
         return np.geomspace(low, max(high, low * 1.1) * 1.001, bins + 1)
     if quantity == "angle":
         return np.linspace(0, 90, bins + 1)

@@ -46,6 +46,7 @@ def draw_labels(
     """
     scale = min(LABEL_SIDE / max(image.shape[:2]), LARGEST_SCALE)
     size = [max(1, round(side * scale)) for side in image.shape[1::-1]]
+    # Area averaging avoids aliasing when shrinking; cubic is smooth when enlarging.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     image = cv2.resize(image, size, interpolation=method)
     for kind, colour in COLOURS.items():

@@ -119,6 +119,7 @@ def _draw_errors(image: np.ndarray, outcome: "Outcome", kinds: Kinds, side: int)
     size = [max(1, round(length * scale)) for length in image.shape[1::-1]]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     image = cv2.resize(image, size, interpolation=method)
+    # Outlines first and names last, so that no outline covers a name.
     named = []
     for style, (colour, width) in STYLES.items():
         for kind, polygon, text in _polygons(outcome, kinds):

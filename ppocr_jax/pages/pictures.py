@@ -70,6 +70,7 @@ def save_picture(
             draw_polygons(image, polygons, FOUND)
         else:
             image = beside(image, sample, polygons)
+        # A long page beside its labels may exceed what a JPEG can hold.
         shrink = JPEG_SIDE / max(image.shape[:2])
         if shrink < 1:
             size = [max(1, int(side * shrink)) for side in image.shape[1::-1]]

@@ -67,6 +67,7 @@ def draw_sweep_maps(swept: Mapping[str, Any], columns: int = 5) -> str:
     Returns:
         The URL of the picture.
     """
+    # --- one panel per thresh, unused panels hidden
     table, grid = _table(swept), swept["grid"]
     rows = -(-len(table) // columns)
     columns = min(columns, len(table))
@@ -75,6 +76,7 @@ def draw_sweep_maps(swept: Mapping[str, Any], columns: int = 5) -> str:
     for axes in panels[len(table) :]:
         axes.set_visible(False)
     for axes, part, thresh in zip(panels, table, grid["thresh"], strict=False):
+        # One colour scale for all panels, so that they can be compared.
         image = axes.imshow(
             part, origin="lower", aspect="auto", vmin=table.min(), vmax=table.max(), cmap="viridis"
         )
@@ -83,6 +85,7 @@ def draw_sweep_maps(swept: Mapping[str, Any], columns: int = 5) -> str:
         axes.set_xticks(range(len(names)), [f"{v:g}" for v in names], rotation=90, fontsize=7)
         names = grid["box_thresh"]
         axes.set_yticks(range(len(names)), [f"{v:g}" for v in names], fontsize=7)
+        # --- a square on the config's thresholds, a star on the best ones
         for point, mark in ((swept["own"], "s"), (swept["best"], "*")):
             if point["thresh"] == thresh:
                 x = grid["unclip_ratio"].index(point["unclip_ratio"])

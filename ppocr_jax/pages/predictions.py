@@ -149,7 +149,7 @@ def choose_shapes(
         if size is None:
             continue
         if tiling:
-            seen.update(filter(None, tiles.plan_windows(*size, tiling)))
+            seen.update(filter(None, tiles.plan_windows(size[0], size[1], tiling)))
         else:
             options = {key: config.eval[key] for key in ("limit_side", "limit_type")}
             seen.add(plan_size(*size, **options))

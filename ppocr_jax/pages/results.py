@@ -63,7 +63,7 @@ class Result(NamedTuple):
             {"points": polygon.tolist(), "score": round(float(score), 6)}
             for polygon, score in zip(self.polygons, self.scores, strict=True)
         ]
-        for box, crop in zip(boxes, self.crops, strict=False):
+        for box, crop in zip(boxes, self.crops, strict=False):  # there may be no crops
             box["crop"] = crop
         return boxes
 
@@ -207,6 +207,7 @@ class Tally:
         self.unreadable += bool(result.reason)
         if result.reason:
             return
+        # One warning about size per image: the first cause explains the others.
         if math.prod(result.network_size) < math.prod(result.wanted_size):
             self._reduced.append(result)
         elif result.scale <= REDUCED:

@@ -83,6 +83,7 @@ def read_history(workdir: str | os.PathLike[str]) -> History:
         try:
             record = json.loads(line)
             step, kind = record["step"], record["kind"]
+            # A run that was killed leaves half a line, and people edit files.
             known = isinstance(step, int) and isinstance(kind, str)
             if kind == "eval":
                 known = known and isinstance(record["role"], str) and is_number(record["hmean"])
