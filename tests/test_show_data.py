@@ -19,7 +19,7 @@ def test_command(options, tmp_path, capsys, monkeypatch):
     assert show_data.main([*options, "--images", "1", "--crops", "2"]) == 0
     out, err = capsys.readouterr()
     assert "train: 4 images, 12 words" in out and err == ""
-    assert f"wrote {tmp_path}/look/index.html with 4 pictures" in out
+    assert f"wrote {tmp_path}/look/index.html (4 pictures" in out
     (tmp_path / "data" / "val_1.png").write_bytes(b"no image")
     assert show_data.main([*options, "--images", "1", "--crops", "0"]) == 1
     assert "warning: val.txt line 2: " in capsys.readouterr().err.replace(f"{tmp_path}/data/", "")

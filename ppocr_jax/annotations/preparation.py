@@ -107,7 +107,7 @@ def _require_place(options: Options, output: pathlib.Path) -> None:
             raise UserError(f"--add: there is no folder {output} to add to")
         folder.read_rows(output)
     elif output.is_dir() and any(output.iterdir()):
-        raise UserError(f"--output {output}: exists already; use --add to add to it")
+        raise UserError(f"--output {output}: exists already; name another folder, or use --add")
     elif output.exists() and not output.is_dir():
         raise UserError(f"--output {output}: is a file; name a folder")
 

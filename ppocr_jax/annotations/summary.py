@@ -86,8 +86,8 @@ def _notes(facts: Facts, options: "Options", job: "Job") -> Iterator[str]:
             yield _describe(split, rows, old)
     skipped = len(facts.left) + len(facts.rows) - len(added)
     yield (
-        f"{counted(len(added), 'image')} added, {skipped} skipped; {_record(options)} lists them "
-        "all with their sources"
+        f"{counted(len(added), 'image')} added, {skipped} skipped; {_record(options)} says where "
+        "each came from"
     )
 
 

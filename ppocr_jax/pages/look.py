@@ -113,9 +113,9 @@ def show(
     lines = [line for split in splits for line in split.notes]
     lines += [lost["sentence"], *small]
     lines += found["sentences"] if found else []
+    table = page.with_name("words.csv")
     lines.append(
-        f"wrote {page} with {album.count} pictures, which are also in {pictures}, and words.csv "
-        "with every word"
+        f"wrote {page} ({album.count} pictures, also in {pictures}) and {table} (every word)"
     )
     return Look(lines, [*unread, *failures])
 

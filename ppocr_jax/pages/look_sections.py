@@ -135,8 +135,8 @@ def describe_lost(split: SplitLook, looks: CropLooks, config: ConfigDict) -> dic
     sentence = (
         f"With crop {config.crop} and min_text_size {config.data.targets.min_text_size}, "
         f"{looks.lost.sum()} of the {looks.seen.sum()} words in {looks.crops} sampled crops are "
-        f"too small to learn; of all {len(looks.seen)} words, {always} are too small in every crop "
-        f"that shows them, {often} in at least half of them"
+        f"too small to learn (of all {len(looks.seen)} words: {always} in every crop that shows "
+        f"the word, {often} in at least half of them)"
     )
     return {"sentence": sentence, "rows": rows[:MOST_ROWS], "total": len(rows)}
 
@@ -148,8 +148,8 @@ def describe_small(split: SplitLook) -> str:
     if not small:
         return ""
     return (
-        f"{split.name}: {small} of {len(heights)} words are less than {SMALL_TEXT} pixels high "
-        "after resizing for evaluation, and will rarely be found"
+        f"{split.name}: less than {SMALL_TEXT} pixels high after resizing for evaluation, and so "
+        f"rarely found: {small} of {len(heights)} words"
     )
 
 

@@ -106,7 +106,7 @@ def test_pictures_that_are_all_alike_are_divided_with_a_word(tmp_path):
 def test_an_output_that_is_there_is_refused_and_continued_with_add(tmp_path):
     first, second = write(tmp_path / "in"), write(tmp_path / "more", count=5, seed=1)
     run(first, tmp_path / "out", val=0.2)
-    with pytest.raises(UserError, match="exists already; use --add"):
+    with pytest.raises(UserError, match="exists already; name another folder, or use --add"):
         run(second, tmp_path / "out")
     (tmp_path / "out" / "note.txt").write_text("mine")
     before = {row["picture"]: row["split"] for row in rows_of(tmp_path / "out")}
