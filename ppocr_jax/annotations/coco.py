@@ -176,7 +176,7 @@ def _of_box(box: Any, attributes: Mapping[str, Any]) -> np.ndarray:
         return numbers.reshape(4, 2)
     if numbers.shape == (5,):
         x, y, width, height, degrees = numbers
-        return shapes.turned_box(
+        return shapes.rotated_box(
             x - width / 2, y - height / 2, width, height, -degrees, pivot="centre"
         )
     if numbers.shape != (4,):
@@ -184,7 +184,7 @@ def _of_box(box: Any, attributes: Mapping[str, Any]) -> np.ndarray:
     degrees = attributes.get("rotation")
     degrees = degrees if isinstance(degrees, (int, float)) else 0.0
     x, y, width, height = numbers
-    return shapes.turned_box(x, y, width, height, degrees, pivot="centre")
+    return shapes.rotated_box(x, y, width, height, degrees, pivot="centre")
 
 
 def _key(value: Any) -> str:

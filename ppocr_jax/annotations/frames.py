@@ -18,10 +18,10 @@ from ppocr_jax.data.image_files import FORMATS, find_orientation
 
 SAME_SHAPE = 0.01  # by which aspect ratios may differ when labels fit any size
 
-Turn = Callable[[np.ndarray, np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
+Rotation = Callable[[np.ndarray, np.ndarray, int, int], tuple[np.ndarray, np.ndarray]]
 
 # EXIF orientation -> function of x, y and the stored image's width and height to upright (x, y).
-TURNS: dict[int, Turn] = {
+ROTATIONS: dict[int, Rotation] = {
     1: lambda x, y, w, h: (x, y),
     2: lambda x, y, w, h: (w - x, y),
     3: lambda x, y, w, h: (w - x, h - y),
@@ -50,7 +50,7 @@ class Frame(NamedTuple):
 
     def apply(self, polygon: np.ndarray) -> np.ndarray:
         """Points `[P, 2]` as float64 `[P, 2]` in the upright image."""
-        x, y = TURNS[self.turn](polygon[:, 0], polygon[:, 1], self.width, self.height)
+        x, y = ROTATIONS[self.turn](polygon[:, 0], polygon[:, 1], self.width, self.height)
         return np.stack([x, y], 1) * self.scale
 
 

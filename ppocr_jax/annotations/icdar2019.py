@@ -9,7 +9,7 @@ import numpy as np
 
 from ppocr_jax.annotations.coco import pairs
 from ppocr_jax.annotations.gt_files import PREFIX
-from ppocr_jax.annotations.records import LabelledImage, Words, is_set, says_ignored
+from ppocr_jax.annotations.records import LabelledImage, Words, is_on, says_ignored
 
 if TYPE_CHECKING:
     from ppocr_jax.annotations.sources import Job
@@ -49,7 +49,7 @@ def _read_image(
 ) -> Iterator[LabelledImage]:
     words = Words(where, job.findings)
     for number, entry in enumerate(entries, 1):
-        ignored = any(says_ignored(key) and is_set(value) for key, value in entry.items())
+        ignored = any(says_ignored(key) and is_on(value) for key, value in entry.items())
         words.add_parts(
             functools.partial(_polygons, entry),
             f"{where} word {number}",

@@ -4,7 +4,7 @@ import pathlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from ppocr_jax.annotations.records import LabelledImage, Words, is_set, says_ignored
+from ppocr_jax.annotations.records import LabelledImage, Words, is_on, says_ignored
 from ppocr_jax.data.labels import parse_line, read_label_bytes
 from ppocr_jax.errors import UserError
 
@@ -47,7 +47,7 @@ def _read_line(
             text = entry.get("transcription", "")
             if isinstance(text, (dict, list)):
                 raise ValueError(f"label {index}: the transcription is not text")
-            ignored = any(says_ignored(key) and is_set(value) for key, value in entry.items())
+            ignored = any(says_ignored(key) and is_on(value) for key, value in entry.items())
             words.add(entry["points"], text, ignored)
         labelled = LabelledImage(name, where, job.images.find(name, path.parent), words.finish())
     except ValueError as error:

@@ -27,7 +27,7 @@ from ppocr_jax.annotations.records import (
     MALFORMED,
     LabelledImage,
     Words,
-    is_set,
+    is_on,
     reason_of,
     says_ignored,
     size_of,
@@ -174,7 +174,7 @@ def _read_region(
     label = next((v for v in labels if isinstance(v, str)), None)
     if not any(map(says_ignored, labels)) and not job.takes(label):
         return
-    # A text may stand in a control of its own, or in the region's notes.
+    # The text may come from a control of its own, or from the region's notes.
     text = region.get("text")
     if isinstance(text, list):
         text = " ".join(part for part in text if isinstance(part, str))
@@ -184,7 +184,7 @@ def _read_region(
         text = " ".join(map(str, meta["text"]))
     flags = {**region, **meta}
     ignored = any(map(says_ignored, labels)) or any(
-        says_ignored(key) and is_set(value) for key, value in flags.items()
+        says_ignored(key) and is_on(value) for key, value in flags.items()
     )
     words.add_parts(lambda: _polygons(region, *frame), where, text, ignored)
 
@@ -211,7 +211,7 @@ def _polygons(region: Mapping[str, Any], height: int, width: int) -> list[np.nda
     if "height" not in region:
         raise ValueError("a point has no area")
     size = _number(region, "width") * scale[0], _number(region, "height") * scale[1]
-    return [shapes.turned_box(x, y, *size, degrees)]
+    return [shapes.rotated_box(x, y, *size, degrees)]
 
 
 def _number(region: Mapping[str, Any], key: str, default: float | None = None) -> float:

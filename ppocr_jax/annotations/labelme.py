@@ -16,7 +16,7 @@ from ppocr_jax.annotations.records import (
     LabelledImage,
     Words,
     flags_ignored,
-    is_set,
+    is_on,
     reason_of,
     says_ignored,
     size_of,
@@ -139,8 +139,8 @@ def _read_shape(shape: Mapping[str, Any], where: str, job: "Job") -> Iterator[_P
     ignored = (
         says_ignored(label)
         or says_ignored(text)
-        or is_set(shape.get("difficult"))
-        or any(says_ignored(flag) and is_set(value) for flag, value in flags.items())
+        or is_on(shape.get("difficult"))
+        or any(says_ignored(flag) and is_on(value) for flag, value in flags.items())
         or flags_ignored(shape.get("attributes"))
     )
     try:

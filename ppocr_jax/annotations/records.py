@@ -180,7 +180,7 @@ def flags_ignored(flags: Any, texts: Container[str] = ()) -> bool:
     if not isinstance(flags, dict):
         return False
     return any(
-        (says_ignored(key) and is_set(value))
+        (says_ignored(key) and is_on(value))
         or (_letters(key) in LEGIBLE and is_off(value))
         or (key not in texts and isinstance(value, str) and _letters(value) in MARKS)
         for key, value in flags.items()
@@ -194,7 +194,7 @@ def is_off(value: Any) -> bool:
     return value is False or (isinstance(value, (int, float)) and value == 0)
 
 
-def is_set(value: Any) -> bool:
+def is_on(value: Any) -> bool:
     """Whether a flag is on in any of the spellings that tools use: true, 1, "1", "true", "yes"."""
     if isinstance(value, str):
         return value.strip().casefold() in ("1", "true", "yes", "on")

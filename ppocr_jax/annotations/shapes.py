@@ -18,7 +18,7 @@ def rectangle(first: Sequence[float], second: Sequence[float]) -> np.ndarray:
     return np.array([[left, top], [right, top], [right, bottom], [left, bottom]], np.float64)
 
 
-def turned_box(
+def rotated_box(
     x: float, y: float, width: float, height: float, degrees: float, pivot: str = "corner"
 ) -> np.ndarray:
     """Corners `[4, 2]` of a box that is rotated clockwise as seen on the screen.

@@ -22,8 +22,7 @@ from ppocr_jax.errors import UserError, counted
 from ppocr_jax.files import read_json
 
 HEAD = 1 << 16  # bytes of a text file that recognition looks at
-# With at most so many different labels, each used so often on average, labels are taken for
-# classes rather than for texts.
+# At most so many different labels, each used so often on average: they must be classes, not texts.
 FEW_CLASSES, MANY_WORDS = 20, 10
 ASIDE = ("filestate.txt", "rec_gt.txt", "cache.cach")  # PPOCRLabel's other files
 EMPTY = "empty"
@@ -136,7 +135,7 @@ def read_sources(
         counts[name] += 1
         if name in (None, EMPTY):
             (empty if name else unknown).append(path)
-    unknown = _settle_rest(texts, counts, empty, unknown)
+    unknown = _assign_rest(texts, counts, empty, unknown)
 
     names = [name for name in ACCEPTED if counts[name]]
     if len(names) > 1:
@@ -217,7 +216,7 @@ def _head(path: pathlib.Path) -> bytes:
         return file.read(HEAD).removeprefix(b"\xef\xbb\xbf")
 
 
-def _settle_rest(
+def _assign_rest(
     texts: dict[str, list[pathlib.Path]],
     counts: collections.Counter[str | None],
     empty: list[pathlib.Path],

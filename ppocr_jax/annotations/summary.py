@@ -68,9 +68,9 @@ def _warnings(facts: Facts, options: "Options", job: "Job") -> Iterator[str]:
     if len(refusals) > SHOWN:
         yield f"and {len(refusals) - SHOWN} more are skipped; {_record(options)} says why"
     yield from job.findings.lines()
-    unsettled = [row for row in facts.rows if not row.picture]
-    if unsettled:
-        number, first = counted(len(unsettled), "image"), unsettled[0]
+    unassigned = [row for row in facts.rows if not row.picture]
+    if unassigned:
+        number, first = counted(len(unassigned), "image"), unassigned[0]
         yield f"{number} skipped, such as {first.source}: {first.reason}"
 
 

@@ -64,7 +64,7 @@ def write_labels(
     names = folder.Names(os.listdir(target / folder.IMAGES))
     count = len(old)
     rows = [
-        _settle(item, splits[count + i], keys[count + i], names) for i, item in enumerate(placed)
+        _finish(item, splits[count + i], keys[count + i], names) for i, item in enumerate(placed)
     ]
     drawn = [index - count for index in order if index >= count]
     _add_lines(target, placed, rows, drawn)
@@ -123,7 +123,7 @@ def _leave_known(placed: Iterable[Placed], old: Iterable[folder.Row]) -> tuple[l
     return kept, known
 
 
-def _settle(item: Placed, split: str, group: str, names: folder.Names) -> folder.Row:
+def _finish(item: Placed, split: str, group: str, names: folder.Names) -> folder.Row:
     """Gives an image its final name, or removes it if it has no split; returns its row."""
     labelled = item.labelled
     source = os.path.abspath(labelled.path) if labelled.path else labelled.where

@@ -102,7 +102,7 @@ def test_parts_of_a_word():
 
 
 def test_boxes_turn_clockwise_on_the_screen():
-    turned = shapes.turned_box(100, 50, 40, 20, 90)
+    turned = shapes.rotated_box(100, 50, 40, 20, 90)
     np.testing.assert_allclose(turned, [[100, 50], [100, 90], [80, 90], [80, 50]], atol=1e-9)
-    turned = shapes.turned_box(100, 50, 40, 20, 90, pivot="centre")
+    turned = shapes.rotated_box(100, 50, 40, 20, 90, pivot="centre")
     np.testing.assert_allclose(turned, [[130, 40], [130, 80], [110, 80], [110, 40]], atol=1e-9)
