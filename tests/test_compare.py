@@ -66,7 +66,7 @@ def test_table_page_and_file(folder, networks, tmp_path, capsys):
     assert found["rule"]["eval.limit_side"] == 32 and len(found["pairs"]) == 2
     assert found["weights"][0]["hmean"] == pytest.approx(float(table[0][1]), abs=1e-4)
     page = check_alone((tmp_path / "new" / "page" / "compare.html").read_text())
-    assert "fewer errors, the largest difference first (" in page.text
+    assert "makes fewer errors than" in page.text and "the largest difference first (" in page.text
     assert f"{two} has a rule of its own" in page.text and page.images()
     assert all(source.startswith("data:image/jpeg") for source in page.images())
 

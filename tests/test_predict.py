@@ -267,7 +267,7 @@ def test_small_text_is_told_by_the_resize(run, network, config):
             assert bool(result.polygons) == (threshold < 1.0)
         lines.append([line for line in tally.warnings() if "reduced so much" in line])
     assert lines[0] == [] and lines[1] == lines[2] and len(lines[1]) == 1
-    assert "96x96 seen as 64x64, where text lower than 12 pixels comes out" in lines[1][0]
+    assert "96x96 reduced to 64x64, which leaves text below 12 pixels" in lines[1][0]
 
 
 def correct(run, folder):

@@ -1,4 +1,4 @@
-"""Pictures to label, and what a prepared folder holds."""
+"""Makes images to label, runs the preparation, and reads the prepared folder."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ GPS = 0x8825  # EXIF's place
 
 
 def photo(path, seed=0, size=(90, 120), orientation=None, comment=None):
-    """A picture of coarse coloured structure, `size` (height, width) as it is stored."""
+    """Writes an image of coarse coloured noise; `size` is its stored (height, width)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     coarse = rng.integers(0, 256, (9, 12, 3)).astype(np.uint8)
@@ -30,7 +30,7 @@ def photo(path, seed=0, size=(90, 120), orientation=None, comment=None):
 
 
 def run(source, output, **options):
-    """`(account.Result, {name of the picture: [(points, text)]} of all splits)`."""
+    """`(summary.Result, {image name: [(points, text)]} of all splits)`."""
     options.setdefault("val", 0)
     sources = source if isinstance(source, tuple) else (source,)
     result = prepare(Options(tuple(map(str, sources)), str(output), **options))
@@ -38,7 +38,7 @@ def run(source, output, **options):
 
 
 def labels_of(output):
-    """`{name of the picture: [(points, text), ...]}` of all label files of a folder."""
+    """`{image name: [(points, text), ...]}` of all label files of a folder."""
     found = {}
     for split in ("train", "val", "test"):
         path = output / f"{split}.txt"
@@ -52,6 +52,6 @@ def labels_of(output):
 
 
 def rows_of(output):
-    """The rows of `prepared.csv`, dicts."""
+    """The rows of `prepared.csv` as dicts."""
     with open(output / "prepared.csv", newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Run lengths as the tools pack them, written from their descriptions in the plainest way."""
+"""Encoders of run lengths, written in the plainest way from the tools' descriptions."""
 
 import itertools
 
@@ -6,14 +6,14 @@ import numpy as np
 
 
 def counts_of(mask):
-    """COCO's uncompressed counts: down the columns, background first."""
+    """COCO's uncompressed counts: column by column, background first."""
     flat = np.asarray(mask, bool).T.ravel().tolist()
     runs = [(value, len(list(group))) for value, group in itertools.groupby(flat)]
     return ([0] if flat[0] else []) + [length for _, length in runs]
 
 
 def compressed(counts):
-    """COCO's letters: five bits at a time, the lowest first, of the difference to two before."""
+    """COCO's compressed text: differences to the count two before, five bits at a time."""
     text = ""
     for index, count in enumerate(counts):
         value = count - (counts[index - 2] if index > 2 else 0)
@@ -27,7 +27,7 @@ def compressed(counts):
 
 
 def brushed(mask, sizes=(3, 4, 8, 16)):
-    """Label Studio's bytes for an RGBA picture of a mask: runs, and plain stretches of up to 8."""
+    """Label Studio's bytes for an RGBA image of a mask: runs, and literal stretches of up to 8."""
     values = np.repeat(np.asarray(mask, np.uint8).ravel() * 255, 4).tolist()
     bits = f"{len(values):032b}" + f"{7:05b}" + "".join(f"{size - 1:04b}" for size in sizes)
 

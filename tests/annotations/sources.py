@@ -1,4 +1,4 @@
-"""The same words on the same pictures, in the form of every tool."""
+"""Writes the same words on the same images in the format of every tool."""
 
 import json
 
@@ -16,7 +16,7 @@ COUNT = 6
 
 
 def draw(folder):
-    """Pictures of 96 x 96 pixels with the words' outlines; their names."""
+    """Writes images of 96 x 96 pixels with the words' outlines; returns their names."""
     folder.mkdir(parents=True)
     names = []
     for index in range(COUNT):

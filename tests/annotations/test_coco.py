@@ -1,4 +1,4 @@
-"""COCO's files: polygons, boxes, masks; of CVAT and of COCO-Text."""
+"""COCO files with polygons, boxes and masks, also those of CVAT and COCO-Text."""
 
 import json
 

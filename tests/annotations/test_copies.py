@@ -1,4 +1,4 @@
-"""Copies keep their pixels and lose what cameras add."""
+"""Copies keep their pixels and lose their metadata."""
 
 import io
 

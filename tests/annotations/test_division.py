@@ -1,4 +1,4 @@
-"""What belongs together is on one side, and the same pictures are drawn each time."""
+"""Related images share a split, and the same seed gives the same splits."""
 
 import random
 

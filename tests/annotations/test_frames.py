@@ -1,4 +1,4 @@
-"""Labels lie where they were drawn, whichever way the camera was held."""
+"""Labels end up where they were drawn, whichever way the camera was held."""
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ def labelled(size, stretches=False):
 
 
 def marked(path, orientation, stored_box):
-    """A dark picture with one light box, given in the stored picture."""
+    """A dark image with one light box, whose corners are those of the stored image."""
     image = np.full((90, 120, 3), 20, np.uint8)
     (left, top), (right, bottom) = stored_box.min(0).astype(int), stored_box.max(0).astype(int)
     image[top:bottom, left:right] = 230

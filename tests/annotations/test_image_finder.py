@@ -1,4 +1,4 @@
-"""Names of other machines lead to the files that are meant, or to none."""
+"""Paths of other machines lead to the right file, or to an error."""
 
 import pytest
 from annotations.making import photo

@@ -1,4 +1,4 @@
-"""Label Studio's exports: JSON with tasks, JSON-MIN, brushes, turned boxes, uploads."""
+"""Label Studio's exports: JSON with tasks, JSON-MIN, brushes, rotated boxes, uploads."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""labelme's files, as versions 3 to 5 and X-AnyLabeling write them."""
+"""labelme files as versions 3 to 5 and X-AnyLabeling write them."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Run lengths are read back, and outlines are those of the pixels."""
+"""Run lengths decode to their masks, and outlines follow the pixels' edges."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The folder that is made: whole or not at all, traceable, and continued."""
+"""The prepared folder: complete or absent, traceable, and open to additions."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ QUAD = [[10, 10], [60, 12], [59, 30], [9, 29]]
 
 
 def write(folder, count=10, seed=0, **more):
-    """A label file of PaddleOCR's form and its pictures."""
+    """Writes a label file in PaddleOCR's format and its images."""
     lines = []
     for index in range(count):
         photo(folder / f"p{index}.jpg", seed=100 * seed + index, **more)
@@ -340,7 +340,7 @@ def test_several_sources_become_one(tmp_path):
 
 
 def test_the_split_of_the_fine_tuning_page(shared):
-    """The rule by which the page's 100 images were held out gives the very same ones here."""
+    """The division holds out exactly the 100 images that the experiment's page used."""
     import random
 
     lines = shared("data/icdar2015/train_icdar2015_label.txt").read_text().splitlines()

@@ -1,4 +1,4 @@
-"""Boxes cut out: the pixels inside, upright, under names of their own."""
+"""Cut out boxes: the pixels inside, upright, in files with unique names."""
 
 import cv2
 import numpy as np
@@ -30,7 +30,7 @@ def test_a_high_box_is_turned_to_the_left():
 
 @pytest.mark.parametrize("angle", [-30, 15, 40])
 def test_a_turned_box_comes_out_upright(angle):
-    """A picture is turned about, and what is cut out of it is what was there before."""
+    """A box cut out of a rotated image equals the same part of the original."""
     turn = cv2.getRotationMatrix2D((80, 60), angle, 1.0)
     turned = cv2.warpAffine(IMAGE, turn, (160, 120), flags=cv2.INTER_CUBIC)
     box = corners(50, 45, 110, 75)

@@ -1,4 +1,4 @@
-"""Curves: where points lie, what is thinned, which numbers stand at the axes."""
+"""Curves: the places of points, thinning, and the ticks of the axes."""
 
 import re
 

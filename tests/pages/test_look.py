@@ -1,4 +1,4 @@
-"""The look at a data set: what the page shows is what training makes, and it stands alone."""
+"""The page of show-data: it shows what training uses, and needs no other file."""
 
 import csv
 import json
@@ -46,7 +46,7 @@ def bar(x, y, w, h):
 
 @pytest.fixture(scope="module")
 def shown(data, tmp_path_factory):
-    """`(folder, look, page)` with a base that sees dark bars, as one box for all of a row."""
+    """`(folder, look, page)` with a base that finds dark bars, a whole row in one box."""
     config = load_config(write_config(data.parent, data))
     folder = tmp_path_factory.mktemp("shown") / "new" / "look"
     (folder / "pictures").mkdir(parents=True)
@@ -159,7 +159,7 @@ def test_histograms_of_nothing_and_of_one_word():
 
 
 def test_data_that_training_refuses_is_shown(data, tmp_path, monkeypatch):
-    """All ignored, and more images in a batch than there are: labels and reason are on the page."""
+    """With all words ignored, or too few images for a batch, the page still shows the labels."""
     text = (data / "val.txt").read_text()
     for word in ("w0", "w1", "w2"):
         text = text.replace(word, "###")

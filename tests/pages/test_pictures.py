@@ -1,4 +1,4 @@
-"""Pictures of what was found: their names, outlines and sizes."""
+"""Pictures of predictions: names, outlines and sizes."""
 
 import types
 
@@ -20,7 +20,7 @@ WORD = np.array([[10, 10], [50, 10], [50, 30], [10, 30]], np.float32)
 
 
 def colour_at(image, x, y):
-    """The nearest of the three colours that are drawn with, by its place in this tuple."""
+    """Index of the nearest of the three colours used for drawing."""
     colours = (pictures.LABELLED, pictures.IGNORED, pictures.FOUND)
     return int(np.argmin([np.abs(image[y, x].astype(int) - c).sum() for c in colours]))
 

@@ -1,4 +1,4 @@
-"""The report: a page that stands alone, and pictures that show what became of each box."""
+"""The report: a page that needs no other file, with pictures of every match and error."""
 
 import base64
 import json

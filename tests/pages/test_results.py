@@ -1,4 +1,4 @@
-"""What prediction says of its results, and the files that are whole or not there."""
+"""Warnings about results, and result files that are complete or absent."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`results.html`: the best state's outcomes, the run's curves, and commands with real paths."""
+"""`results.html`: the best checkpoint's errors, the run's curves, commands with real paths."""
 
 import json
 import shlex
@@ -20,7 +20,7 @@ def config(tmp_path_factory):
 
 
 def write_records(workdir, scores=(0.5, 0.25, 0.625), losses=True):
-    """`metrics.jsonl` of a run of 20 updates, scored every 10."""
+    """Writes `metrics.jsonl` of a run of 20 steps, evaluated every 10."""
     workdir.mkdir(parents=True, exist_ok=True)
     records = [{"kind": "start", "step": 0, "devices": "1 x <cpu>", "jax": "0.0", "weights": {}}]
     for index, hmean in enumerate(scores):
