@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml_collections import ConfigDict
 
 from ppocr_jax import __version__
+from ppocr_jax.errors import counted
 from ppocr_jax.pages import building, mistakes
 from ppocr_jax.pages.curves import COLOURS
 from ppocr_jax.pages.story import History, describe_run
@@ -86,8 +87,8 @@ def _warnings(best: "Sequence[Outcome]") -> Iterator[str]:
     unreadable = [outcome.reason for outcome in best if outcome.reason]
     if unreadable:
         yield (
-            f"{len(unreadable)} images could not be read; their words count as missed. The first: "
-            f"{unreadable[0]}"
+            f"{counted(len(unreadable), 'image')} could not be read, so all labels there count as "
+            f"missed. The first: {unreadable[0]}"
         )
 
 

@@ -135,7 +135,9 @@ def describe_run(
         "hmean": draw_curves(scores, "hmean over the steps", dots=True),
         "total": draw_curves([Curve("total", history.values("total"))], "total loss"),
         "terms": draw_curves(losses, "terms of the loss", logarithmic=True),
-        "rate": draw_curves([Curve("rate", history.values("learning_rate"))], "learning rate"),
+        "rate": draw_curves(
+            [Curve("learning rate", history.values("learning_rate"))], "learning rate"
+        ),
     }
 
 
@@ -145,11 +147,11 @@ def tell(step: int | None, history: History, role: str) -> str:
     done = history.last_step()
     parts = [f"The run has done {number(done, 'step', 'steps')}."]
     if scored:
-        parts.append(f"{role} at step {step} reaches hmean {scored['hmean']:.4f}.")
+        parts.append(f"At step {step}, {role} reaches hmean {scored['hmean']:.4f}.")
     if scored and base and step:
         gain = scored["hmean"] - base["hmean"]
         parts.append(
-            f"The base, which is the weights it started from, has {base['hmean']:.4f}: a gain of "
+            f"The weights it started from (the base) reach {base['hmean']:.4f}, so the gain is "
             f"{gain:+.4f}."
         )
     if scored and base and not step:

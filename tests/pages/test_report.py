@@ -76,10 +76,11 @@ def test_page(outcomes, config, tmp_path):
     assert "Weights w/<x>.pdparams (hash <1>), images of val.txt" in page.text
     assert "Of 5 labelled words, 2 were found (recall)." in page.text
     assert "Of 4 boxes, 2 are on a word (precision); the other 2 are false." in page.text
-    assert "1 more labels are marked to be ignored" in page.text
-    assert "1 images could not be read" in page.text and f"{EVIL}: not an image" in page.text
+    assert "Labels that are marked to be ignored (1) and boxes inside" in page.text
+    assert "could not be read, whose words count as missed: 1." in page.text
+    assert f"{EVIL}: not an image" in page.text
     assert "most errors: the worst 3" in page.text and "processes" not in page.text
-    assert "1. 1 missed, 1 false ; 2 of 3 words found, 1 labels ignored." in page.text
+    assert "1. 1 missed, 1 false ; 2 of 3 words found, ignored labels: 1." in page.text
     assert '"box_type": "quad"' in page.text
     svgs = [s for s in page.images() if s.startswith("data:image/svg+xml;base64,")]
     assert len(svgs) == 2 == len(page.images())  # none of the images is there to be shown
