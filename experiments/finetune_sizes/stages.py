@@ -72,7 +72,7 @@ class Stages:
         Returns:
             `(settings, late hmean of the network, late hmean of its average)`.
         """
-        settings, seed = dict(begin), plan.SCORED_SEEDS[0]
+        settings, seed = dict(begin), plan.SEARCH_SEED
         best = late(curve(self.train(plan.size_run(size, settings, seed)), AVERAGE))
         for key, values in plan.ROUNDS[size]:
             for other in [{**settings, key: value} for value in values]:
