@@ -12,7 +12,7 @@ from mkdocs.structure.files import File, Files
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 READ = (
     "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "CITATION.cff", "docs/*.md",
-    "docs/*.jpg", "experiments/*/*.md", "experiments/*/*.png", "experiments/*/*.jpg",
+    "docs/*.jpg", "docs/*.css", "experiments/*/*.md", "experiments/*/*.png", "experiments/*/*.jpg",
     "experiments/slurm/train.sbatch",
 )  # fmt: skip
 
@@ -25,3 +25,9 @@ def on_files(files, config):
     ]
     theme = [file for file in files if file.src_dir != config.docs_dir]
     return Files([*theme, *own])
+
+
+def on_page_markdown(markdown, page, config, files):
+    """A page without neighbours needs no list of them: its tables get that room."""
+    if page.parent is None:
+        page.meta["hide"] = ["navigation"]
