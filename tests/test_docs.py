@@ -27,8 +27,9 @@ STAND_INS = {  # of what CONTRIBUTING adds, and of names that stand for any
     "C": MOBILE,
 }
 ADDED = {"ppocr_jax.count", "tests/test_count.py"}  # by CONTRIBUTING
-KNOWN = {*SHELL, "ruff", "lint-imports", "pre-commit", "mkdocs", "venv"}
+KNOWN = {*SHELL, "ruff", "lint-imports", "mypy", "pre-commit", "mkdocs", "venv"}
 KEY = re.compile(r"`(?:--config\.)?(\w+(?:\.\w+)+)(?:=[^`]*)?`")
+LOADED = re.compile(r'<(?:script|img|link|iframe)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"')
 CHEAP = [  # shown commands that are run here as they stand
     "ppocr-jax config batch_size eval",
     "ppocr-jax config --config configs/quickstart.py --changed",
