@@ -147,6 +147,13 @@ def test_keys_that_pages_name_are_keys():
         assert key in known or is_code or key.startswith("roles.student."), f"{page}: {key}"
 
 
+def test_every_room_is_in_the_table_of_rooms():
+    rooms = {path.stem for path in (ROOT / "ppocr_jax").glob("*.py")} - {"__init__"}
+    rooms |= {path.parent.name for path in (ROOT / "ppocr_jax").glob("*/__init__.py")}
+    table = [line for line in (ROOT / "docs/code.md").read_text().splitlines() if "| `" in line]
+    assert rooms <= set(re.findall(r"`(\w+)/?`", "\n".join(table)))
+
+
 def test_examples_in_python_run(capsys):
     examples = [text for page in PAGES for text in blocks(page, "python")]
     for text in examples:
