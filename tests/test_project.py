@@ -38,8 +38,9 @@ NEW = {"ppocr_jax/count.py", "ppocr_jax/models/stairs.py", "configs/quickstart_s
        "tests/test_count.py"}  # examples  # fmt: skip
 
 
-def test_files_that_contributing_names_are_there():
-    text = (ROOT / "CONTRIBUTING.md").read_text()
+def test_files_that_the_documentation_names_are_there():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]
+    text = "\n".join(page.read_text() for page in pages)
     named = set(re.findall(r"`((?:ppocr_jax|tests|configs|experiments|docs|\.ci)/[\w./-]*)`", text))
     assert len(named) > 8 and named > NEW
     named -= NEW
