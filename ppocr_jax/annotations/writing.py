@@ -69,14 +69,12 @@ def write_labels(
     drawn = [index - count for index in order if index >= count]
     _add_lines(target, placed, rows, drawn)
 
-    # --- the record: an image that was skipped before and is used now loses its old row
+    # --- the record: an image that was skipped before loses its old row, used now or skipped again
     there = [item.labelled.path for item in whole]
     left = _left_out(job, [*there, *(row.source for row in before)])
-    now = {row.source for row in rows}
+    now = {row.source for row in [*rows, *left]}
     kept = [row for row in before if row.picture or row.source not in now]
-    recorded = {(row.source, row.reason) for row in kept}
-    new = [*rows, *(row for row in left if (row.source, row.reason) not in recorded)]
-    folder.write_rows(target / folder.RECORD, [*kept, *new])
+    folder.write_rows(target / folder.RECORD, [*kept, *rows, *left])
     return summary.Facts(rows, old, known, left, groups, placed)
 
 

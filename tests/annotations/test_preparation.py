@@ -151,6 +151,18 @@ def test_what_is_labelled_later_is_no_longer_left_out(tmp_path):
     assert [row["reason"] for row in rows] == [""]
 
 
+def test_an_image_skipped_again_keeps_one_row_with_the_latest_reason(tmp_path):
+    source = write(tmp_path / "in", count=3)
+    photo(source / "late.jpg", seed=9)
+    run(source, tmp_path / "out")
+    (source / "late.jpg").write_bytes(b"no image any more")
+    with open(source / "labels.txt", "a") as file:
+        file.write("late.jpg\t[]\n")
+    run(source, tmp_path / "out", add=True)
+    (row,) = [row for row in rows_of(tmp_path / "out") if row["source"].endswith("late.jpg")]
+    assert row["reason"] not in ("", "no labels") and not row["picture"]
+
+
 def test_links_and_the_longest_side(tmp_path):
     source = write(tmp_path / "in", count=2)
     photo(source / "large.jpg", seed=5, size=(180, 240))
