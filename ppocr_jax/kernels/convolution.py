@@ -1,19 +1,27 @@
-"""Convolutions of the detectors, each in the form that its platform runs fastest.
+"""The detectors' convolutions, each in the implementation that is fastest on its platform.
 
-On CPU those are the forms of `cpu_convolution`, on GPU those of `gpu_convolution`; what has none
-there, and everything elsewhere, is XLA's own convolution.
+CPUs use `cpu_convolution` and GPUs use `gpu_convolution`. Kinds of convolution that these do not
+implement, and all other platforms, use XLA's own.
 
 All functions take `x` `[B, H, W, C]` and a kernel `[kh, kw, in, out]`, cross-correlate, and pad
-`k // 2` zeros on every side: for stride 2 on even sizes that is not XLA's "SAME".
+`k // 2` zeros on every side. For stride 2 and even sizes this differs from XLA's "SAME", which
+would pad less on the left and at the top.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
 import jax
+from jaxtyping import Array, Float
 
 from ppocr_jax.kernels import cpu_convolution, gpu_convolution
 from ppocr_jax.kernels.cpu_convolution import library_convolve, pointwise
 from ppocr_jax.runtime.platform import platform
 
-FORMS = {  # by platform; a form takes `(x, kernel)`, and the stride where it may be 2
+# {platform: {kind: implementation}}. "pointwise" and "wide" are called with `(x, kernel)`,
+# "depthwise" and "dense" with `(x, kernel, stride)`.
+FORMS: dict[str, dict[str, Callable[..., Any]]] = {
     "cpu": dict(
         pointwise=cpu_convolution.pointwise,
         depthwise=cpu_convolution.depthwise,
@@ -22,32 +30,35 @@ FORMS = {  # by platform; a form takes `(x, kernel)`, and the stride where it ma
     ),
     "gpu": dict(pointwise=gpu_convolution.product, depthwise=gpu_convolution.shifted_sums),
 }
-_others = jax.make_user_context(default_value=())  # part of the key of every traced function
+# A user context is part of JAX's cache key, so functions traced under `forms` are traced anew.
+_others = jax.make_user_context(default_value=())
 
 
-def forms(**others):
-    """A context in which functions are traced with other forms, to be compared.
+def forms(**others: Callable[..., Any] | None) -> AbstractContextManager[Any]:
+    """A context that replaces implementations while functions are traced, for comparisons.
 
     Args:
-        others: form by kind, as in FORMS; None for XLA's own.
+        others: implementation by kind, as in FORMS; None for XLA's own.
     """
     return _others(tuple(sorted(others.items())))
 
 
-def convolve(x, kernel, stride=1, groups=1):
+def convolve(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k I O"], stride: int = 1, groups: int = 1
+) -> Float[Array, "B h w O"]:
     """Convolution with symmetric zero padding `k // 2`.
 
     Args:
-        x: `[B, H, W, C]`, floating.
-        kernel: `[k, k, C / groups, O]`, k odd, dtype of `x`.
-        stride: 1 or 2, both axes.
+        x: input map.
+        kernel: I = C / groups; k is odd; same dtype as `x`.
+        stride: 1 or 2, for both axes.
         groups: 1, or C for a depthwise convolution (then O = C).
 
     Returns:
-        `[B, ceil(H / stride), ceil(W / stride), O]`.
+        h = ceil(H / stride), w = ceil(W / stride).
 
     Raises:
-        ValueError: ranks or channels do not fit, or the kernel is not square and odd.
+        ValueError: ranks or channels do not match, or the kernel is not square and odd.
     """
     size, width, narrow, _ = kernel.shape
     if x.ndim != 4 or size != width or size % 2 == 0 or narrow * groups != x.shape[-1]:
@@ -59,28 +70,24 @@ def convolve(x, kernel, stride=1, groups=1):
     return form(x, kernel, stride) if kind in ("depthwise", "dense") else form(x, kernel)
 
 
-def _kind(shape, size, stride, groups):
+def _kind(shape: tuple[int, ...], size: int, stride: int, groups: int) -> str:
+    """Which entry of FORMS a convolution uses."""
     if groups > 1:
         return "depthwise"
     if size == 1 and stride == 1:
         return "pointwise"
-    sides = [side for side in shape[1:3] if isinstance(side, int)]  # an export leaves them open
+    # An export with open sizes has symbolic sides, which cannot be compared: they are "dense".
+    sides = [side for side in shape[1:3] if isinstance(side, int)]
     return "wide" if stride == 1 and any(side < size for side in sides) else "dense"
 
 
-def transposed_convolve(x, kernel, bias):
+def transposed_convolve(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "2 2 C O"], bias: Float[Array, "O"]
+) -> Float[Array, "B 2*H 2*W O"]:
     """Transposed convolution with kernel 2 and stride 2: a matrix product and a reshape.
 
-    `out[2y + i, 2x + j] = x[y, x] @ kernel[i, j] + bias`, which is also what PaddlePaddle
-    computes from its `[in, out, 2, 2]` weight.
-
-    Args:
-        x: `[B, H, W, C]`.
-        kernel: `[2, 2, C, O]`.
-        bias: `[O]`.
-
-    Returns:
-        `[B, 2H, 2W, O]`.
+    `out[2y + i, 2x + j] = x[y, x] @ kernel[i, j] + bias`. PaddlePaddle computes the same from its
+    `[in, out, 2, 2]` weight. The windows do not overlap, so nothing has to be summed.
     """
     batch, height, width, _ = x.shape
     num_out = kernel.shape[-1]
@@ -89,17 +96,14 @@ def transposed_convolve(x, kernel, bias):
     return out + bias.reshape(1, 1, 1, -1)
 
 
-def quarters(x, kernel):
-    """The pixels of a transposed convolution without bias, those that come of one input in a row.
+def quarters(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "2 2 C O"]
+) -> Float[Array, "B H 4*W O"]:
+    """A transposed convolution without bias whose output pixels are not yet in their places.
 
-    What treats all pixels alike can go on with them: nothing is transposed.
-
-    Args:
-        x: `[B, H, W, C]`.
-        kernel: `[2, 2, C, O]`.
-
-    Returns:
-        `[B, H, 4 * W, O]`, of every input in the order of the kernel's positions.
+    The four pixels that come from one input pixel lie side by side, in the order of the kernel's
+    positions. Layers that treat all pixels alike, such as batch norm, work on this form as it is,
+    which saves a transposition of the map.
     """
     batch, height, width, channels = x.shape
     num_out = kernel.shape[-1]
@@ -107,13 +111,15 @@ def quarters(x, kernel):
     return pointwise(x, flat).reshape(batch, height, 4 * width, num_out)
 
 
-def in_place(sixteenths):
-    """What two transposed convolutions give of each input, `[B, H, 4 * W, 4]`, as one map.
+def in_place(sixteenths: Float[Array, "B H W 4"]) -> Float[Array, "B 4*H W"]:
+    """Puts the pixels of a map in their places after two transposed convolutions.
 
-    Returns:
-        `[B, 4 * H, 4 * W]`.
+    Args:
+        sixteenths: in the form of `quarters`: the second convolution's four outputs for each of
+            the first one's four, for every input pixel. W is 4 times the input's width.
     """
     batch, height, width, _ = sixteenths.shape
+    # The axes: row and column in the first 2x2 kernel, then row and column in the second.
     parts = sixteenths.reshape(batch, height, width // 4, 2, 2, 2, 2)
     parts = parts.transpose(0, 1, 3, 5, 2, 4, 6)
     return parts.reshape(batch, 4 * height, width)

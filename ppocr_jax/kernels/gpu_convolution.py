@@ -1,23 +1,28 @@
-"""Convolutions in the forms of a GPU: few library calls, since each distinct one is tuned alone.
+"""Convolutions for GPUs that avoid calls to cuDNN.
 
-A library call is tried out in every algorithm that there is while a program is compiled, and the
-maps that it reads and writes lie in memory. Products and sums need no such trials, and a sum can
-be one kernel with what stands around it. Shapes and padding are those of `convolution`.
+While XLA compiles a program, it tries out every algorithm that cuDNN has for each distinct
+convolution, which takes long; and a cuDNN call reads and writes whole maps in memory. Matrix
+products and sums need no such trials, and XLA can fuse a sum with the operations around it. Shapes
+and padding are those of `convolution`.
 """
 
 import functools
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Array, Float
 
 from ppocr_jax.kernels.cpu_convolution import library_convolve
 
 
-def product(x, kernel):
-    """A 1x1 convolution as a matrix product over all pixels; so are its gradients.
+def product(x: Float[Array, "B H W C"], kernel: Float[Array, "1 1 C O"]) -> Float[Array, "B H W O"]:
+    """A 1x1 convolution as a matrix product over all pixels; its gradients are products as well.
 
-    Where a map is one pixel, as in gates, it is a plain sum: less work than a call.
+    On a map of a single pixel, as in a squeeze-excite gate, it is a plain sum, which is cheaper
+    than a library call.
     """
     if x.shape[1] == x.shape[2] == 1:
         return (_wide(x)[..., None] * _wide(kernel)[None]).sum(3).astype(x.dtype)
@@ -25,15 +30,17 @@ def product(x, kernel):
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def shifted_sums(x, kernel, stride):
-    """A depthwise convolution as one sum over its taps, added up in float32 at least.
+def shifted_sums(
+    x: Float[Array, "B H W C"], kernel: Float[Array, "k k 1 C"], stride: int
+) -> Float[Array, "B h w C"]:
+    """A depthwise convolution as one sum over its filter taps, in float32 or wider.
 
-    The input gradient is such a sum as well. The filter gradient stays with the library: as sums
-    over all pixels, one for each tap, it would read both maps several times.
+    The input gradient is computed the same way. The filter gradient is left to cuDNN: written as
+    one sum over all pixels per tap, it would read both maps several times.
 
     Args:
-        x: `[B, H, W, C]`.
-        kernel: `[k, k, 1, C]`.
+        x: input map.
+        kernel: one filter per channel.
         stride: 1 or 2.
     """
     pad = kernel.shape[0] // 2
@@ -42,11 +49,13 @@ def shifted_sums(x, kernel, stride):
     return _sum_of_taps(padded, kernel, sides, stride)
 
 
-def _sum_of_taps(padded, kernel, sides, stride):
-    """`[B, *sides, C]` from a map with its padding."""
+def _sum_of_taps(
+    padded: Array, kernel: Float[Array, "k k 1 C"], sides: Sequence[int], stride: int
+) -> Array:
+    """The sum over all taps, `[B, *sides, C]`, for a map that is already padded."""
     tall, wide = (stride * (side - 1) + 1 for side in sides)
     size = kernel.shape[0]
-    total = 0.0
+    total: Any = 0.0
     for i in range(size):
         for j in range(size):
             part = padded[:, i : i + tall : stride, j : j + wide : stride]
@@ -54,7 +63,8 @@ def _sum_of_taps(padded, kernel, sides, stride):
     return total.astype(padded.dtype)
 
 
-def _wide(x):
+def _wide(x: Array) -> Array:
+    """Casts to float32; float64 stays float64."""
     return x.astype(jnp.promote_types(x.dtype, jnp.float32))
 
 
@@ -65,8 +75,8 @@ def _forward(x, kernel, stride):
 def _backward(stride, saved, grad):
     x, kernel = saved
     low = kernel.shape[0] // 2
-    # Where the stride is 2, zeros between the pixels. The compiler stores none of them: it makes
-    # the padded map inside the sum.
+    # With stride 2, zeros go between the pixels of the gradient. XLA never stores them: it fuses
+    # the padding into the sum.
     edges = [
         (low, side - 1 + low - stride * (short - 1), stride - 1)
         for side, short in zip(x.shape[1:3], grad.shape[1:3], strict=True)
