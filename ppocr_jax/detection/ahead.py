@@ -1,59 +1,70 @@
-"""The programs of evaluations to come, compiled in a thread while the device learns.
+"""Compiles the programs of the next evaluation in a thread, while the device trains.
 
-A program that is compiled this way is the one that a later call of the same function runs: JAX
-keeps it in memory. Only where compiling leaves the device free is that a gain: on a CPU both would
-take the same cores, and several processes on GPUs settle algorithms together, in one order.
+JAX keeps a program that was compiled this way in memory, and a later call of the same function uses
+it. This pays only where compiling leaves the device free. On a CPU both would compete for the same
+cores; and several processes on GPUs choose algorithms together, so they have to compile in the same
+order.
 """
 
 import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import jax
+import ml_collections
 import numpy as np
 
 from ppocr_jax.data.image_files import read_size
 from ppocr_jax.data.resize import plan_size
 from ppocr_jax.detection.inference import plan_passes
+from ppocr_jax.detection.shapes import Shape
 from ppocr_jax.errors import first_line
 from ppocr_jax.timing.compilations import without_alarm
 
 
-def is_a_gain():
-    """Whether to compile ahead here."""
+def is_a_gain() -> bool:
+    """Whether compiling ahead pays on this machine: on the GPUs of a single process."""
     return jax.default_backend() == "gpu" and jax.process_count() == 1
 
 
 class Ahead:
-    """Compiles until it has all programs, or is closed; for a `with`.
+    """A context in which a thread compiles the programs of an evaluation, until all are done.
 
     Args:
-        networks: `(predict, variables)` pairs: see `network.make_predict`, with the variables on
-            their devices, of which shapes and places alone are kept.
-        paths: of the images of an evaluation, in its order.
+        networks: pairs `(predict, variables)`, see `network.make_predict`. The variables are on
+            their devices; only their shapes and shardings are kept.
+        paths: the images of the evaluation, in its order.
         config: `config.eval`.
         sharding: of a batch of images, see `inference.predict_files`.
     """
 
-    def __init__(self, networks, paths, config, sharding):
+    def __init__(
+        self,
+        networks: Iterable[tuple[Callable[..., Any], Any]],
+        paths: Sequence[str],
+        config: ml_collections.ConfigDict,
+        sharding: jax.sharding.Sharding | None,
+    ) -> None:
         self._networks = [(predict, jax.tree.map(_place, tree)) for predict, tree in networks]
         self._paths, self._config, self._sharding = paths, config, sharding
         self._closed, self._failure = False, ""
         self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
 
-    def __enter__(self):
+    def __enter__(self) -> "Ahead":
         self._thread.start()
         return self
 
-    def __exit__(self, *_):
-        """Ends after the program in hand: a process that goes down meanwhile would crash."""
+    def __exit__(self, *_: object) -> None:
+        """Waits for the program being compiled: a process that exits meanwhile would crash."""
         self._closed = True
         self._thread.join()
 
-    def is_done(self):
-        """Whether nothing is left to wait for."""
+    def is_done(self) -> bool:
+        """Whether the thread has finished."""
         return not self._thread.is_alive()
 
-    def wait(self):
-        """Until all programs are there; what kept one from being compiled, or ""."""
+    def wait(self) -> str:
+        """Waits until all programs are compiled; returns why one could not be, or ""."""
         self._thread.join()
         return self._failure
 
@@ -65,19 +76,19 @@ class Ahead:
                         if self._closed:
                             return
                         predict.lower(variables, *self._batch(shape, size)).compile()
-        except Exception as error:  # the evaluation meets the same one, and says what it means
+        except Exception as error:  # the evaluation will meet it too, and explain it
             self._failure = first_line(error)
 
-    def _sizes(self):
-        """Heights and widths at which images run; those of unreadable ones are left out."""
+    def _sizes(self) -> Iterator[tuple[int, int]]:
+        """Heights and widths at which the network sees the images; skips unreadable ones."""
         limits = {key: self._config[key] for key in ("limit_side", "limit_type")}
         for path in self._paths:
             size = None if self._closed else read_size(path)
             if size:
                 yield plan_size(*size, **limits)
 
-    def _batch(self, shape, size):
-        """Shapes of what `predict` is called with: images, and the area that each fills."""
+    def _batch(self, shape: Shape, size: int) -> tuple[Any, Any]:
+        """Shapes and dtypes of the images and the area that `predict` will be called with."""
 
         def place(shape, dtype):
             return jax.ShapeDtypeStruct(shape, dtype, sharding=self._sharding)
@@ -86,5 +97,5 @@ class Ahead:
         return images, place((size, 2), np.int32) if shape.shared else None
 
 
-def _place(leaf):
+def _place(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding)

@@ -1,25 +1,27 @@
-"""Weights at a path -> a network that draws maps: what evaluation and prediction run."""
+"""Loads weights from a path into a network that predicts maps, for evaluation and prediction."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import ml_collections
+from jaxtyping import Array, Float, Int, UInt8
 
 from ppocr_jax import devices
-from ppocr_jax.models.detector import build_detector, init_variables, shapes_of
+from ppocr_jax.models.detector import Detector, build_detector, init_variables, shapes_of
 from ppocr_jax.models.precision import describe_precision, in_precision
 from ppocr_jax.runtime.compiler import gpu_options
 from ppocr_jax.weights import sources
 
 
 class Network(NamedTuple):
-    """One inference function with what it needs.
+    """An inference function and its arguments.
 
     Attributes:
-        predict: `(variables, image, area=None) -> maps`, see `make_predict`.
-        variables: on the devices of the mesh.
-        sharding: of a batch of images over them.
-        report: one line on what was loaded.
+        predict: `(variables, image, area=None) -> shrink map`, see `make_predict`.
+        variables: on the devices of the mesh; None for an ONNX file.
+        sharding: of a batch of images over the devices; None for an ONNX file.
+        report: one line about what was loaded.
     """
 
     predict: Callable[..., Any]
@@ -28,51 +30,68 @@ class Network(NamedTuple):
     report: str
 
 
-def open_network(config, weights, role, device=None):
-    """The network of a role with its weights.
+def open_network(
+    config: ml_collections.ConfigDict, weights: str, role: str, device: jax.Device | None = None
+) -> Network:
+    """Loads a role's weights into its network, ready to predict.
 
     Args:
-        config: a whole config; `roles`, `dtype`, `precision`, `seed` and `mesh` are read.
-        weights: see `sources`; an ONNX file is not read but run, by onnxruntime.
-        role: name, one of `config.roles`.
-        device: one of JAX's, to run on alone; None: on those that `config.mesh` says.
+        config: a whole config; reads `roles`, `dtype`, `precision`, `seed` and `mesh`.
+        weights: see `weights.sources`; an ONNX file is run by onnxruntime instead.
+        role: one of `config.roles`.
+        device: the one device to run on; None: the devices of `config.mesh`.
 
     Raises:
-        UserError: weights that are not there, or belong to another network.
+        UserError: the weights do not exist, or belong to another network.
     """
     if str(weights).endswith(".onnx"):
-        from ppocr_jax.onnx_files import session  # onnxruntime: for ONNX files alone
+        from ppocr_jax.onnx_files import session  # here, because onnxruntime is slow to import
 
         opened = session.open_session(weights)
         predict = session.make_onnx_predict(opened, weights)
         return Network(predict, None, None, session.describe_session(opened))
     mesh = devices.make_mesh(config) if device is None else devices.mesh_of([device])
-    model, variables, report = load_network(config, weights, role)
+    model, variables, loaded = load_network(config, weights, role)
     variables = devices.replicate(variables, mesh)
     rounding = describe_precision(config.precision, config.dtype)
-    report = "; ".join(filter(None, [str(report), rounding]))
+    report = "; ".join(filter(None, [str(loaded), rounding]))
     return Network(make_predict(model, config.precision), variables, devices.split(mesh), report)
 
 
-def load_network(config, weights, role):
-    """The detector of a role and its variables from `weights`, with the report of the load."""
+def load_network(
+    config: ml_collections.ConfigDict, weights: str, role: str
+) -> tuple[Detector, Any, Any]:
+    """Loads a role's weights on the host; see `open_network`.
+
+    Returns:
+        `(detector, variables, report)`; the report says what was loaded and what was initialised.
+    """
     model = build_detector(config.roles[role], config.dtype)
     template = shapes_of(model)
     variables, report = sources.load_role(weights, role, template, trainable=False)
+    # Initialising takes a while, and is rarely needed: only for parameters the file lacks.
     fresh = init_variables(model, jax.random.key(config.seed)) if report.initial else None
     return model, sources.fill_initial(variables, fresh), report
 
 
-def make_predict(model, precision="float32"):
-    """Returns a jitted `(variables, image, area) -> shrink map`, the one inference path.
+def make_predict(model: Detector, precision: str = "float32") -> Callable[..., Any]:
+    """Builds the jitted inference function, which evaluation and prediction share.
 
-    `image` is uint8 `[B, H, W, 3]` BGR, sides multiples of 32; the map is float32 `[B, H, W]`.
-    `area` is None or int32 `[B, 2]`, see `Detector`. The stored statistics normalise. `precision`
-    is that of float32 products, see `models.precision`.
+    Args:
+        model: the detector; batch norm uses its stored statistics.
+        precision: of float32 products, see `models.precision`.
+
+    Returns:
+        `(variables, image, area=None) -> shrink map`: `image` is uint8 `[B, H, W, 3]` BGR with
+        sides that are multiples of 32, `area` is None or int32 `[B, 2]`, see `Detector`, and the
+        shrink map is float32 `[B, H, W]`.
     """
 
-    def predict(variables, image, area=None):
-        return model.apply(variables, image, train=False, area=area)["shrink"]
+    def predict(
+        variables: Any, image: UInt8[Array, "B H W 3"], area: Int[Array, "B 2"] | None = None
+    ) -> Float[Array, "B H W"]:
+        maps: Any = model.apply(variables, image, train=False, area=area)
+        return maps["shrink"]
 
     traced = in_precision(predict, precision, [model])
     return jax.jit(traced, compiler_options=gpu_options())

@@ -1,18 +1,19 @@
-"""What a network computes, as a graph of layers: what ONNX files are written from and read against.
+"""A network as a graph of layers: ONNX files are written from it, and compared with it when read.
 
-A network is recorded by running it on a `Layer` in the place of its image. Every operation and
-every module of `operations` and `layers` makes a new one then; nothing is computed.
+A network is recorded by calling it with a `Layer` instead of an image. Each operation and module of
+`operations` and `layers` then returns a new `Layer`, and nothing is computed.
 
-The jaxpr of a network would not do: it no longer tells a batch norm from its arithmetic, nor an
-upsampling from a reshape, and general converters cannot prove the additions of a feature pyramid
-for sizes that stay open.
+Why not use the network's jaxpr? It no longer distinguishes a batch norm from its arithmetic or an
+upsampling from a reshape, and general converters cannot prove that the additions in a feature
+pyramid have matching shapes when image sizes are left open.
 """
 
 import dataclasses
 import functools
 import pathlib
 import traceback
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +22,26 @@ import numpy as np
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.paddle_names import Naming
 
-RECORDED = (1, 64, 96, 3)  # any image does whose maps are larger than 1x1: sizes stay open
+if TYPE_CHECKING:  # `detector` imports this module
+    from ppocr_jax.models.detector import Detector
+
+RECORDED = (1, 64, 96, 3)  # any image shape does whose feature maps are all larger than 1x1
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Layer:
-    """One operation of a network, and while it is recorded the map that it gives.
+    """One operation of a network. While the network is recorded, it stands in for its result.
 
     Attributes:
-        op: "input"; with weights "conv", "deconv" (2x2, stride 2), "norm" (batch norm); else the
-            name of one of `operations`, or "add" or "multiply".
-        inputs: layers.
-        name: of its weights, PaddleOCR's where it has one, such as `backbone.stage0.1.conv`; ""
-            if it has none.
-        options: what else decides it: of "conv" `size`, `stride`, `depthwise` and `bias`, of
-            "deconv" `bias`, of "upsample" `factor`.
-        path: of the module that has the weights.
-        shape: of the map, `[B, H, W, C]`.
+        op: "input"; with weights: "conv", "deconv" (2x2, stride 2) or "norm" (batch norm); without:
+            the name of an operation of `operations`, "add" or "multiply".
+        inputs: the layers it reads.
+        name: PaddleOCR's name of the module with its weights, such as `backbone.stage0.1.conv`, or
+            our own name where PaddleOCR has none; "" without weights.
+        options: `size`, `stride`, `depthwise` and `bias` of "conv", `bias` of "deconv", `factor`
+            of "upsample".
+        path: path of the module with its weights.
+        shape: shape of its result, `[B, H, W, C]`.
     """
 
     op: str
@@ -49,29 +53,30 @@ class Layer:
     dtype = np.dtype(np.float32)
 
     @property
-    def ndim(self):
+    def ndim(self) -> int:
+        """The number of axes of its result."""
         return len(self.shape)
 
-    def astype(self, dtype):
-        """Itself: what is shipped is float32 throughout."""
+    def astype(self, dtype: Any) -> "Layer":
+        """Returns itself: exported networks are float32 throughout."""
         return self
 
-    def __add__(self, other):
+    def __add__(self, other: Any) -> "Layer":
         return self._with("add", other)
 
-    def __mul__(self, other):
+    def __mul__(self, other: Any) -> "Layer":
         return self._with("multiply", other)
 
-    def _with(self, op, other):
+    def _with(self, op: str, other: Any) -> "Layer":
         if not isinstance(other, Layer):
             return NotImplemented
         return Layer(op, (self, other), shape=np.broadcast_shapes(self.shape, other.shape))
 
 
-def operation(op):
-    """Decorator of a function of maps: given layers, it is recorded as the operation `op`.
+def operation(op: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator: a function of maps that is called with layers is recorded as operation `op`.
 
-    Maps are its positional arguments, or a list of them; what else it takes are keywords.
+    The function takes maps, or a list of them, as positional arguments and options as keywords.
     """
 
     def decorate(function):
@@ -80,6 +85,7 @@ def operation(op):
             inputs = [x for x in jax.tree.leaves(maps) if isinstance(x, Layer)]
             if not inputs:
                 return function(*maps, **options)
+            # The function itself tells the shape, traced on float32 stand-ins for the layers.
             given = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, jnp.float32), maps)
             shape = jax.eval_shape(functools.partial(function, **options), *given).shape
             return Layer(op, tuple(inputs), options=options, shape=shape)
@@ -89,33 +95,38 @@ def operation(op):
     return decorate
 
 
-def record(detector):
-    """The layer that gives the shrink map of a `Detector`; all others hang on it by `inputs`.
+def record(detector: "Detector") -> Layer:
+    """Records a detector and returns the layer of its shrink map.
+
+    All other layers are reached from it through `inputs`.
 
     Raises:
-        UserError: one of its parts does something that is not recorded.
+        UserError: a part of the network uses an operation that cannot be recorded.
     """
+    # Part by part, so that an error can name the part. No parameters are needed.
     bound = without_remat(detector).bind({})
     pyramid = _record_part(bound.backbone, Layer("input", shape=RECORDED))
     last = _record_part(bound.head, _record_part(bound.neck, pyramid))["shrink"]
-    naming, named = Naming((detector.backbone, detector.neck, detector.head)), {}
+    naming = Naming((detector.backbone, detector.neck, detector.head))
+    named: dict[Layer, Layer] = {}
     for layer in in_order(last):
         inputs = tuple(named[x] for x in layer.inputs)
         named[layer] = dataclasses.replace(layer, inputs=inputs, name=naming.layer(layer.path))
     return named[last]
 
 
-def without_remat(detector):
-    """The same detector; of no meaning where nothing is computed, and no layer passes it."""
+def without_remat(detector: "Detector") -> "Detector":
+    """The same detector without rematerialisation, through which layers cannot pass."""
     if not getattr(detector.backbone, "remat", False):
         return detector
     return detector.clone(backbone=detector.backbone.clone(remat=False))
 
 
-def _record_part(part, x):
+def _record_part(part: Callable[..., Any], x: Any) -> Any:
     try:
         return part(x)
-    except Exception as error:  # whatever code that knows arrays alone makes of a layer
+    except Exception as error:  # anything can happen to code that expects an array
+        # Blame the last line outside of JAX, Flax and this file: most likely the network's own.
         lines = [
             line
             for line in traceback.extract_tb(error.__traceback__)
@@ -123,14 +134,17 @@ def _record_part(part, x):
         ]
         where = lines[-1] if lines else traceback.extract_tb(error.__traceback__)[-1]
         raise UserError(
-            f"{type(part).__name__}: no ONNX form yet: it uses `{where.line}` "
-            f"({pathlib.Path(where.filename).name}, line {where.lineno}), which is not recorded"
+            f"{type(part).__name__} cannot be exported to ONNX: `{where.line}` "
+            f"({pathlib.Path(where.filename).name}, line {where.lineno}) is not recorded; use the "
+            "layers and operations of ppocr_jax.models"
         ) from error
 
 
-def in_order(last):
-    """All layers that one hangs on and itself, inputs before what uses them."""
-    done, waiting = {}, [last]
+def in_order(last: Layer) -> list[Layer]:
+    """A layer and all layers it depends on, inputs first."""
+    # Depth first with an explicit stack: deep networks would exceed Python's recursion limit.
+    done: dict[Layer, None] = {}
+    waiting = [last]
     while waiting:
         missing = [x for x in waiting[-1].inputs if x not in done]
         if missing:

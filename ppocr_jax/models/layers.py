@@ -1,7 +1,7 @@
 """Building blocks of the detectors: convolution, batch norm, squeeze-excite.
 
-Maps are `[B, H, W, C]`. A layer that is given a `graph.Layer` for a map records itself; while a
-network is initialised it makes its parameters all the same.
+Feature maps are `[B, H, W, C]`. A module that is given a `graph.Layer` instead of a map records
+itself and computes nothing; during initialisation it still creates its parameters.
 """
 
 import functools
@@ -11,6 +11,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ppocr_jax.kernels import convolution
 from ppocr_jax.kernels.batch_norm import normalise_batch, normalise_stored
@@ -21,11 +22,19 @@ from ppocr_jax.models.graph import Layer
 from ppocr_jax.models.operations import hard_sigmoid, identity, mean, relu
 from ppocr_jax.runtime.platform import platform
 
-MOMENTUM = 0.9  # the share of the old statistics that stays
+MOMENTUM = 0.9  # the weight of the old statistics: PaddlePaddle's convention, PyTorch's is 1 - this
 
 
 class Conv(nn.Module):
-    """Convolution with symmetric padding `k // 2`: `[B, H, W, C]` to `[B, H / s, W / s, O]`."""
+    """Convolution with symmetric zero padding `size // 2`.
+
+    Attributes:
+        features: output channels.
+        size: side of the square kernel, odd.
+        stride: 1 or 2.
+        groups: 1, or the number of input channels for a depthwise convolution.
+        dtype: the kernel is cast to it; parameters themselves are float32.
+    """
 
     features: int
     size: int = 1
@@ -36,7 +45,8 @@ class Conv(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w O"]:
+        """Convolves a map: h = ceil(H / stride), w = ceil(W / stride)."""
         recorded = isinstance(x, Layer)
         if recorded and not self.is_initializing():
             return self._record(x)
@@ -50,13 +60,13 @@ class Conv(nn.Module):
             bias = self.param("bias", initial.constant(0.0), (self.features,))
         if recorded:
             return self._record(x)
-        if self.size > 1:
+        if self.size > 1:  # a 1x1 kernel sees nothing outside the image
             x = blank_outside(x)
         x = convolution.convolve(x, kernel.astype(self.dtype), self.stride, self.groups)
         return x if bias is None else x + bias.astype(self.dtype).reshape(1, 1, 1, -1)
 
-    def kernel(self):
-        """The kernel of a module that has one, in the type of the maps."""
+    def kernel(self) -> Float[Array, "k k I O"]:
+        """The initialised module's kernel, cast to `dtype`."""
         return self.get_variable("params", "kernel").astype(self.dtype)
 
     def _record(self, x):
@@ -67,19 +77,26 @@ class Conv(nn.Module):
 
 
 class TransposedConv(nn.Module):
-    """Transposed convolution, kernel 2 and stride 2, with bias: doubles height and width."""
+    """Transposed convolution with kernel 2, stride 2 and a bias: doubles height and width.
+
+    Attributes:
+        features: output channels.
+        bias_bound: new biases are uniform in +-`bias_bound`.
+        dtype: kernel and bias are cast to it.
+    """
 
     features: int
     bias_bound: float
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B 2*H 2*W O"]:
+        """Doubles the map."""
         recorded = isinstance(x, Layer)
         if recorded and not self.is_initializing():
             return self._record(x)
         shape = (2, 2, x.shape[-1], self.features)
-        kernel = self.param("kernel", initial.kaiming_uniform_transposed, shape)
+        kernel: Any = self.param("kernel", initial.kaiming_uniform_transposed, shape)
         bias = self.param("bias", initial.symmetric_uniform(self.bias_bound), (self.features,))
         if recorded:
             return self._record(x)
@@ -87,10 +104,10 @@ class TransposedConv(nn.Module):
             x, kernel.astype(self.dtype), bias.astype(self.dtype)
         )
 
-    def weights(self):
-        """`(kernel, bias)` of a module that has them, in the type of the maps."""
-        kernel, bias = (self.get_variable("params", name) for name in ("kernel", "bias"))
-        return kernel.astype(self.dtype), bias.astype(self.dtype)
+    def weights(self) -> tuple[Float[Array, "2 2 C O"], Float[Array, "O"]]:
+        """The initialised module's kernel and bias, cast to `dtype`."""
+        kernel: Any = self.get_variable("params", "kernel")
+        return kernel.astype(self.dtype), self.get_variable("params", "bias").astype(self.dtype)
 
     def _record(self, x):
         batch, height, width, _ = x.shape
@@ -99,17 +116,18 @@ class TransposedConv(nn.Module):
 
 
 class BatchNorm(nn.Module):
-    """Batch norm over batch, height and width, then `act`: `[B, H, W, C]` to the same.
+    """Batch norm over batch, height and width, followed by an activation.
 
-    In train mode the batch's own mean and biased variance normalise, and the stored ones move a
-    tenth of the way towards them. Inside a sharded `jit` the batch is the global one. Statistics
-    and parameters are float32 whatever `dtype` is, and so is the arithmetic before `act`.
+    In train mode it normalises with the batch's own mean and biased variance, and moves the stored
+    statistics a tenth of the way towards them. Inside a sharded `jit` that is the global batch.
+    Statistics, parameters and the arithmetic before `act` are float32 whatever `dtype` is.
     Source: arXiv:1502.03167, constants of PaddlePaddle.
 
     Attributes:
-        act: elementwise; part of this module so that its input need not be kept.
-        bias_init: constant that new biases start from.
-        dtype: of the result, and of what `act` is given.
+        act: elementwise; it belongs to this module so that the backward pass need not keep its
+            input.
+        bias_init: initial value of the biases.
+        dtype: dtype of the result, and of the input of `act`.
     """
 
     act: Callable[..., Any] = identity
@@ -117,16 +135,22 @@ class BatchNorm(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False, offset=None, kernel=None):
-        """The map, or what a narrow product behind it makes of that.
+    def __call__(
+        self,
+        x: Float[Array, "B H W C"],
+        train: bool = False,
+        offset: Float[Array, "C"] | None = None,
+        kernel: Float[Array, "C N"] | None = None,
+    ) -> Float[Array, "B H W _"]:
+        """Normalises a map, and optionally multiplies it with a small matrix.
 
         Args:
-            x: `[B, H, W, C]`.
-            train: see above.
-            offset: `[C]`, what is still to be added to `x`. The batch's mean takes it away again,
-                so that in train mode it has no gradient: exactly none, where an addition before
-                has one of rounding alone.
-            kernel: `[C, N]`; then the result is `[B, H, W, N]`.
+            x: input map.
+            train: whether to use, and store, the statistics of the batch.
+            offset: a bias that is still to be added to `x`. In train mode it cancels with the
+                batch's mean, so its gradient is exactly 0; adding it beforehand would give it a
+                gradient of rounding errors.
+            kernel: if given, the result is multiplied with it, to `[B, H, W, N]`.
         """
         recorded = isinstance(x, Layer)
         if recorded and not self.is_initializing():
@@ -139,12 +163,14 @@ class BatchNorm(nn.Module):
         if recorded:
             return self._record(x)
         mean, last = stored_mean.value, (self.act, self.dtype)
+        # The statistics of x + offset are those of x, with the mean moved by the offset.
         if offset is not None:
             mean = mean - offset.astype(mean.dtype)
-        if not train and kernel is None:
-            return normalise_stored(x, mean, stored_var.value, scale, bias, *last)
         if not train:
+            if kernel is None:
+                return normalise_stored(x, mean, stored_var.value, scale, bias, *last)
             return stored_and_sum(x, mean, stored_var.value, scale, bias, kernel, *last)
+        # In train mode the stored mean is only an estimate that makes the variance more accurate.
         if kernel is None:
             y, mean, var = normalise_batch(x, scale, bias, *last, shift=mean)
         else:
@@ -161,7 +187,7 @@ class BatchNorm(nn.Module):
 
 
 class ConvBN(nn.Module):
-    """Convolution without bias, batch norm, activation."""
+    """Convolution without bias, batch norm, activation. For the attributes see `Conv`."""
 
     features: int
     size: int = 1
@@ -171,21 +197,31 @@ class ConvBN(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(self, x: Float[Array, "B H W C"], train: bool = False) -> Float[Array, "B h w O"]:
+        """Applies the three; `train` is that of the batch norm."""
         conv = (self.features, self.size, self.stride, self.groups)
         x = Conv(*conv, dtype=self.dtype, name="conv")(x)
         return BatchNorm(self.act, dtype=self.dtype, name="bn")(x, train)
 
 
 class SqueezeExcite(nn.Module):
-    """Scales channels by a gate made from their means (arXiv:1709.01507); PP-OCR's slope 0.2."""
+    """Squeeze-and-excitation (arXiv:1709.01507): scales channels by a gate made from their means.
+
+    The gate is a hard sigmoid of slope 0.2, see `operations.hard_sigmoid`.
+
+    Attributes:
+        reduction: input channels per hidden channel of the gate.
+        dtype: dtype of the gate.
+    """
 
     reduction: int = 4
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, means=None):
-        """The map with its gate; the gate alone, `[B, 1, 1, C]`, of `means` that are known."""
+    def __call__(
+        self, x: Float[Array, "B H W C"] | None, means: Float[Array, "B 1 1 C"] | None = None
+    ) -> Float[Array, "B _ _ C"]:
+        """Applies the gate to `x`; if `means` are given, returns the gate alone, `[B, 1, 1, C]`."""
         gate = mean(x) if means is None else means
         channels = gate.shape[-1]
         gate = Conv(channels // self.reduction, use_bias=True, dtype=self.dtype, name="conv1")(gate)
@@ -193,18 +229,21 @@ class SqueezeExcite(nn.Module):
         return x * hard_sigmoid(gate) if means is None else hard_sigmoid(gate)
 
 
-def moves_least(module, x):
-    """Whether a module takes the form that reads and writes least memory: of arrays, on GPUs.
+def moves_least(module: nn.Module, x: Any) -> bool:
+    """Whether a module should use its form that saves memory traffic, which only GPUs gain from.
 
-    Such a form reads weights that are there already.
+    Not while the network is recorded or initialised: these forms read weights of their submodules,
+    which must exist already.
     """
     made = not isinstance(x, Layer) and not module.is_initializing()
     return made and platform() == "gpu"
 
 
-def rematerialised(block, remat):
-    """The class of a block `(x, train)`, or one whose inner maps the backward pass remakes.
+def rematerialised(block: type[nn.Module], remat: bool) -> Any:
+    """Wraps the class of a block `(x, train)` in rematerialisation, if `remat` is set.
 
-    Only the block's input is then kept for it: less memory, about a third more arithmetic.
+    The backward pass then keeps only the block's input and recomputes its inner maps: less memory
+    for about a third more arithmetic.
     """
+    # `train` (argument 2, after the module itself) decides what is traced, so it has to be static.
     return nn.remat(block, static_argnums=(2,)) if remat else block

@@ -1,9 +1,11 @@
-"""Neck LK-PAN: [C2, C3, C4, C5] -> one fused map `[B, H / 4, W / 4, channels]`."""
+"""LK-PAN neck: feature maps [C2, C3, C4, C5] -> one fused map `[B, H / 4, W / 4, channels]`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ppocr_jax.models.initial import kaiming_uniform
 from ppocr_jax.models.layers import BatchNorm, Conv
@@ -13,10 +15,14 @@ from ppocr_jax.models.pyramid import fuse, require_channels, top_down
 
 
 class SeparableBlock(nn.Module):
-    """Depthwise 9x9, 1x1 to four times the channels, 1x1 down; batch norms but none at the end.
+    """Depthwise 9x9, 1x1 to four times the channels, 1x1 to `features`; no batch norm at the end.
 
-    A 1x1 projection of the input is added where the number of channels changes, and nothing
-    where it does not.
+    A 1x1 projection of the input is added only if the number of channels changes. Unlike in other
+    residual blocks, an input of the right shape is not added: so it is in PaddleOCR.
+
+    Attributes:
+        features: output channels.
+        size: kernel size of the depthwise convolution.
     """
 
     features: int
@@ -24,7 +30,8 @@ class SeparableBlock(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(self, x: Float[Array, "B H W C"], train: bool = False) -> Float[Array, "B H W O"]:
+        """Applies the block."""
         channels = x.shape[-1]
 
         def conv(name, features, size=1, groups=1):
@@ -40,11 +47,11 @@ class SeparableBlock(nn.Module):
 
 
 class LKPAN(nn.Module):
-    """Path aggregation with large kernels (PP-OCRv3, arXiv:2206.03001), the teacher's neck.
+    """Path aggregation network with large kernels (PP-OCRv3, arXiv:2206.03001), for the teacher.
 
     Attributes:
-        channels: of the fused map; each level has a quarter of them.
-        mode: "large", bare 9x9 convolutions; "lite", separable blocks in their place.
+        channels: of the fused map; each level contributes a quarter.
+        mode: "large" for dense 9x9 convolutions, "lite" for a `SeparableBlock` instead of each.
     """
 
     channels: int = 256
@@ -55,12 +62,16 @@ class LKPAN(nn.Module):
 
     def __post_init__(self):
         if self.mode not in ("large", "lite"):
-            raise ValueError(f"mode should be large or lite, got {self.mode!r}")
+            raise ValueError(f"mode={self.mode!r}: should be large or lite")
         require_channels(self.channels)
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, features, train=False):
+    def __call__(
+        self, features: Sequence[Float[Array, "B _ _ _"]], train: bool = False
+    ) -> Float[Array, "B H W O"]:
+        """Fuses [C2, C3, C4, C5] into one map of `channels` at the size of C2."""
+
         width = self.channels // 4
 
         def bare(name, features, size, stride=1):
@@ -81,8 +92,9 @@ class LKPAN(nn.Module):
         laterals = [
             bare(f"ins_conv_{i}", self.channels, 1)(feature) for i, feature in enumerate(features)
         ]
+        # Top-down, then bottom-up: each finer level is halved and added to the next coarser one.
         levels = [wide(f"inp_conv_{i}", level) for i, level in enumerate(top_down(laterals))]
-        for i in range(3):  # bottom-up, each finer level halved into the next
+        for i in range(3):
             halved = bare(f"pan_head_conv_{i}", width, 3, 2)(levels[i])
             levels[i + 1] = levels[i + 1] + halved
         return fuse([wide(f"pan_lat_conv_{i}", level) for i, level in enumerate(levels)])

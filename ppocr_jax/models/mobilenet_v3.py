@@ -1,16 +1,18 @@
-"""Backbone MobileNetV3: `[B, H, W, 3]` -> [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
+"""MobileNetV3 backbone: `[B, H, W, 3]` -> feature maps [C2, C3, C4, C5] at strides 4 to 32."""
 
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ppocr_jax.models.layers import ConvBN, SqueezeExcite, rematerialised
 from ppocr_jax.models.operations import hard_swish, identity, relu
 from ppocr_jax.models.paddle_names import PaddleNames
 
-# MobileNetV3-large at scale 1: kernel, expanded, output, squeeze-excite, activation, stride.
-# Unlike the paper, squeeze-excite and activations follow PaddleOCR's detection variant.
+# MobileNetV3-large at scale 1: kernel size, expanded channels, output channels, squeeze-excite,
+# activation, stride. Where squeeze-excite and activations differ from the paper, they follow
+# PaddleOCR's detection variant.
 MOBILENET_V3_LARGE = (
     (3, 16, 16, False, relu, 1),
     (3, 64, 24, False, relu, 2),
@@ -28,19 +30,27 @@ MOBILENET_V3_LARGE = (
     (5, 960, 160, True, hard_swish, 1),
     (5, 960, 160, True, hard_swish, 1),
 )
-STEM, LAST = 16, 960  # channels at scale 1
+STEM, LAST = 16, 960  # channels of the first and the last convolution at scale 1
 
 
-def round_channels(value, divisor=8):
-    """The multiple of `divisor` nearest to `value`, never below 0.9 of it (MobileNetV2 code)."""
+def round_channels(value: float, divisor: int = 8) -> int:
+    """Rounds to a multiple of `divisor`, but never below 0.9 of `value` (MobileNetV2's code)."""
     rounded = max(divisor, int(value + divisor / 2) // divisor * divisor)
     return rounded + divisor if rounded < 0.9 * value else rounded
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1, depthwise k x k, project 1x1; identity around it when shapes allow.
+    """1x1 expansion, depthwise convolution, 1x1 projection; plus the input if shapes match.
 
-    The expansion is there in the first block too, where it expands nothing.
+    The first block has its 1x1 expansion too, although there it does not widen the map.
+
+    Attributes:
+        size: kernel size of the depthwise convolution.
+        expanded: channels between expansion and projection.
+        features: output channels.
+        squeeze_excite: whether a gate stands before the projection.
+        act: activation after the first two convolutions.
+        stride: of the depthwise convolution.
     """
 
     size: int
@@ -52,7 +62,8 @@ class InvertedResidual(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(self, x: Float[Array, "B H W C"], train: bool = False) -> Float[Array, "B h w O"]:
+        """Applies the block."""
         out = ConvBN(self.expanded, act=self.act, dtype=self.dtype, name="expand_conv")(x, train)
         out = ConvBN(
             self.expanded,
@@ -70,15 +81,16 @@ class InvertedResidual(nn.Module):
 
 
 class MobileNetV3(nn.Module):
-    """MobileNetV3-large (arXiv:1905.02244) as PP-OCRv3 detects with it.
+    """MobileNetV3-large (arXiv:1905.02244), the backbone of the PP-OCRv3 student.
 
-    Taps are the outputs before each further halving: at scale 0.5, 16, 24, 56 and 480 channels.
+    The feature maps are taken just before each stride-2 block, and at the end. At scale 0.5 they
+    have 16, 24, 56 and 480 channels.
 
     Attributes:
         scale: width factor; channels are rounded to multiples of 8.
-        squeeze_excite: keep the gates of the paper. The published detector drops them.
-        blocks: which rows of the table are built; all of them but in experiments and tests.
-        remat: keep only the blocks' inputs for the backward pass, see `layers.rematerialised`.
+        squeeze_excite: whether to keep the paper's gates. The published detector drops them.
+        blocks: rows of the table to build; fewer than all only in experiments and tests.
+        remat: saves memory in the backward pass, see `layers.rematerialised`.
     """
 
     scale: float = 0.5
@@ -92,20 +104,27 @@ class MobileNetV3(nn.Module):
     def __post_init__(self):
         if not 0.05 <= self.scale <= 8:
             raise ValueError(f"scale={self.scale}: should be 0.05 to 8")
+        # Rows 3, 6 and 12 halve the map: without one of them a stride would be missing.
         halving = [number for number in self.blocks if number in (3, 6, 12)]
         good = all(0 <= number < len(MOBILENET_V3_LARGE) for number in self.blocks)
         if not good or halving != [3, 6, 12] or len(self.blocks) > 64:
-            raise ValueError(f"blocks={self.blocks}: should be rows 0 to 14 with 3, 6 and 12 once")
+            raise ValueError(
+                f"blocks={self.blocks}: should be rows 0 to 14, with 3, 6 and 12 once each in order"
+            )
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B H W 3"], train: bool = False
+    ) -> list[Float[Array, "B _ _ _"]]:
+        """Feature maps [C2, C3, C4, C5] at strides 4, 8, 16 and 32."""
         stem = round_channels(STEM * self.scale)
         x = ConvBN(stem, 3, 2, act=hard_swish, dtype=self.dtype, name="conv")(x, train)
         block = rematerialised(InvertedResidual, self.remat)
         taps, stage, index = [], 0, 0
         for number in self.blocks:
             size, expanded, features, gate, act, stride = MOBILENET_V3_LARGE[number]
+            # Row 1 halves the map as well, but stride 2 is not a level of the pyramid.
             if stride == 2 and number > 2:
                 taps.append(x)
                 stage, index = stage + 1, 0

@@ -1,10 +1,13 @@
-"""How the factors of float32 products are rounded where that can be chosen: on GPUs and TPUs.
+"""The precision of float32 products on GPUs and TPUs.
 
-By default JAX lets a GPU round them to TF32, which keeps 10 of the 23 bits behind the point: the
-maps of a network are then those of the CPU to some 1e-3 rather than 1e-6.
+By default JAX lets a GPU round the factors of float32 products to TF32, which keeps 10 of the 23
+bits of the mantissa. A network's maps then agree with those of the CPU to about 1e-3 instead of
+1e-6.
 """
 
 import functools
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,16 +16,18 @@ from ppocr_jax.models import PRECISIONS
 from ppocr_jax.runtime.platform import platform
 
 
-def in_precision(function, precision, networks):
-    """`function` as it has to be traced for its float32 products to be rounded as asked.
+def in_precision(
+    function: Callable[..., Any], precision: str, networks: Iterable[Any]
+) -> Callable[..., Any]:
+    """Wraps a function so that its float32 products have the given precision.
 
-    Gradients are rounded in the same way where they are made inside `function`. On CPU, and for
-    networks without float32 arithmetic, nothing is asked for.
+    This covers gradients that are taken inside `function`. It changes nothing on CPUs, nor for
+    networks that do no float32 arithmetic.
 
     Args:
-        function: of arrays, not jitted.
-        precision: one of `PRECISIONS`.
-        networks: that it runs, by their `dtype`.
+        function: a function of arrays, not jitted yet.
+        precision: a key of `PRECISIONS`.
+        networks: the modules that `function` runs; their `dtype` is read.
     """
     wide = any(network.dtype == jnp.float32 for network in networks if hasattr(network, "dtype"))
 
@@ -36,13 +41,13 @@ def in_precision(function, precision, networks):
     return traced
 
 
-def describe_precision(precision, dtype):
-    """What a device does with float32 products, in words; "" where there is no choice."""
+def describe_precision(precision: str, dtype: str) -> str:
+    """One sentence about the precision of float32 products; "" where there is no choice."""
     if platform() == "cpu" or dtype != "float32":
         return ""
     if precision == "float32":
         return (
-            "float32 products in full; config.precision=tf32 rounds their factors to 10 bits on "
-            "a GPU and lets it multiply several times as fast"
+            "float32 products in full precision; on a GPU config.precision=tf32 is several times "
+            "as fast and rounds their factors to 10 bits"
         )
-    return "the factors of float32 products are rounded to TF32, 10 bits, on a GPU"
+    return "float32 products in TF32 on a GPU: their factors are rounded to 10 bits"

@@ -1,9 +1,10 @@
-"""Backbone ResNet-vd: `[B, H, W, 3]` -> [C2, C3, C4, C5] at strides 4, 8, 16, 32."""
+"""ResNet-vd backbone: `[B, H, W, 3]` -> feature maps [C2, C3, C4, C5] at strides 4 to 32."""
 
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ppocr_jax.models.layers import ConvBN, rematerialised
 from ppocr_jax.models.operations import identity, max_pool, mean_pool, relu, relu_kept
@@ -11,10 +12,16 @@ from ppocr_jax.models.paddle_names import PaddleNames
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3 with the stride, 1x1 to four times the width; the shortcut is added before ReLU.
+    """1x1 convolution, 3x3 with the stride, 1x1 to four times the width; shortcut; ReLU.
 
-    Where the shape changes, the shortcut is a 2x2 mean for the stride and then a 1x1 convolution
-    ("vd": nothing is skipped, arXiv:1812.01187).
+    Where the shape changes, the shortcut is 2x2 mean pooling for the stride, then a 1x1
+    convolution. This is the "vd" variant (arXiv:1812.01187, ResNet-D): unlike a 1x1 convolution
+    with stride 2 it ignores no pixel.
+
+    Attributes:
+        width: channels of the first two convolutions.
+        stride: of the 3x3 convolution.
+        project: whether the shape changes, so that the shortcut needs a convolution.
     """
 
     width: int
@@ -23,7 +30,9 @@ class Bottleneck(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(self, x: Float[Array, "B H W C"], train: bool = False) -> Float[Array, "B h w O"]:
+        """Applies the block."""
+
         def layer(name, features, size=1, stride=1, act=relu):
             return ConvBN(features, size, stride, act=act, dtype=self.dtype, name=name)
 
@@ -34,18 +43,19 @@ class Bottleneck(nn.Module):
             if self.stride == 2:
                 x = mean_pool(x)
             x = layer("short", 4 * self.width, act=identity)(x, train)
-        return relu_kept(x + out)
+        return relu_kept(x + out)  # the next block keeps this result anyway, not the sum
 
 
 class ResNetVD(nn.Module):
     """ResNet-50 in its "vd" variant (arXiv:1512.03385, 1812.01187), the teacher's backbone.
 
-    Taps are the four stages: at the default width 256, 512, 1024 and 2048 channels.
+    The feature maps are the outputs of the four stages; at the default width they have 256, 512,
+    1024 and 2048 channels.
 
     Attributes:
-        depths: blocks of each stage.
-        width: channels inside the first stage's blocks; 64 is the published one.
-        remat: keep only the blocks' inputs for the backward pass, see `layers.rematerialised`.
+        depths: number of blocks in each stage.
+        width: channels inside the blocks of the first stage; 64 is the published value.
+        remat: saves memory in the backward pass, see `layers.rematerialised`.
     """
 
     depths: tuple[int, ...] = (3, 4, 6, 3)
@@ -65,7 +75,11 @@ class ResNetVD(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, x, train=False):
+    def __call__(
+        self, x: Float[Array, "B H W 3"], train: bool = False
+    ) -> list[Float[Array, "B _ _ _"]]:
+        """Feature maps [C2, C3, C4, C5] at strides 4, 8, 16 and 32."""
+        # The stem: three 3x3 convolutions in place of ResNet's 7x7, also from ResNet-D.
         for index, features in enumerate((self.width // 2, self.width // 2, self.width), 1):
             x = ConvBN(
                 features,

@@ -1,9 +1,11 @@
-"""Neck RSE-FPN: [C2, C3, C4, C5] -> one fused map `[B, H / 4, W / 4, channels]`."""
+"""RSE-FPN neck: feature maps [C2, C3, C4, C5] -> one fused map `[B, H / 4, W / 4, channels]`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from ppocr_jax.models.initial import kaiming_uniform
 from ppocr_jax.models.layers import Conv, SqueezeExcite, moves_least
@@ -13,7 +15,13 @@ from ppocr_jax.models.pyramid import fuse, require_channels, top_down
 
 
 class RSELayer(nn.Module):
-    """Bare convolution, then x + SE(x), or SE(x) alone without `shortcut` (PP-OCRv3, 3.1)."""
+    """Convolution y without bias or activation, then y + SE(y) (PP-OCRv3, section 3.1).
+
+    Attributes:
+        features: output channels.
+        size: kernel size.
+        shortcut: whether y is added; without it the result is SE(y).
+    """
 
     features: int
     size: int
@@ -21,7 +29,8 @@ class RSELayer(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B H W O"]:
+        """Applies the layer."""
         conv = Conv(
             self.features, self.size, kernel_init=kaiming_uniform, dtype=self.dtype, name="in_conv"
         )
@@ -32,11 +41,14 @@ class RSELayer(nn.Module):
         gated = excite(x)
         return x + gated if self.shortcut else gated
 
-    def _gated_kernels(self, x, kernel, excite):
-        """The same with a kernel for each image, which has the gates in it.
+    def _gated_kernels(
+        self, x: Float[Array, "B H W C"], kernel: Float[Array, "C O"], excite: SqueezeExcite
+    ) -> Float[Array, "B H W O"]:
+        """The same 1x1 layer, with the gates multiplied into one kernel per image.
 
-        The means of a 1x1 convolution are those of its input, convolved: the result is not read
-        for them, and neither it nor its gradient is read again to be gated.
+        A 1x1 convolution is linear, so the mean of its output is the convolved mean of its input.
+        The gates are thus known before the convolution, and its output need not be read once for
+        their means and again to be scaled.
         """
         means = jnp.einsum("byxc,cd->byxd", mean(x), kernel)
         gate = excite(None, means) + (1 if self.shortcut else 0)
@@ -44,7 +56,12 @@ class RSELayer(nn.Module):
 
 
 class RSEFPN(nn.Module):
-    """Feature pyramid with residual squeeze-excite (PP-OCRv3, arXiv:2206.03001)."""
+    """Feature pyramid with residual squeeze-excite (PP-OCRv3, arXiv:2206.03001), for the student.
+
+    Attributes:
+        channels: of the fused map; each level contributes a quarter.
+        shortcut: see `RSELayer`.
+    """
 
     channels: int = 96
     shortcut: bool = True
@@ -57,7 +74,11 @@ class RSEFPN(nn.Module):
         super().__post_init__()
 
     @nn.compact
-    def __call__(self, features, train=False):
+    def __call__(
+        self, features: Sequence[Float[Array, "B _ _ _"]], train: bool = False
+    ) -> Float[Array, "B H W O"]:
+        """Fuses [C2, C3, C4, C5] into one map of `channels` at the size of C2."""
+
         def layer(width, size, name):
             return RSELayer(width, size, self.shortcut, dtype=self.dtype, name=name)
 

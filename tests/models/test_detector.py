@@ -193,7 +193,7 @@ def test_uint8_and_normalised_images_give_the_same_maps(student, run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"backbone": {"name": "VGG"}}, "known are MobileNetV3"),
+        ({"backbone": {"name": "VGG"}}, "choose one of MobileNetV3"),
         ({"neck": {"name": "RSEFPN", "depth": 3}}, "depth"),
     ],
 )

@@ -75,7 +75,7 @@ def test_what_is_made_of_our_layers_exports_by_itself():
 
 
 def test_what_is_not_recorded_is_named():
-    reason = r"Stairs: no ONNX form yet: it uses `gain = self\.param\(.*test_new_network\.py, line"
+    reason = r"Stairs cannot be exported to ONNX: `gain = self\.param\(.*test_new_network\.py, line"
     with pytest.raises(UserError, match=reason):
         build_onnx(SCALED, moved(SCALED))
 
