@@ -1,5 +1,6 @@
 """Annotations are true: what functions and modules take and give has the shapes that they name."""
 
+import ast
 import functools
 import inspect
 import types
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jaxtyping import AbstractArray, Array, Float, jaxtyped
-from tiny import TEACHER, TINY
+from tiny import ROOT, TEACHER, TINY
 
 from ppocr_jax.detection import postprocess, tiles
 from ppocr_jax.kernels import batch_norm, convolution, norm_sums
@@ -20,6 +21,28 @@ from ppocr_jax.losses import db, distill
 from ppocr_jax.models import operations
 from ppocr_jax.models.detector import build_detector, shapes_of
 from ppocr_jax.runtime.platform import assume
+
+ROOMS = ("detection", "kernels", "losses", "models", "optim")  # all of whose functions have types
+
+
+def untyped(body):
+    """The public functions and methods that leave an argument or the result without a type."""
+    for node in body:
+        if isinstance(node, ast.ClassDef):
+            yield from untyped(node.body)
+        if isinstance(node, ast.FunctionDef) and (node.name[0] != "_" or node.name[:2] == "__"):
+            given = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            given = [one for one in given if one.arg not in ("self", "cls")]
+            if node.returns is None or not all(one.annotation for one in given):
+                yield f"line {node.lineno}: {node.name}"
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_public_functions_have_types(room):
+    paths = sorted((ROOT / "ppocr_jax" / room).rglob("*.py"))
+    assert paths
+    for path in paths:
+        assert list(untyped(ast.parse(path.read_text()).body)) == [], path
 
 
 def fits(value, kind):

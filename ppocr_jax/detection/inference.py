@@ -343,6 +343,7 @@ class _Runner:
         shape, items, maps = self._pending.popleft()
         if not isinstance(maps, Exception):
             maps = self._attempt(np.asarray, maps)
+        # Too much memory, or one bad image: find out which by running them alone.
         if isinstance(maps, Exception) and self.size_of(shape) > self._least:
             for item in items:
                 yield from self._run_alone(shape, item)
@@ -361,7 +362,7 @@ class _Runner:
         if isinstance(maps, Exception):
             yield from (self._failed(item, maps) for item in items)
             return
-        for item, shrink_map in zip(items, maps, strict=False):
+        for item, shrink_map in zip(items, maps, strict=False):  # maps may end with filled-up ones
             if not np.isfinite(shrink_map).all():
                 self._refused.append((item, UserError(NOT_FINITE)))
                 continue

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+# Not a plain global: several threads may trace at the same time.
 _current: contextvars.ContextVar["Area | None"] = contextvars.ContextVar("area", default=None)
 
 

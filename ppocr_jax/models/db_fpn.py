@@ -24,7 +24,7 @@ class DBFPN(nn.Module):
     channels: int = 256
     dtype: Any = jnp.float32
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_channels(self.channels)
         super().__post_init__()
 

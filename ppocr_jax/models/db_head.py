@@ -9,8 +9,8 @@ from jaxtyping import Array, Float
 
 from ppocr_jax.kernels.convolution import convolve, in_place, quarters
 from ppocr_jax.models.area import blank_outside
-from ppocr_jax.models.layers import BatchNorm, Conv, TransposedConv, moves_least
-from ppocr_jax.models.operations import binarise, draw_map, relu
+from ppocr_jax.models.layers import BatchNorm, Conv, TransposedConv, uses_gpu_form
+from ppocr_jax.models.operations import binarise, relu, sigmoid_map
 
 
 class MapBranch(nn.Module):
@@ -41,8 +41,8 @@ class MapBranch(nn.Module):
         norm2 = BatchNorm(relu, 1e-4, self.dtype, name="conv_bn2")
         conv3 = TransposedConv(1, bound, dtype=self.dtype, name="conv3")
         x = norm1(conv1(x) if begun is None else begun, train)
-        if not moves_least(self, x):
-            return draw_map(conv3(norm2(conv2(x), train)))
+        if not uses_gpu_form(self, x):
+            return sigmoid_map(conv3(norm2(conv2(x), train)))
         # The form that saves memory traffic on GPUs: the widest map of the branch, behind conv2,
         # is never transposed, and conv3 is fused into the batch norm that reads it.
         (kernel, bias), (last, last_bias) = conv2.weights(), conv3.weights()
@@ -50,7 +50,7 @@ class MapBranch(nn.Module):
         # well as `x`.
         x = quarters(jax.lax.optimization_barrier(x), kernel)
         x = norm2(x, train, bias, last.transpose(2, 0, 1, 3).reshape(width, 4))
-        return draw_map(in_place(x)[..., None] + last_bias.reshape(1, 1, 1, 1))
+        return sigmoid_map(in_place(x)[..., None] + last_bias.reshape(1, 1, 1, 1))
 
     def first_kernel(self) -> Float[Array, "k k C C//4"]:
         """The initialised branch's first kernel, cast to `dtype`."""
@@ -69,7 +69,7 @@ class DBHead(nn.Module):
     k: float = 50.0
     dtype: Any = jnp.float32
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         odd = self.kernels[:1] and self.kernels[0] % 2 and 1 <= self.kernels[0] <= 31
         if len(self.kernels) != 3 or tuple(self.kernels[1:]) != (2, 2) or not odd:
             raise ValueError(f"kernels={self.kernels}: should be (k, 2, 2) with an odd k up to 31")
@@ -90,12 +90,13 @@ class DBHead(nn.Module):
         Returns:
             `{"shrink"}` or `{"shrink", "threshold", "binary"}`, float32, in [0, 1].
         """
+        # "binarize" and "thresh" are PaddleOCR's names for the branches.
         shrink = MapBranch(self.kernels[0], self.dtype, name="binarize")
         if not (train if all_maps is None else all_maps):
             return {"shrink": shrink(x, train)}
         threshold = MapBranch(self.kernels[0], self.dtype, name="thresh")
         begun: Any = (None, None)
-        if moves_least(self, x):  # one convolution for both branches reads `x` once, not twice
+        if uses_gpu_form(self, x):  # one convolution for both branches reads `x` once, not twice
             kernels = [branch.first_kernel() for branch in (shrink, threshold)]
             both = convolve(blank_outside(x), jnp.concatenate(kernels, -1))
             begun = jnp.split(both, 2, axis=-1)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # `detector` imports this module
 RECORDED = (1, 64, 96, 3)  # any image shape does whose feature maps are all larger than 1x1
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)  # compared by identity: layers are keys of dicts
 class Layer:
     """One operation of a network. While the network is recorded, it stands in for its result.
 

@@ -27,6 +27,7 @@ def _draw(
     def draw(words):
         return sample(np.random.default_rng(np.asarray(words).tolist())).astype(dtype)
 
+    # Under a trace the key has no value yet: then NumPy is called when the program runs.
     words = jax.random.key_data(key)
     if isinstance(words, jax.core.Tracer):
         return jax.pure_callback(draw, jax.ShapeDtypeStruct(shape, dtype), words)

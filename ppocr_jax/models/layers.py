@@ -51,6 +51,7 @@ class Conv(nn.Module):
         if recorded and not self.is_initializing():
             return self._record(x)
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.features)
+        # A depthwise filter sees one channel, but its fan-in counts them all.
         init = self.kernel_init
         if self.groups > 1:
             init = functools.partial(initial.fan_in_normal, groups=self.groups)
@@ -178,6 +179,7 @@ class BatchNorm(nn.Module):
         if offset is not None:
             mean = mean + jax.lax.stop_gradient(offset).astype(mean.dtype)
         if not self.is_initializing():
+            # The biased variance is stored, as in PaddlePaddle; PyTorch stores the unbiased one.
             stored_mean.value = MOMENTUM * stored_mean.value + (1 - MOMENTUM) * mean
             stored_var.value = MOMENTUM * stored_var.value + (1 - MOMENTUM) * var
         return y
@@ -200,6 +202,7 @@ class ConvBN(nn.Module):
     def __call__(self, x: Float[Array, "B H W C"], train: bool = False) -> Float[Array, "B h w O"]:
         """Applies the three; `train` is that of the batch norm."""
         conv = (self.features, self.size, self.stride, self.groups)
+        # The names "conv" and "bn" are part of every checkpoint.
         x = Conv(*conv, dtype=self.dtype, name="conv")(x)
         return BatchNorm(self.act, dtype=self.dtype, name="bn")(x, train)
 
@@ -229,10 +232,10 @@ class SqueezeExcite(nn.Module):
         return x * hard_sigmoid(gate) if means is None else hard_sigmoid(gate)
 
 
-def moves_least(module: nn.Module, x: Any) -> bool:
-    """Whether a module should use its form that saves memory traffic, which only GPUs gain from.
+def uses_gpu_form(module: nn.Module, x: Any) -> bool:
+    """Whether a module should use the form that saves memory traffic on GPUs.
 
-    Not while the network is recorded or initialised: these forms read weights of their submodules,
+    Not while the network is recorded or initialised: such a form reads the weights of submodules,
     which must exist already.
     """
     made = not isinstance(x, Layer) and not module.is_initializing()

@@ -60,7 +60,7 @@ class LKPAN(nn.Module):
 
     paddle = PaddleNames(lists="ins_conv|inp_conv|pan_head_conv|pan_lat_conv")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.mode not in ("large", "lite"):
             raise ValueError(f"mode={self.mode!r}: should be large or lite")
         require_channels(self.channels)

@@ -76,6 +76,7 @@ class InvertedResidual(nn.Module):
         )(out, train)
         if self.squeeze_excite:
             out = SqueezeExcite(dtype=self.dtype, name="mid_se")(out)
+        # No activation after the projection: the "linear bottleneck" of MobileNetV2.
         out = ConvBN(self.features, act=identity, dtype=self.dtype, name="linear_conv")(out, train)
         return x + out if x.shape == out.shape else out
 
@@ -101,7 +102,7 @@ class MobileNetV3(nn.Module):
 
     paddle = PaddleNames(lists=r"stage\d+")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 0.05 <= self.scale <= 8:
             raise ValueError(f"scale={self.scale}: should be 0.05 to 8")
         # Rows 3, 6 and 12 halve the map: without one of them a stride would be missing.

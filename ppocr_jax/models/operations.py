@@ -68,7 +68,7 @@ def hard_swish(x: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 @operation("sigmoid")
-def draw_map(x: Float[Array, "B H W 1"]) -> Float[Array, "B H W"]:
+def sigmoid_map(x: Float[Array, "B H W 1"]) -> Float[Array, "B H W"]:
     """Sigmoid of the only channel, in float32 or wider."""
     # bfloat16 has 8 bits: too coarse for thresholds, and for the binary map's steep slope.
     x = x.astype(jnp.promote_types(x.dtype, jnp.float32))

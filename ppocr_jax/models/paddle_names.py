@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from ppocr_jax.errors import UserError
 
+# Our names of parameters and statistics -> PaddlePaddle's.
 LEAVES = {
     "kernel": "weight",
     "scale": "weight",

@@ -29,6 +29,7 @@ def in_precision(
         precision: a key of `PRECISIONS`.
         networks: the modules that `function` runs; their `dtype` is read.
     """
+    # bfloat16 and float64 products are computed as they are, whatever the precision.
     wide = any(network.dtype == jnp.float32 for network in networks if hasattr(network, "dtype"))
 
     @functools.wraps(function)

@@ -67,7 +67,7 @@ class ResNetVD(nn.Module):
         inside=r"bb_\d+_\d+|conv1_\d+", renamed={"conv": "_conv", "bn": "_batch_norm"}
     )
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if len(self.depths) != 4 or not all(1 <= depth <= 64 for depth in self.depths):
             raise ValueError(f"depths={self.depths}: should be four numbers of 1 to 64")
         if not 2 <= self.width <= 512:
@@ -96,6 +96,7 @@ class ResNetVD(nn.Module):
             for index in range(depth):
                 x = block(
                     self.width * 2**stage,
+                    # The max pooling above has halved the map for the first stage already.
                     2 if index == 0 and stage > 0 else 1,
                     project=index == 0,
                     dtype=self.dtype,

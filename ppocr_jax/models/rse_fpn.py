@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ppocr_jax.models.initial import kaiming_uniform
-from ppocr_jax.models.layers import Conv, SqueezeExcite, moves_least
+from ppocr_jax.models.layers import Conv, SqueezeExcite, uses_gpu_form
 from ppocr_jax.models.operations import mean
 from ppocr_jax.models.paddle_names import PaddleNames
 from ppocr_jax.models.pyramid import fuse, require_channels, top_down
@@ -35,7 +35,7 @@ class RSELayer(nn.Module):
             self.features, self.size, kernel_init=kaiming_uniform, dtype=self.dtype, name="in_conv"
         )
         excite = SqueezeExcite(dtype=self.dtype, name="se_block")
-        if self.size == 1 and moves_least(self, x):
+        if self.size == 1 and uses_gpu_form(self, x):
             return self._gated_kernels(x, conv.kernel()[0, 0], excite)
         x = conv(x)
         gated = excite(x)
@@ -69,7 +69,7 @@ class RSEFPN(nn.Module):
 
     paddle = PaddleNames(lists="ins_conv|inp_conv")
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         require_channels(self.channels)
         super().__post_init__()
 
