@@ -7,7 +7,7 @@ order.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -40,7 +40,7 @@ class Ahead:
 
     def __init__(
         self,
-        networks: Iterable[tuple[Callable[..., Any], Any]],
+        networks: Iterable[tuple[jax.stages.Wrapped, Any]],
         paths: Sequence[str],
         config: ml_collections.ConfigDict,
         sharding: jax.sharding.Sharding | None,

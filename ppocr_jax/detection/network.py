@@ -74,7 +74,7 @@ def load_network(
     return model, sources.fill_initial(variables, fresh), report
 
 
-def make_predict(model: Detector, precision: str = "float32") -> Callable[..., Any]:
+def make_predict(model: Detector, precision: str = "float32") -> jax.stages.Wrapped:
     """Builds the jitted inference function, which evaluation and prediction share.
 
     Args:

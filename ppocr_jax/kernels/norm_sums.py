@@ -93,7 +93,7 @@ def _backward(act, dtype, saved, grads):
 
     def through(x, norm):
         """Gradient with respect to the input of `act`, and the centred map."""
-        grad_y = sum(grad * row(wide(kernel)[:, n]) for n, grad in enumerate(of_each))
+        grad_y: Any = sum(grad * row(wide(kernel)[:, n]) for n, grad in enumerate(of_each))
         _, pull = jax.vjp(lambda z: act(z.astype(dtype)), norm(x, mean, slope * scale, bias))
         return pull(grad_y.astype(dtype))[0], wide(x) - row(mean)
 
@@ -102,11 +102,11 @@ def _backward(act, dtype, saved, grads):
     grad_bias, grad_scale = sums_through(x, through)
     x, grad_bias, grad_scale = jax.lax.optimization_barrier((x, grad_bias, grad_scale * slope))
     y = act(normalised(x, mean, slope * scale, bias).astype(dtype))
-    grad_kernel = [(wide(y) * one).sum(PIXELS) for one in of_each]
-    x, grad_kernel = jax.lax.optimization_barrier((x, grad_kernel))
+    columns = [(wide(y) * one).sum(PIXELS) for one in of_each]
+    x, columns = jax.lax.optimization_barrier((x, columns))
     grad, centred = through(x, normalised)
     grad_x = input_gradient(grad, centred, slope, scale, grad_scale, grad_bias)
-    grad_kernel = jnp.stack(grad_kernel, 1).astype(kernel.dtype)
+    grad_kernel = jnp.stack(columns, 1).astype(kernel.dtype)
     return grad_x.astype(x.dtype), grad_scale, grad_bias, grad_kernel, None
 
 
