@@ -22,7 +22,8 @@ from ppocr_jax.models import operations
 from ppocr_jax.models.detector import build_detector, shapes_of
 from ppocr_jax.runtime.platform import assume
 
-ROOMS = ("detection", "kernels", "losses", "models", "optim")  # all of whose functions have types
+# All public functions of these have types. A room only ever joins them.
+ROOMS = ("annotations", "detection", "kernels", "losses", "models", "optim", "pages")
 
 
 def untyped(body):

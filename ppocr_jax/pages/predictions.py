@@ -62,6 +62,7 @@ def predict_images(
     limits = {key: config.eval[key] for key in ("limit_side", "limit_type")}
 
     def finish(item: Predicted) -> Result:
+        assert item.shrink_map is not None  # images without a map were left out before
         path, name = paths[item.key], names[item.key]
         sample = labels.find(path) if labels else None
         options = tiles.allow_candidates(post, item.shrink_map, tiling) if tiling else post
