@@ -1,10 +1,16 @@
-"""Where a detector misses: recall by what the labelled text looks like, precision by score."""
+"""Recall by properties of the labelled words, and precision by score: where a detector fails."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Float
 
 from ppocr_jax.data.polygons import NEARLY_SQUARE, box_around, measure
+from ppocr_jax.scoring.evaluation import Outcome
+from ppocr_jax.scoring.metrics import Polygon
 
 HEIGHTS = (8, 12, 16, 24, 32, 48, 64)  # pixels
 ASPECTS = (NEARLY_SQUARE, 3, 5, 8, 12)  # longer side / shorter side
@@ -13,7 +19,7 @@ SCORES = (0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 class Bin(NamedTuple):
-    """Labels, or found boxes, of one range of a property.
+    """Labels or detections with a property in one range.
 
     Attributes:
         name: the range, in words.
@@ -26,55 +32,62 @@ class Bin(NamedTuple):
     matched: int
 
     @property
-    def share(self):
-        """Recall of labels, precision of found boxes; 0 without any."""
+    def share(self) -> float:
+        """Recall of labels or precision of detections; 0 for an empty bin."""
         return self.matched / self.total if self.total else 0.0
 
 
 class Words(NamedTuple):
-    """The labels that count, one entry each.
+    """Properties of the labels that count, `[N]` each.
 
     Attributes:
-        height: pixels of the image, of the shorter side of the smallest rotated rectangle.
+        height: of the shorter side of the smallest rotated rectangle, pixels of the image.
         network_height: the same at the network's size; NaN where the image could not be read.
         aspect: longer side / shorter side, in the image.
         angle: degrees between the longer side and the horizontal, 0 to 90; NaN where the aspect
-            is below `ASPECTS[0]`, so that neither side is the longer one for sure.
+            is below `ASPECTS[0]`, since the direction of a nearly square word is not defined.
         matched: whether it was found.
     """
 
-    height: np.ndarray
-    network_height: np.ndarray
-    aspect: np.ndarray
-    angle: np.ndarray
-    matched: np.ndarray
+    height: Float[np.ndarray, " N"]
+    network_height: Float[np.ndarray, " N"]
+    aspect: Float[np.ndarray, " N"]
+    angle: Float[np.ndarray, " N"]
+    matched: Bool[np.ndarray, " N"]
 
 
-def measure_words(outcomes):
-    """`Words` of the labels of `scoring.evaluation.Outcome`s that are matched or missed."""
+def measure_words(outcomes: Iterable[Outcome]) -> Words:
+    """Properties of all labels that are matched or missed; ignored ones are left out."""
     rows = []
     for outcome in outcomes:
         for polygon, status in zip(outcome.sample.polygons, outcome.matches.truth, strict=True):
             if status in ("matched", "missed"):
                 rows.append((*_measure(polygon, outcome), status == "matched"))
-    columns = np.array(rows, np.float64).reshape(-1, len(Words._fields)).T
-    return Words(*columns[:-1], columns[-1] > 0)
+    height, network_height, aspect, angle, matched = (
+        np.array(rows, np.float64).reshape(-1, len(Words._fields)).T
+    )
+    return Words(height, network_height, aspect, angle, matched > 0)
 
 
-def _measure(polygon, outcome):
+def _measure(polygon: Polygon, outcome: Outcome) -> tuple[float, float, float, float]:
+    """Height, height at the network's size, aspect ratio and angle of one label."""
     height, _, aspect, angle = measure(polygon)
     network_height = np.nan
     if not outcome.reason:
+        # Measured again after scaling: x and y are rounded to multiples of 32 apart, so that the
+        # factor of a rotated word depends on its direction.
         scale = np.array(outcome.network_size[::-1]) / np.array(outcome.size[::-1])
         network_height = box_around((polygon * scale).astype(np.float32))[1]
     return height, network_height, aspect, angle
 
 
-def recall_tables(outcomes):
-    """`{title: [Bin, ...]}` of recall by height, aspect ratio and orientation."""
+def recall_tables(outcomes: Iterable[Outcome]) -> dict[str, list[Bin]]:
+    """Recall by height, aspect ratio and orientation: `{title: bins}`."""
     words = measure_words(outcomes)
 
-    def table(values, edges, unit="", unknown=""):
+    def table(
+        values: Float[np.ndarray, " N"], edges: Sequence[float], unit: str = "", unknown: str = ""
+    ) -> list[Bin]:
         return divide(values, words.matched, edges, unit, unknown)
 
     return {
@@ -89,8 +102,8 @@ def recall_tables(outcomes):
     }
 
 
-def precision_by_score(outcomes):
-    """Bins of the found boxes that count, by their score: how many of them are words."""
+def precision_by_score(outcomes: Iterable[Outcome]) -> list[Bin]:
+    """Precision of the detections that count, by their score."""
     pairs = [
         (score, status == "matched")
         for outcome in outcomes
@@ -101,15 +114,21 @@ def precision_by_score(outcomes):
     return divide(scores, matched > 0, SCORES)
 
 
-def divide(values, matched, edges, unit="", unknown=""):
-    """Bins between edges, the lower one inclusive, with open ends; empty ones at the ends go.
+def divide(
+    values: Float[np.ndarray, " N"],
+    matched: Bool[np.ndarray, " N"],
+    edges: Sequence[float],
+    unit: str = "",
+    unknown: str = "",
+) -> list[Bin]:
+    """Sorts values into bins; empty bins at both ends are left out.
 
     Args:
-        values: float `[N]`.
-        matched: bool `[N]`.
-        edges: ascending.
-        unit: of the values, for the names.
-        unknown: name of a last bin for values that are NaN, left out when there are none.
+        values: a property, NaN where it is not known.
+        matched: whether each is matched.
+        edges: ascending; a bin includes its lower edge. The first and last bin are open-ended.
+        unit: of the values, for the names of the bins.
+        unknown: name of a last bin for the NaNs, left out when there are none.
     """
     names = [f"below {edges[0]:g}{unit}"]
     names += [f"{low:g} to {high:g}{unit}" for low, high in zip(edges, edges[1:], strict=False)]
@@ -123,8 +142,12 @@ def divide(values, matched, edges, unit="", unknown=""):
     return bins + ([Bin(unknown, totals[-1], hits[-1])] if totals[-1] else [])
 
 
-def align(tables):
-    """Bins of several tables side by side: `[(range, [Bin or None of each table])]`."""
+def align(tables: Sequence[Sequence[Bin]]) -> list[tuple[str, list[Bin | None]]]:
+    """The bins of several tables side by side.
+
+    Returns:
+        `[(range, one Bin or None per table)]`; None where a table lacks the range.
+    """
     names = list(dict.fromkeys(bin.name for table in tables for bin in table))
     by_name = [{bin.name: bin for bin in table} for table in tables]
     return [(name, [bins.get(name) for bins in by_name]) for name in names]

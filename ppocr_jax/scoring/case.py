@@ -1,26 +1,34 @@
-"""What a cause of a bad score may look at, and how it says what the maps look like. Pure."""
+"""The evidence that a diagnosis of a bad score may use, and words for how the maps look."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
+
+from ppocr_jax.data.sample import Sample
+from ppocr_jax.scoring.evaluation import Outcome
 
 NEARLY_NONE = 0.05  # hmean below which a network finds no text
 
 
 class Course(NamedTuple):
-    """What a run knows besides the evaluation.
+    """What a training run knows beyond the evaluation itself.
 
     Attributes:
         step: updates done.
-        begin: of them before the segment of the rate that made the last one.
-        warmup: updates of that segment in which the rate rises.
-        rate: the highest that the run was given so far.
-        fresh: parts of the network that began from fresh values.
-        growth: norm of the parameters by that of the first ones; 1 where it is not known.
-        losses: of the first and of the last record, or None.
+        begin: updates done before the current segment of the learning rate schedule.
+        warmup: warm-up updates of that segment.
+        rate: the highest learning rate of the run so far.
+        fresh: parts of the network that started from random initial values.
+        growth: norm of the parameters relative to their first values; 1 where it is not known.
+        losses: total loss in the first and the last record, or None.
         best: hmean of the best evaluation so far; None without one.
         worse: whether the base is better by more than chance.
-        ends: whether this is the end of a run that was never above its base.
+        ends: whether the run is ending without ever having beaten its base.
         samples: of the training split.
-        misfit: why its labels seem to be those of other pictures; "" where they fit.
+        misfit: why the training labels seem to be made for other images; "" where they fit.
     """
 
     step: int = 0
@@ -33,28 +41,35 @@ class Course(NamedTuple):
     best: float | None = None
     worse: bool = False
     ends: bool = False
-    samples: Any = ()
+    samples: Sequence[Sample] = ()
     misfit: str = ""
 
 
 class Cause(NamedTuple):
-    """The likeliest cause: a word for it, and a sentence."""
+    """The likeliest cause of a bad score: its name, and a sentence for the user."""
 
     name: str
     text: str
 
 
 class Case(NamedTuple):
-    """All that a cause may look at."""
+    """All evidence on one evaluation.
 
-    outcomes: Any
+    Attributes:
+        outcomes: per image.
+        metrics: see `evaluation.summary`.
+        config: a whole config.
+        course: of the run; `Course()` for weights without one.
+    """
+
+    outcomes: Sequence[Outcome]
     metrics: dict[str, Any]
-    config: Any
+    config: ConfigDict
     course: Course
 
 
-def describe_maps(case):
-    """What the maps look like, as a half sentence."""
+def describe_maps(case: Case) -> str:
+    """How the maps look, as part of a sentence."""
     metrics, thresh = case.metrics, case.config.postprocess.thresh
     if metrics["map_max"] <= thresh:
         return f"nothing in the maps is above the threshold {thresh:g}"
@@ -65,5 +80,6 @@ def describe_maps(case):
     return f"{metrics['boxes_matched']} of {metrics['boxes_found']} found boxes are words"
 
 
-def to_32(value):
+def to_32(value: float) -> int:
+    """The nearest multiple of 32, at least 32: the networks halve an image five times."""
     return max(32, round(value / 32) * 32)

@@ -1,100 +1,113 @@
-"""Causes of a bad score that lie in the run and its weights: rate, fresh values, warm-up, chance.
+"""Causes of a bad score in the run and its weights: learning rate, initial values, warm-up, chance.
 
-Each takes a `case.Case` and gives half a sentence, or "" where it is not the cause.
+Each function checks a `case.Case` for one cause. It returns the sentence for the user, or "" where
+it is not the cause.
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Sequence
 
 from ppocr_jax.errors import counted
 from ppocr_jax.optim.schedule import name_warmup
-from ppocr_jax.scoring.case import NEARLY_NONE, describe_maps
+from ppocr_jax.scoring.case import NEARLY_NONE, Case, describe_maps
 from ppocr_jax.scoring.causes_in_data import crops_too_small
 
-LONG = 1000  # updates, after which fresh values have become a network
-USUAL_RATE = 1e-3  # the highest that is published for these networks
+LONG = 1000  # updates after which random initial values have become a network
+USUAL_RATE = 1e-3  # the highest learning rate published for these networks
 
 
-def rate_too_high(case):
+def rate_too_high(case: Case) -> str:
+    """Training diverged: the weights grew far beyond their first norm, or the loss rose."""
     course = case.course
     if not course.step:
         return ""
     first, last = course.losses or (math.nan, math.nan)
-    most = 5.0 if course.fresh and course.step > LONG else 2.0  # fresh values grow in time
+    # Pretrained weights hardly grow; random initial ones grow as they learn.
+    most = 5.0 if course.fresh and course.step > LONG else 2.0
+    # The loss of few crops also rises by chance, so the weights must have grown as well.
     rose = last > 1.1 * first and course.growth > 1.05
-    if not (course.growth > most or rose):  # a loss of few crops rises by chance as well
+    if not (course.growth > most or rose):
         return ""
     loss = f", the loss rose from {first:.3g} to {last:.3g}" if last > first else ""
     return (
         f"the learning rate {course.rate:g} is too high: in {course.step} updates the weights grew "
-        f"to {course.growth:.2g} times their size{loss}, and {describe_maps(case)}; begin anew "
+        f"to {course.growth:.2g} times their norm{loss}, and {describe_maps(case)}; start again "
         f"with {min(course.rate / 10, USUAL_RATE):g} or less"
     )
 
 
-def fresh_values(case):
+def fresh_values(case: Case) -> str:
+    """Parts of the network started from random values and have not learned enough yet."""
     course = case.course
     if not course.fresh or case.metrics["hmean"] >= NEARLY_NONE:
         return ""
     besides = crops_too_small(case)
     return (
-        f"{_list(course.fresh)} began from fresh values {_ago(course.step)}, so "
-        f"{describe_maps(case)}: to learn to find text takes thousands of updates, and a whole "
+        f"{_list(course.fresh)} started from random values {_ago(course.step)}, so "
+        f"{describe_maps(case)}: learning to find text takes thousands of updates, while a whole "
         "detector in init_from, such as the published student, finds some at once"
     ) + (f"; besides, {besides}" if besides else "")
 
 
-def maps_empty(case):
+def maps_empty(case: Case) -> str:
+    """No region of the maps passes the thresholds."""
     post, metrics = case.config.postprocess, case.metrics
     if metrics["boxes_found"]:
         return ""
     if metrics["map_max"] <= post.thresh:
         return (
             f"the maps nowhere exceed postprocess.thresh={post.thresh:g} (their highest value is "
-            f"{metrics['map_max']:.3g}): these weights find no text in these pictures, or are not "
-            "those of this network"
+            f"{metrics['map_max']:.3g}): these weights find no text in these images, or belong to "
+            "another network"
         )
     return (
         f"no region of the maps has a mean of postprocess.box_thresh={post.box_thresh:g} (the "
-        f"highest value is {metrics['map_max']:.3g}); the weights have learned too little yet, or "
+        f"highest value is {metrics['map_max']:.3g}); the weights have not learned enough yet, or "
         "the threshold is too high"
     )
 
 
-def maps_full(case):
+def maps_full(case: Case) -> str:
+    """The maps are near 1 everywhere."""
     if case.metrics["map_mean"] < 0.5:
         return ""
     return (
-        f"{describe_maps(case)}: text is seen everywhere, as by weights that have learned nothing "
-        "yet or that too high a rate has ruined"
+        f"{describe_maps(case)}: the network sees text everywhere, as untrained weights do, and "
+        "weights that too high a learning rate has ruined"
     )
 
 
-def warm_up(case):
+def warm_up(case: Case) -> str:
+    """The run ended before the learning rate had reached its highest value."""
     course = case.course
     made = course.step - course.begin
     if not (course.ends and course.warmup >= made > 0):
         return ""
     since = f" since step {course.begin}" if course.begin else ""
     return (
-        f"the rate was still rising when the run ended: the warm-up takes {course.warmup} updates "
-        f"({name_warmup(case.config)}) and the run had {made}{since}; train for "
+        f"the learning rate was still rising when the run ended: the warm-up takes {course.warmup} "
+        f"updates ({name_warmup(case.config)}) and the run had {made}{since}; train for "
         "longer, or shorten the warm-up"
     )
 
 
-def learned_by_heart(case):
+def learned_by_heart(case: Case) -> str:
+    """Overfitting: the training loss fell while the validation set got worse."""
     course = case.course
     if not (course.worse and course.losses and course.losses[1] < 0.9 * course.losses[0]):
         return ""
     first, last = course.losses
     return (
-        f"the training loss fell from {first:.3g} to {last:.3g} while other images got worse: the "
-        f"{len(course.samples)} training images are learned by heart, or are of another kind than "
-        "the validation images; take more images, fewer updates or a lower rate"
+        f"the training loss fell from {first:.3g} to {last:.3g} while the validation score did "
+        f"too: the network overfits the {len(course.samples)} training images, or these differ in "
+        "kind from the validation images; use more images, fewer updates or a lower learning rate"
     )
 
 
-def too_few_images(case):
+def too_few_images(case: Case) -> str:
+    """The validation set is too small to show the difference that was made."""
     course = case.course
     if not course.ends or course.worse:
         return ""
@@ -105,30 +118,32 @@ def too_few_images(case):
     )
 
 
-def rate_or_data(case):
+def rate_or_data(case: Case) -> str:
+    """The score fell for no reason that can be proved: the usual suspects."""
     course = case.course
     if not (course.step and (course.worse or (course.best or 0.0) > case.metrics["hmean"])):
         return ""
     return (
-        f"the learning rate {course.rate:g} moves weights that were better before too far; lower "
-        "it, and compare the training labels with what the base finds"
+        f"the learning rate {course.rate:g} moves the weights too far from better ones; lower it, "
+        "and compare the training labels with what the base finds"
     )
 
 
-def no_box_fits(case):
+def no_box_fits(case: Case) -> str:
+    """Boxes are found, and none of them matches a label."""
     metrics = case.metrics
     if metrics["hmean"] or not metrics["boxes_found"]:
         return ""
     return (
         f"none of {counted(metrics['boxes_found'], 'found box')} fits one of "
-        f"{counted(metrics['boxes_labelled'], 'label')}: show-data --weights lays them over each "
-        "other"
+        f"{counted(metrics['boxes_labelled'], 'label')}: show-data --weights draws both on the "
+        "images"
     )
 
 
-def _ago(step):
+def _ago(step: int) -> str:
     return "and no update was made yet" if not step else f"{step} update{'s' * (step > 1)} ago"
 
 
-def _list(names):
+def _list(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,8 +1,12 @@
-"""Several weights on the same images: by how much they differ, and where."""
+"""Comparison of several models on the same images: by how much they differ, and on which images."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ppocr_jax.scoring import breakdown
+from ppocr_jax.scoring.breakdown import Bin
 from ppocr_jax.scoring.evaluation import Outcome
 from ppocr_jax.scoring.mistakes import add_counts, name_kinds
 from ppocr_jax.scoring.uncertainty import Difference, paired_difference
@@ -11,20 +15,20 @@ COLUMNS = ("hmean", "precision", "recall", "found", "missed", "false", "merged",
 
 
 class Scored(NamedTuple):
-    """What weights did.
+    """The evaluation of one model.
 
     Attributes:
-        name: of the weights, different from all others'.
+        name: of its weights, different from all others.
         metrics: see `evaluation.summary`, with `role` and `weights`.
-        outcomes: one per image, in the same order as those of the others.
+        outcomes: one per image, in the same order for all models.
     """
 
     name: str
     metrics: dict[str, Any]
     outcomes: list[Outcome]
 
-    def row(self):
-        """Its numbers, as `COLUMNS` names them."""
+    def row(self) -> dict[str, Any]:
+        """The model's numbers by the names in `COLUMNS`."""
         counts = add_counts(map(name_kinds, self.outcomes))
         return {
             **{name: self.metrics[name] for name in COLUMNS[:3]},
@@ -37,25 +41,25 @@ class Scored(NamedTuple):
 
 
 class Change(NamedTuple):
-    """One image with one and the other weights.
+    """The difference on one image.
 
     Attributes:
         index: of the image.
-        gained: errors (missed and false) fewer with the first weights; below 0: more.
+        gained: by how many errors (missed and false) the first model has fewer; negative: more.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody calls
     gained: int
 
 
 class Pair(NamedTuple):
-    """The first weights against other ones.
+    """The first model compared with another one.
 
     Attributes:
-        first, other: `Scored`.
-        difference: `uncertainty.Difference`, above 0 where the first are better.
-        better: `Change`s of images with fewer errors, the most first.
-        worse: of those with more.
+        first, other: the two models.
+        difference: in hmean, positive where the first is better.
+        better: images on which the first has fewer errors, largest difference first.
+        worse: images on which it has more.
     """
 
     first: Scored
@@ -64,12 +68,12 @@ class Pair(NamedTuple):
     better: list[Change]
     worse: list[Change]
 
-    def verdict(self):
-        """Which are better, by how much, and whether that is more than chance."""
+    def verdict(self) -> str:
+        """Which model is better, by how much, and whether that is more than chance."""
         gain, low, high, _ = self.difference
         images = len(self.first.outcomes)
         if images < 2:
-            doubt = "one image says nothing of others"
+            doubt = "one image says nothing about others"
         elif not self.better and not self.worse:
             doubt = "no image tells them apart"
         else:
@@ -82,26 +86,31 @@ class Pair(NamedTuple):
         )
 
 
-def pair(first, other):
-    """`Pair` of two `Scored` on the same images."""
+def pair(first: Scored, other: Scored) -> Pair:
+    """Compares two models that were scored on the same images."""
+    # The other model comes first, so that the gain is positive where the first model is better.
     counts = [[outcome.counts for outcome in scored.outcomes] for scored in (other, first)]
     errors = [[_count_errors(outcome) for outcome in s.outcomes] for s in (first, other)]
     changes = [Change(i, b - a) for i, (a, b) in enumerate(zip(*errors, strict=True))]
     return Pair(
         first,
         other,
-        paired_difference(*counts),
+        paired_difference(counts[0], counts[1]),
         sorted((c for c in changes if c.gained > 0), key=lambda c: -c.gained),
         sorted((c for c in changes if c.gained < 0), key=lambda c: c.gained),
     )
 
 
-def _count_errors(outcome):
+def _count_errors(outcome: Outcome) -> int:
     return outcome.matches.truth.count("missed") + outcome.matches.found.count("false")
 
 
-def recall_by(scored):
-    """`{title: [(range, [Bin or None of each weights])]}`, see `breakdown.recall_tables`."""
+def recall_by(scored: Sequence[Scored]) -> dict[str, list[tuple[str, list[Bin | None]]]]:
+    """Recall of several models by properties of the words, side by side.
+
+    Returns:
+        `{title: [(range, one Bin or None per model)]}`, see `breakdown.recall_tables`.
+    """
     tables = [breakdown.recall_tables(each.outcomes) for each in scored]
     return {
         title: breakdown.align([table[title] for table in tables])
@@ -110,8 +119,8 @@ def recall_by(scored):
     }
 
 
-def write_table(scored):
-    """The table for a terminal, in lines."""
+def write_table(scored: Sequence[Scored]) -> Iterator[str]:
+    """The table of all models for the terminal, line by line."""
     width = max(len(each.name) for each in scored)
     yield " ".join([f"{'':{width}}", *(f"{name:>9}" for name in COLUMNS)])
     for each in scored:
@@ -120,8 +129,13 @@ def write_table(scored):
         yield " ".join([f"{each.name:{width}}", *texts])
 
 
-def write_sizes(scored, title):
-    """The recall of all by one property of words, in lines for a terminal."""
+def write_sizes(scored: Sequence[Scored], title: str) -> Iterator[str]:
+    """Recall of all models by one property of the words, line by line.
+
+    Args:
+        scored: the models.
+        title: of the property, a key of `breakdown.recall_tables`.
+    """
     rows = recall_by(scored).get(title, [])
     if not rows:
         return
@@ -133,8 +147,16 @@ def write_sizes(scored, title):
         yield f"  {name:{width}} {shares}  of {total} {'word' if total == 1 else 'words'}"
 
 
-def to_json(pairs, scored, rule):
-    """All of it in JSON's types."""
+def to_json(
+    pairs: Sequence[Pair], scored: Sequence[Scored], rule: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The whole comparison in JSON's types.
+
+    Args:
+        pairs: the first model with each of the others.
+        scored: all models.
+        rule: how images were resized and maps read, copied into the result.
+    """
     return {
         "rule": rule,
         "weights": [{"name": s.name, **s.metrics, **s.row()} for s in scored],

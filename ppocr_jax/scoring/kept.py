@@ -1,16 +1,23 @@
-"""What an evaluation found, in a file: so that a page can show an earlier one than the last.
+"""The outcomes of an evaluation in a file, so that a page can show an earlier one than the last.
 
-Polygons and scores are kept and matched anew with the labels when they are read. The file says
-which hmean that has to give; where it gives another, the labels have changed, and it is not used.
+The file holds detections and scores; they are matched with the labels again on reading. It also
+holds the hmean. If matching gives another hmean, the labels have changed since, and the file is
+not used.
 """
+
+from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
+from etils import epath
 
 from ppocr_jax import devices
+from ppocr_jax.data.sample import Sample
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import read_json, write_text
 from ppocr_jax.scoring.evaluation import Outcome
@@ -19,21 +26,35 @@ from ppocr_jax.scoring.metrics import Overlaps, summarise
 FIELDS = ("size", "network_size", "reduced", "map_max", "map_mean", "reason")
 
 
-def write(path, role, step, hmean, outcomes):
-    """Writes the outcomes of all images, in the order of the split; makes the folder."""
+def write(
+    path: epath.Path, role: str, step: int, hmean: float, outcomes: Sequence[Outcome]
+) -> None:
+    """Writes the outcomes of an evaluation.
+
+    Args:
+        path: of the file; its folder is made if necessary.
+        role, step, hmean: of the evaluation, which `read` compares.
+        outcomes: of all images, in the order of the split.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     head = {"role": role, "step": step, "hmean": hmean}
     images = [to_record(outcome) for outcome in outcomes]
     write_text(path, json.dumps({**head, "images": images}) + "\n")
 
 
-def read(path, role, step, hmean, samples):
-    """Outcomes of `samples`, as `write` was given them; None where the file holds others.
+def read(
+    path: epath.Path, role: str, step: int, hmean: float, samples: Sequence[Sample]
+) -> list[Outcome] | None:
+    """Reads the outcomes of an evaluation back.
 
     Args:
         path: of the file.
-        role, step, hmean: of the evaluation that is wanted.
-        samples: the labelled images, list of `data.labels.Sample`.
+        role, step, hmean: of the wanted evaluation.
+        samples: the labelled images of the split.
+
+    Returns:
+        An `Outcome` per sample; None when the file is missing, damaged, or of another evaluation
+        or other labels.
     """
     try:
         kept = read_json(path)
@@ -46,8 +67,8 @@ def read(path, role, step, hmean, samples):
     return outcomes if same else None
 
 
-def to_record(outcome):
-    """An Outcome in JSON's types."""
+def to_record(outcome: Outcome) -> dict[str, Any]:
+    """An outcome in JSON's types; its matches are left out, since labels can change."""
     return {
         "path": outcome.sample.image_path,
         "polygons": [polygon.tolist() for polygon in outcome.polygons],
@@ -56,30 +77,46 @@ def to_record(outcome):
     }
 
 
-def from_record(sample, record):
-    """The Outcome of a sample that `to_record` was given. Raises ValueError for another image."""
+def from_record(sample: Sample, record: dict[str, Any]) -> Outcome:
+    """The outcome that `to_record` was given, matched with the labels of `sample`.
+
+    Raises:
+        ValueError: the record is of another image, or incomplete.
+    """
+    # File names are compared, not paths: a data set may have been moved.
     if os.path.basename(record["path"]) != os.path.basename(sample.image_path):
         raise ValueError(f"{record['path']} is not {sample.image_path}")
-    outcome = Outcome.__new__(Outcome)  # there is no map any more
+    outcome = Outcome.__new__(Outcome)  # its __init__ needs the map, which is not kept
     outcome.sample = sample
     outcome.polygons = [np.array(p, np.int32).reshape(-1, 2) for p in record["polygons"]]
     outcome.scores = np.array(record["scores"], np.float32)
     if len(outcome.scores) != len(outcome.polygons):
-        raise ValueError(f"{record['path']}: not a score for each polygon")
+        raise ValueError(f"{record['path']}: the numbers of scores and polygons differ")
     for name in FIELDS:
         setattr(outcome, name, record[name])
-    outcome.size, outcome.network_size = tuple(outcome.size), tuple(outcome.network_size)
+    (height, width), (map_height, map_width) = record["size"], record["network_size"]
+    outcome.size, outcome.network_size = (height, width), (map_height, map_width)
     outcome.matches = Overlaps(sample.polygons, sample.ignore, outcome.polygons).matches()
     return outcome
 
 
-def collect(outcomes, samples):
-    """The outcomes of all processes in the order of `samples`, from each one's share."""
+def collect(outcomes: list[Outcome], samples: Sequence[Sample]) -> list[Outcome]:
+    """The outcomes of all processes, from those of this process's share.
+
+    Args:
+        outcomes: of this process's images.
+        samples: the labelled images of the whole split.
+
+    Returns:
+        One per sample, in order.
+    """
     processes = jax.process_count()
     if processes == 1:
         return outcomes
+    # Processes exchange arrays of one shape: the text goes as numbers, padded with spaces, which
+    # JSON ignores.
     text = json.dumps([to_record(outcome) for outcome in outcomes])
-    own = np.frombuffer(text.encode("utf-32-le"), np.int32)  # numbers that processes exchange
+    own = np.frombuffer(text.encode("utf-32-le"), np.int32)
     longest = int(devices.gather(np.array([len(own)], np.int32)).max())
     padded = np.full(longest, ord(" "), np.int32)
     padded[: len(own)] = own

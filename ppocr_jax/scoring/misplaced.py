@@ -1,31 +1,43 @@
-"""Whether labels would fit the found boxes if they were turned, scaled or shifted as one.
+"""Checks whether labels would fit the boxes after one rotation, scale or shift of all of them.
 
-Labels that were made on pictures of another size, or before an EXIF turn was applied, match
-nothing; the boxes that a network finds give them away. Pairs of labels and boxes vote for what
-would bring one onto the other, and the votes are tried.
+Labels made on images of another size, or before an EXIF rotation was applied, match nothing. The
+boxes that a network finds show it: pairs of labels and boxes vote for the transform that brings
+one onto the other, and the transforms with most votes are tried. Works with upright bounding boxes
+and only a few dozen images, since it runs after a bad evaluation, in the middle of a run.
 """
 
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
-IMAGES = 40  # that are looked at, those with most labels
-BOXES = 60  # of an image
+from ppocr_jax.scoring.evaluation import Outcome
+from ppocr_jax.scoring.metrics import Polygon
+
+IMAGES = 40  # images used: those with most labels
+BOXES = 60  # labels and boxes used of an image; the votes are quadratic in it
 MIN_IOU = 0.5
-ALIKE = np.log(1.35)  # by which a pair's sides may differ from the scale of its place
-STEP = np.log(1.08)  # of the votes for a scale
-TRIED = 5  # votes that are tried
-LEAST, SHARE, TIMES = 6, 0.3, 3  # matches that prove it: number, share, and more than as they are
+ALIKE = np.log(1.35)  # how far the sizes of a pair may differ from the scale of their positions
+STEP = np.log(1.08)  # side of a cell in which votes for a scale are counted
+TRIED = 5  # candidates tried, of those with most votes
+# A transform is believed when at least LEAST labels match, SHARE of those that could, and TIMES as
+# many as without it.
+LEAST, SHARE, TIMES = 6, 0.3, 3
+
+Boxes = Float[np.ndarray, "_N 4"]  # (left, top, right, bottom) in pixels
+Images = Sequence[tuple[Boxes, Boxes]]  # labels and detections of each image
 
 
 class Misplaced(NamedTuple):
-    """What the labels lack.
+    """The transform that the labels need.
 
     Attributes:
-        how: in words, what brings them onto the boxes.
-        fit, before: how many labels fit a box then, and as they are.
-        total: labels that were looked at.
+        how: in words.
+        fit, before: how many labels fit a box with it and without it.
+        total: number of labels used.
     """
 
     how: str
@@ -44,20 +56,17 @@ TURNS = (
     _Turn("turned by 90 degrees to the right", lambda x, y, w, h: (w - y, x)),
     _Turn("turned by 90 degrees to the left", lambda x, y, w, h: (y, h - x)),
     _Turn("turned by 180 degrees", lambda x, y, w, h: (w - x, h - y)),
-    _Turn("given x and y in the other order", lambda x, y, w, h: (y, x)),
+    _Turn("swapped in x and y", lambda x, y, w, h: (y, x)),
 )
 
 
-def find_misplaced(outcomes):
-    """`Misplaced` where that explains why labels and boxes do not meet; else None.
-
-    Args:
-        outcomes: `evaluation.Outcome`s with boxes found.
-    """
+def find_misplaced(outcomes: Sequence[Outcome]) -> Misplaced | None:
+    """The transform that makes labels fit the boxes; None where there is none to be sure of."""
     images = _take(outcomes)
     total = sum(len(labels) for labels, _, _ in images)
     most = sum(min(len(labels), len(found)) for labels, found, _ in images)
     before = _count([(labels, found) for labels, found, _ in images])
+    # Every rotation is combined with the scales and shifts that win the vote after it.
     best = Misplaced("", 0, before, total)
     for turn in TURNS:
         turned = [(_turn(labels, size, turn), found) for labels, found, size in images]
@@ -70,8 +79,8 @@ def find_misplaced(outcomes):
     return best if proved else None
 
 
-def _take(outcomes):
-    """`(labels [L, 4], found [F, 4], (height, width))` of the images that say most."""
+def _take(outcomes: Sequence[Outcome]) -> list[tuple[Boxes, Boxes, tuple[int, int]]]:
+    """`(labels, detections, (height, width))` of the images with most labels."""
     seen = [o for o in outcomes if o.sample.polygons and len(o.polygons)]
     seen.sort(key=lambda o: -len(o.sample.polygons))
     return [
@@ -80,24 +89,25 @@ def _take(outcomes):
     ]
 
 
-def _boxes(polygons):
-    """Upright boxes (left, top, right, bottom) around polygons, float64 `[N, 4]`."""
+def _boxes(polygons: Sequence[Polygon]) -> Boxes:
+    """Upright bounding boxes of polygons."""
     return np.array([(*np.min(p, 0), *np.max(p, 0)) for p in polygons], np.float64)
 
 
-def _turn(labels, size, turn):
+def _turn(labels: Boxes, size: tuple[int, int], turn: _Turn) -> Boxes:
+    """Bounding boxes after a rotation of the image."""
     height, width = size
     x, y = turn.apply(labels[:, 0::2], labels[:, 1::2], width, height)
     return np.stack([x.min(1), y.min(1), x.max(1), y.max(1)], 1)
 
 
-def _candidates(images):
-    """`(words, images)` with the labels as they are, and moved as the pairs vote."""
+def _candidates(images: Images) -> Iterator[tuple[str, Images]]:
+    """`(words, images)` with the labels as they are, then after each scale and shift to try."""
     yield "", images
     scales, shifts, unit = _votes(images)
     for x, y in _winners(scales, STEP):
         scale = np.exp([x, y, x, y])
-        if np.abs([x, y]).max() > STEP:
+        if np.abs([x, y]).max() > STEP:  # below that it is a scale of 1
             words = f"multiplied by {np.exp(x):.2f} in x and {np.exp(y):.2f} in y"
             yield words, [(labels * scale, found) for labels, found in images]
     for x, y in _winners(shifts, unit / 2):
@@ -105,10 +115,17 @@ def _candidates(images):
         yield words, [(labels + [x, y, x, y], found) for labels, found in images]
 
 
-def _votes(images):
-    """Scales (as logarithms) and shifts, `[N, 2]` each, of pairs that may be the same word.
+def _votes(
+    images: Images,
+) -> tuple[Float[np.ndarray, "N 2"], Float[np.ndarray, "M 2"], float]:
+    """Votes of all pairs that may be the same word.
 
-    Also the height of a usual label, in pixels.
+    A pair votes for a scale where its sizes and its positions ask for about the same factor, and
+    for a shift where its sizes agree.
+
+    Returns:
+        `(scales, shifts, height)`: logarithms of factors, and pixels, in x and y; the median
+        shorter side of the labels in pixels.
     """
     scales, shifts, heights = [np.zeros((0, 2))], [np.zeros((0, 2))], [np.ones(1)]
     for labels, found in images:
@@ -119,13 +136,15 @@ def _votes(images):
         scales.append(places[(np.abs(places - sides) < ALIKE).all(-1)])
         shifts.append((centre_b[None] - centre_a[:, None])[(np.abs(sides) < ALIKE).all(-1)])
         heights.append(side_a.min(1))
-    return *(np.concatenate(votes) for votes in (scales, shifts)), np.median(
-        np.concatenate(heights)
-    )
+    return np.concatenate(scales), np.concatenate(shifts), np.median(np.concatenate(heights))
 
 
-def _winners(votes, step):
-    """The middles of the fullest cells of a grid, the fullest first."""
+def _winners(votes: Float[np.ndarray, "N 2"], step: float) -> Iterator[Float[np.ndarray, " 2"]]:
+    """The values with most votes, the first first.
+
+    Votes are counted in square cells of side `step`; a value is the median of the votes in a cell
+    and its neighbours, since a true value near an edge spreads over both sides.
+    """
     if not len(votes):
         return
     cells = np.round(votes / step).astype(int)
@@ -134,13 +153,15 @@ def _winners(votes, step):
         yield np.median(votes[(np.abs(cells - cell) <= 1).all(1)], 0)
 
 
-def _count(images):
-    """Labels that a found box covers with an IoU above the limit."""
+def _count(images: Images) -> int:
+    """Number of labels that overlap a detection with an IoU above the limit."""
     return sum(int((overlap(labels, found) > MIN_IOU).any(1).sum()) for labels, found in images)
 
 
-def overlap(one, other):
-    """IoU of upright boxes `[N, 4]` and `[M, 4]`, as `[N, M]`."""
+def overlap(
+    one: Float[np.ndarray, "N 4"], other: Float[np.ndarray, "M 4"]
+) -> Float[np.ndarray, "N M"]:
+    """IoU of every pair of upright boxes (left, top, right, bottom)."""
     common = np.minimum(one[:, None, 2:], other[None, :, 2:])
     common = np.maximum(common - np.maximum(one[:, None, :2], other[None, :, :2]), 0).prod(-1)
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (one, other)]

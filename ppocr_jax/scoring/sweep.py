@@ -1,20 +1,29 @@
-"""Which thresholds of the post-processing are best: hmean over a grid of them, in one pass.
+"""Threshold sweep: hmean over a grid of post-processing thresholds, in one pass over the images.
 
-Every map is read for the whole grid while it passes by, and only sums are kept. Regions and their
-scores depend on `thresh` alone, their growth on `unclip_ratio` as well, and `box_thresh` only
-chooses among them; so a point costs little more than its matching.
+Each map is post-processed for the whole grid when it arrives, and only sums are kept. Regions and
+their scores depend on `thresh` alone, their growth on `unclip_ratio` too, and `box_thresh` only
+selects among them. That work is shared, so a grid point costs little more than its matching.
 """
+
+from __future__ import annotations
 
 import math
 import threading
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
+from ml_collections import ConfigDict
 
 from ppocr_jax import devices
+from ppocr_jax.data.sample import Sample
+from ppocr_jax.detection.inference import Predicted
 from ppocr_jax.detection.postprocess import find_regions, grow, to_source
 from ppocr_jax.errors import UserError
 from ppocr_jax.scoring.metrics import Counts, Overlaps, summarise
 
+# Around the defaults 0.3, 0.6 and 1.5; unclip ratios up to PaddleOCR's other default, 2.0.
 AXES = {
     "thresh": (0.2, 0.25, 0.3, 0.35, 0.4),
     "box_thresh": (0.4, 0.5, 0.6, 0.7, 0.8),
@@ -23,48 +32,61 @@ AXES = {
 LIMITS = {"thresh": (0.0, 1.0), "box_thresh": (0.0, 1.0), "unclip_ratio": (0.0, 10.0)}
 
 
-def make_grid(post, given=()):
-    """The values of each axis, ascending; those of the config are always among them.
+def make_grid(
+    post: Mapping[str, Any] | ConfigDict, given: Sequence[str] = ()
+) -> dict[str, tuple[float, ...]]:
+    """The values on each axis of the grid, ascending, always with those of the config.
 
     Args:
         post: `config.postprocess`.
-        given: texts such as "thresh=0.2,0.3", which replace the values of `AXES`.
+        given: options such as "thresh=0.2,0.3", which replace the values in `AXES`.
 
     Returns:
-        `{"thresh": (...), "box_thresh": (...), "unclip_ratio": (...)}` of floats.
+        `{"thresh": (...), "box_thresh": (...), "unclip_ratio": (...)}`.
 
     Raises:
-        UserError: another name, or values that are no numbers or out of range.
+        UserError: an unknown name, or values that are not numbers or out of range.
     """
-    axes = dict(AXES)
+    axes: dict[str, Sequence[float]] = dict(AXES)
     for text in given:
         name, _, values = text.partition("=")
         if name not in AXES:
-            raise UserError(f"--grid {text}: take NAME=VALUE,VALUE with NAME of {', '.join(AXES)}")
+            raise UserError(
+                f"--grid {text}: should be NAME=VALUE,VALUE with NAME one of {', '.join(AXES)}"
+            )
         try:
             axes[name] = [float(value) for value in values.split(",")]
         except ValueError:
-            raise UserError(f"--grid {text}: numbers with commas between them are needed") from None
+            raise UserError(
+                f"--grid {text}: values should be numbers with commas between"
+            ) from None
         low, high = LIMITS[name]
         if not all(low < value <= high for value in axes[name]):
             raise UserError(f"--grid {text}: values should be above {low:g}, at most {high:g}")
     return {name: tuple(sorted({float(post[name]), *values})) for name, values in axes.items()}
 
 
-def grid_polygons(shrink_map, size, grid, post):
-    """What `find_polygons` finds at every point of a grid, with the work that points share shared.
+def grid_polygons(
+    shrink_map: Float[np.ndarray, "H W"],
+    size: tuple[int, int],
+    grid: Mapping[str, Sequence[float]],
+    post: Mapping[str, Any],
+) -> Iterator[tuple[int, int, list[Int[np.ndarray, "_P 2"]], list[list[bool]]]]:
+    """The detections of `find_polygons` at every grid point; shared work is done once.
 
     Args:
-        shrink_map, size: see `find_polygons`.
+        shrink_map: values in [0, 1].
+        size: (height, width) of the image file, which the polygons are scaled to.
         grid: see `make_grid`.
-        post: the other arguments of `find_polygons`.
+        post: the keyword arguments of `find_polygons`; those on an axis are not read.
 
     Yields:
-        `(i, k, polygons, keep)` per `thresh` i and `unclip_ratio` k: the polygons, and a bool
-        list per `box_thresh` that says which of them are found there.
+        `(i, k, polygons, keep)` for `thresh` number i and `unclip_ratio` number k. `keep` has one
+        list of bools per `box_thresh`: which of the polygons are detections there.
     """
     fixed = {name: value for name, value in post.items() if name not in AXES}
     lowest = grid["box_thresh"][0]
+    # `not score < limit`, as in find_polygons, so that a NaN score is treated alike.
     for i, thresh in enumerate(grid["thresh"]):
         regions = [r for r in find_regions(shrink_map, thresh, **fixed) if not r[1] < lowest]
         for k, ratio in enumerate(grid["unclip_ratio"]):
@@ -76,24 +98,33 @@ def grid_polygons(shrink_map, size, grid, post):
 
 
 class Sweep:
-    """Sums over images of what every point of a grid finds; `add` may be called from threads."""
+    """Counts of every grid point, summed over images. `add` may be called from several threads.
 
-    def __init__(self, post, given=()):
-        """See `make_grid`."""
+    Args:
+        post: `config.postprocess`.
+        given: see `make_grid`.
+
+    Attributes:
+        grid: the values on each axis.
+    """
+
+    def __init__(self, post: ConfigDict, given: Sequence[str] = ()) -> None:
         self.grid, self._post = make_grid(post, given), post.to_dict()
         self._own = tuple(self.grid[name].index(float(post[name])) for name in AXES)
         shape = [len(values) for values in self.grid.values()]
-        # Images of even and odd index apart: what is chosen on one half is measured on the other.
+        # Images with even and odd index are summed apart: thresholds chosen on one half can then
+        # be measured on the other. The best of 200 points looks better than it is on the images
+        # that it was chosen by.
         self._sums = np.zeros((2, *shape, len(Counts._fields)), np.int32)
         self._lock = threading.Lock()
 
-    def add(self, index, sample, item):
-        """Counts an image.
+    def add(self, index: int, sample: Sample, item: Predicted) -> None:
+        """Adds the counts of one image.
 
         Args:
             index: of the image in the whole split.
-            sample: `data.labels.Sample`.
-            item: `inference.Predicted`; without a map its words count as missed everywhere.
+            sample: the labelled image.
+            item: its map. Without a map, its words count as missed at every point.
         """
         counts = np.zeros(self._sums.shape[1:], np.int32)
         if item.shrink_map is None:
@@ -106,15 +137,16 @@ class Sweep:
         with self._lock:
             self._sums[index % 2] += counts
 
-    def result(self):
-        """What the grid says, over all processes; builtin numbers, ready for JSON.
+    def result(self) -> dict[str, Any]:
+        """The outcome of the sweep over all processes, in built-in types, ready for JSON.
 
         Returns:
-            dict: `grid`; `own` and `best`, points of the config and of the highest hmean (the
-            nearest to the config's own among equals); `gain`, by which hmean rises; `held_out`,
-            the two gains that the best point of one half of the images has on the other half;
-            `overrides`, options that set the best point; `edges`, names of axes where it is the
-            first or last value; `points`, all of them.
+            dict with `grid`; `own`, the point of the config; `best`, the point with the highest
+            hmean (the nearest to the config's among equals); `gain`, by which hmean rises from one
+            to the other; `held_out`, the two gains when the best point of one half of the images
+            is measured on the other half; `overrides`, the options that set the best point;
+            `edges`, the axes on which the best point is the first or last value; `points`, all
+            grid points.
         """
         halves = devices.gather(self._sums).sum(0)
         own, best = self._own, self._best(halves.sum(0))
@@ -141,25 +173,26 @@ class Sweep:
         }
 
     @property
-    def shape(self):
-        """Number of values per axis, in the order of `AXES`."""
+    def shape(self) -> tuple[int, ...]:
+        """Number of values on each axis, in the order of `AXES`."""
         return self._sums.shape[1:-1]
 
-    def _point(self, sums, index):
+    def _point(self, sums: Int[np.ndarray, "T B U C"], index: tuple[int, ...]) -> dict[str, float]:
+        """Thresholds and metrics of one grid point."""
         values = {name: self.grid[name][i] for name, i in zip(AXES, index, strict=True)}
         return {**values, **summarise([Counts(*sums[index].tolist())])}
 
-    def _best(self, sums):
+    def _best(self, sums: Int[np.ndarray, "T B U C"]) -> tuple[int, ...]:
         """Index of the highest hmean; among equals, the fewest steps from the config's own."""
         order = {
             index: (self._point(sums, index)["hmean"], -math.dist(index, self._own))
             for index in np.ndindex(self.shape)
         }
-        return max(order, key=order.get)
+        return max(order, key=order.__getitem__)
 
 
-def explain(swept):
-    """Lines for people on the result of a sweep."""
+def explain(swept: Mapping[str, Any]) -> Iterator[str]:
+    """The result of a sweep in a few lines for the terminal."""
     own, best = swept["own"], swept["best"]
     mean = sum(swept["held_out"]) / 2
     yield (
@@ -179,6 +212,6 @@ def explain(swept):
         yield "the config's own values are as good as any of the grid: keep them"
 
 
-def values_of(point):
-    """A point in words: thresh 0.3, box_thresh 0.6, unclip_ratio 1.5."""
+def values_of(point: Mapping[str, float]) -> str:
+    """The thresholds of a point in words: thresh 0.3, box_thresh 0.6, unclip_ratio 1.5."""
     return ", ".join(f"{name} {point[name]:g}" for name in AXES)

@@ -45,7 +45,7 @@ def test_chance_is_told_from_more_than_that():
     assert "(may be chance: with other" in one.verdict()
     assert "(no image tells them apart)" in comparison.pair(base, base).verdict()
     alone = comparison.pair(scored("a", [FINDS]), scored("b", [map_of()]))
-    assert "(one image says nothing of others)" in alone.verdict()
+    assert "(one image says nothing about others)" in alone.verdict()
 
 
 def test_table_and_sizes_for_a_terminal():

@@ -120,7 +120,7 @@ def test_fresh_values(data):
     course = Course(step=0, fresh=("neck", "head.binarize"))
     cause = diagnose(data, nothing, course, peak=0.9, mean=0.6)
     assert cause.name == "fresh_values"
-    assert "neck and head.binarize began from fresh values and no update" in cause.text
+    assert "neck and head.binarize started from random values and no update" in cause.text
     assert "nearly all of the maps is above" in cause.text
 
 

@@ -89,19 +89,21 @@ def test_a_small_shift_is_measured_and_a_large_one_is_found():
         (lambda p: np.stack([p[:, 1], SIZE[1] - p[:, 0]], 1), "turned by 90 degrees clockwise"),
         (lambda p: np.stack([SIZE[0] - p[:, 1], p[:, 0]], 1), "90 degrees counter-clockwise"),
         (lambda p: np.array(SIZE[::-1]) - p, "turned by 180 degrees"),
-        (lambda p: p * 100 / np.array(SIZE[::-1]), "taken as per cent of the picture"),
+        (lambda p: p * 100 / np.array(SIZE[::-1]), "read as per cent of the picture"),
     ],
 )
 def test_labels_of_other_pictures(change, name):
     found, text = compare(lambda words: [change(word).astype(np.float32) for word in words])
     assert found.move.after > 130 and found.move.before < 20, found.move
-    assert name in text and "What follows is of labels so moved" in text
+    assert name in text and "labels after this transform" in text
     assert found.pairs > 130 and "As tight as the labels" in text and "In place" in text
 
 
 def test_boxes_elsewhere():
     _, text = compare(change_boxes=lambda words: [bar(5, 585, 20, 9), bar(700, 585, 30, 9)])
-    assert "Hardly a label meets a box: 0 of 144 touch one" in text and "144 of 144 labels" in text
+    assert (
+        "Hardly any label meets a box: 0 of 144 touch one" in text and "144 of 144 labels" in text
+    )
 
 
 def test_what_does_not_count():

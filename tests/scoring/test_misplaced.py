@@ -44,7 +44,7 @@ def outcomes(move, images=5, seed=1):
         (lambda x, y: (y, 1280 - x), "turned by 90 degrees to the right"),
         (lambda x, y: (720 - y, x), "turned by 90 degrees to the left"),
         (lambda x, y: (1280 - x, 720 - y), "turned by 180 degrees"),
-        (lambda x, y: (y, x), "given x and y in the other order"),
+        (lambda x, y: (y, x), "swapped in x and y"),
     ],
 )
 def test_what_brings_labels_onto_boxes_is_found(move, words):

@@ -186,7 +186,7 @@ def test_grid(config):
     config.postprocess.thresh = 0.33
     assert make_grid(config.postprocess, ["thresh=0.5,0.1"])["thresh"] == (0.1, 0.33, 0.5)
     for wrong, message in (
-        ("tresh=0.2", "NAME of thresh, box_thresh, unclip_ratio"),
+        ("tresh=0.2", "NAME one of thresh, box_thresh, unclip_ratio"),
         ("thresh=0.2,x", "numbers with commas"),
         ("thresh=", "numbers with commas"),
         ("box_thresh=nan", "at most 1"),
