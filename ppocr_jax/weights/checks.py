@@ -1,6 +1,9 @@
-"""What saved values are checked for: the checksums that they were saved with, finite numbers."""
+"""Checks of saved values: that their checksums are those at saving, and that they are finite."""
 
+import os
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -9,32 +12,47 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.weights.damage import Damaged
 
 
-def checksum(tree):
-    """CRC-32 of the bytes of all leaves, in JAX's order of a tree; of this process's copies."""
+def checksum(tree: Any) -> int:
+    """CRC-32 over the bytes of all leaves, in JAX's order of a tree.
+
+    Arrays that several processes share are read from this process's copy.
+    """
     value = 0
     for leaf in jax.tree.leaves(own_copy(tree)):
-        value = zlib.crc32(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8), value)
+        data: Any = np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)  # a buffer, not copied
+        value = zlib.crc32(data, value)
     return value
 
 
-def checksums(tree):
-    """Of a state's tree: `checksum` of every role's parameters and statistics, and of the slots."""
+def checksums(tree: Mapping[str, Any]) -> dict[str, int]:
+    """Checksums of a training state: of each role's parameters and statistics, and the optimiser.
+
+    Args:
+        tree: `{"params", "batch_stats", "opt_state"}`, the first two keyed by role.
+
+    Returns:
+        `{"opt_state": CRC-32, "params/<role>": ..., "batch_stats/<role>": ...}`. Parts have
+        checksums of their own, so that one role can be checked without reading the others.
+    """
     parts = {"opt_state": tree["opt_state"]}
     for kind in ("params", "batch_stats"):
         parts |= {f"{kind}/{role}": part for role, part in tree[kind].items()}
     return {name: checksum(part) for name, part in parts.items()}
 
 
-def require_saved(found, saved, place):
-    """Compares checksums by name with those that were saved.
+def require_saved(
+    found: Mapping[str, int], saved: Mapping[str, int], place: str | os.PathLike[str]
+) -> None:
+    """Compares the checksums of what was read with those that were saved.
 
     Args:
-        found: of what was read; names that were not saved are not compared.
+        found: `{name: checksum}` of what was read. Names without a saved checksum are skipped,
+            since older versions saved none.
         saved: `{name: checksum}`.
-        place: what to call it.
+        place: name of the files, for the message.
 
     Raises:
-        Damaged: names the parts that differ.
+        Damaged: some parts differ; it names them.
     """
     wrong = [name for name, value in found.items() if saved.get(name, value) != value]
     if wrong:
@@ -43,16 +61,16 @@ def require_saved(found, saved, place):
         )
 
 
-def require_finite(tree, place, advice="take another file"):
-    """Refuses values that no network can work with.
+def require_finite(tree: Any, place: object, advice: str = "take another file") -> None:
+    """Refuses weights with NaN or infinity.
 
     Args:
         tree: nested dicts of arrays, or flat ones by name.
-        place: what to call it.
-        advice: what to do about it.
+        place: what they came from, for the message.
+        advice: what the user can do.
 
     Raises:
-        UserError: names the first tensors that hold NaN or infinity.
+        UserError: names the first tensors with NaN or infinity.
     """
     tree = own_copy(tree)
     if all(map(_is_finite, jax.tree.leaves(tree))):
@@ -66,8 +84,10 @@ def require_finite(tree, place, advice="take another file"):
     )
 
 
-def own_copy(tree):
-    """A tree as NumPy arrays; of arrays that several processes share, this one's copy."""
+def own_copy(tree: Any) -> Any:
+    """A tree with its leaves as NumPy arrays."""
+    # An array over several processes cannot be fetched whole; being replicated, this process's
+    # part of it is a full copy.
     if jax.process_count() > 1:
         tree = jax.tree.map(
             lambda leaf: leaf.addressable_data(0) if isinstance(leaf, jax.Array) else leaf, tree
@@ -75,5 +95,5 @@ def own_copy(tree):
     return jax.device_get(tree)
 
 
-def _is_finite(value):
+def _is_finite(value: np.ndarray) -> bool:
     return np.issubdtype(value.dtype, np.integer) or bool(np.isfinite(value).all())

@@ -1,28 +1,30 @@
-"""Why a state could not be read: it is damaged, or something keeps this process from reading it.
+"""Tells damaged checkpoints from those that only cannot be read at the moment.
 
-Only damage may move a state aside. What stands in the way today (memory, rights, a network disk)
-may be gone at the next start, and then the state is as good as it was.
+A damaged checkpoint may be moved aside. One that cannot be read now, for lack of memory,
+permissions or a network disk, must stay: at the next start it may be as good as ever.
 """
 
 import contextlib
 import os
 import re
+from collections.abc import Iterator
+from typing import NoReturn
 
 from ppocr_jax.errors import UserError, first_line
 from ppocr_jax.runtime.memory import free_memory
 
 
 class Damaged(UserError):
-    """Files that can be read and do not hold what was saved."""
+    """The files can be read, but do not hold what was saved."""
 
 
 @contextlib.contextmanager
-def reading(folder):
-    """Turns whatever libraries raise while they read a folder into one line.
+def reading(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Context manager that turns whatever libraries raise while reading a folder into one line.
 
     Raises:
         Damaged: the files themselves are wrong.
-        UserError: something keeps this process from reading them.
+        UserError: something else prevents reading them.
     """
     try:
         yield
@@ -35,15 +37,15 @@ def reading(folder):
         raise Damaged(f"{folder} is damaged: {first_line(error)}") from error
 
 
-def cannot_be_read(folder, obstacle):
-    """What to say where a state may be whole and something else is in the way."""
+def cannot_be_read(folder: str | os.PathLike[str], obstacle: str) -> str:
+    """The message for a checkpoint that may be whole but cannot be read now."""
     return (
-        f"{folder} cannot be read now ({obstacle}); nothing was changed: run the same command "
-        "again when that is mended"
+        f"{folder} cannot be read now ({obstacle}); nothing was changed: fix that and run the same "
+        "command again"
     )
 
 
-# What TensorStore, XLA and the C++ library call a want of memory, of rights, or of an answer.
+# How TensorStore, XLA and the C++ library report missing memory, permissions or answers.
 OBSTACLES = re.compile(
     "RESOURCE_EXHAUSTED|PERMISSION_DENIED|UNAUTHENTICATED|UNAVAILABLE|DEADLINE_EXCEEDED|ABORTED"
     "|out of memory|bad_alloc|cannot allocate|permission denied|input/output error"
@@ -54,27 +56,27 @@ QUOTED = re.compile(r'"[^"]*"')
 MISSING = (FileNotFoundError, NotADirectoryError, IsADirectoryError)  # damage, not an obstacle
 
 
-def find_obstacle(error):
-    """What kept this process from reading, in a line; "" when the files themselves are wrong.
+def find_obstacle(error: BaseException | None) -> str:
+    """What prevented reading, in one line; "" when the files themselves are wrong.
 
     Args:
-        error: an exception; those that it came from are looked at as well.
+        error: an exception; its causes are examined too.
     """
     while error is not None:
         environment = isinstance(error, OSError) and not isinstance(error, MISSING)
-        words = QUOTED.sub("", str(error))  # a path may have any name
+        words = QUOTED.sub("", str(error))  # a quoted path may contain any of the words
         if isinstance(error, MemoryError) or environment or OBSTACLES.search(words):
             return first_line(error)
         error = error.__cause__ or error.__context__
     return ""
 
 
-def find_unreadable(folder, to_the_end=True):
-    """Which file below a folder cannot be read, and why; "" when all can.
+def find_unreadable(folder: str | os.PathLike[str], to_the_end: bool = True) -> str:
+    """The first file below a folder that cannot be read, and why; "" when all can.
 
     Args:
-        folder: a local one; of another kind nothing is known here.
-        to_the_end: read all of each file, not its first bytes alone.
+        folder: a local path; nothing can be said of files in remote storage.
+        to_the_end: read every file to its end, not only its first byte.
     """
     try:
         for place, _, names in os.walk(folder, onerror=_raise):
@@ -89,16 +91,17 @@ def find_unreadable(folder, to_the_end=True):
     return ""
 
 
-def find_shortage(needed):
-    """Why this process cannot hold `needed` more bytes, in words; "" when it can, or may.
+def find_shortage(needed: int) -> str:
+    """Why there is no memory for `needed` more bytes; "" when there is, or when it is not known.
 
-    Asked before a state is read: what runs out of memory inside a C++ library ends the process.
+    To be asked before reading a checkpoint: running out of memory inside a C++ library kills the
+    process without a message.
     """
     free = free_memory()
     if free is None or free >= needed:
         return ""
-    return f"reading it takes {needed >> 20} MiB of memory and {max(free, 0) >> 20} are free"
+    return f"reading it takes {needed >> 20} MiB of memory and {max(free, 0) >> 20} MiB are free"
 
 
-def _raise(error):
+def _raise(error: OSError) -> NoReturn:
     raise error

@@ -1,24 +1,33 @@
-"""Weights without a config: which of several configs has the networks that they are."""
+"""Finds a config for weights that come without one: the first whose networks have their shapes."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector, shapes_of
 from ppocr_jax.weights.paddle import from_state, require_parts
-from ppocr_jax.weights.sources import open_source, read_variables
+from ppocr_jax.weights.sources import Source, open_source, read_variables
 
 
-def find_fitting(path, candidates, partial=False):
-    """The first of several configs whose networks have the shapes of the weights at a path.
+def find_fitting(
+    path: str | os.PathLike[str],
+    candidates: Mapping[str, Mapping[str, Any]],
+    partial: bool = False,
+) -> str:
+    """Chooses the config whose networks have the shapes of some weights.
 
     Args:
-        path: see `sources`.
+        path: of the weights, see `sources`.
         candidates: `{name: roles of a config}`.
-        partial: whether a backbone alone will do, as one that begins to learn has it.
+        partial: whether a backbone alone is enough, as for a role that will be trained.
 
     Returns:
-        A name; the first for an ONNX file, which brings its network itself.
+        The name of the first that fits; for an ONNX file, which holds its own network, the first
+        of all.
 
     Raises:
-        UserError: none fits, with what the likeliest of them lacks.
+        UserError: none fits; it says what the likeliest of them lacks.
     """
     source = open_source(path)
     if source.kind == "onnx":
@@ -35,8 +44,11 @@ def find_fitting(path, candidates, partial=False):
     raise UserError(f"{_likeliest(reasons)}; if they have a config, name it with --config FILE")
 
 
-def _require_fit(source, held, roles, partial):
-    """Raises UserError where the networks that are held are not those of `roles`."""
+def _require_fit(
+    source: Source, held: Mapping[str, Any], roles: Mapping[str, Any], partial: bool
+) -> None:
+    """Raises UserError where the weights are not those of the networks in `roles`."""
+    # A single network fits a single role whatever their names.
     alone = len(held) == len(roles) == 1
     if not alone and set(held) != set(roles):
         raise UserError(f"{source}: holds {', '.join(held)}, not {', '.join(roles)}")
@@ -46,7 +58,7 @@ def _require_fit(source, held, roles, partial):
         require_parts(from_state(variables, template, named)[1], trainable=partial)
 
 
-def _likeliest(reasons):
-    """A reason that speaks of lacking parts but not of the backbone, which did fit then."""
+def _likeliest(reasons: Sequence[str]) -> str:
+    """The reason of the likeliest config: one whose backbone fits and other parts are missing."""
     near = [r for r in reasons if "nothing for" in r and "nothing for backbone" not in r]
     return (near or reasons)[0]

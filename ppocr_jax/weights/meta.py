@@ -1,12 +1,14 @@
-"""Which states a run keeps, and the `meta` of each: host code, read without JAX.
+"""The checkpoints of a run and the `meta` of each: config, roles, metrics, checksums.
 
-`meta` is held against its own checksum, its step against the folder's name, and the hmean that
-Orbax ranks a step by against the one in `meta`. What differs is `Damaged`.
+Host code that needs no JAX. A `meta` is compared with its own checksum and its step with the name
+of its folder; `Damaged` says that they differ.
 """
 
 import json
 import math
 import zlib
+from collections.abc import Mapping
+from typing import Any
 
 from etils import epath
 
@@ -16,29 +18,29 @@ from ppocr_jax.weights.damage import Damaged, reading
 
 FOLDER = "checkpoints"
 EXTRACTED = "extracted.json"  # the `meta` of an extracted folder
-METRICS = "metrics/metrics"  # below a step: what Orbax ranks the steps by
+METRICS = "metrics/metrics"  # below a step: the hmean that Orbax ranks it by
 SEAL = "crc32"  # key of a JSON tree's own checksum
-KINDS = {"roles": list, "config": dict, "metrics": dict, "checksums": dict}
+KINDS: dict[str, type] = {"roles": list, "config": dict, "metrics": dict, "checksums": dict}
 
 
-def list_steps(workdir):
-    """Steps that a workdir holds, ascending."""
+def list_steps(workdir: epath.PathLike) -> list[int]:
+    """Steps with a checkpoint in a workdir, ascending."""
     folder = epath.Path(workdir) / FOLDER
     if not folder.is_dir():
         return []
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
 
 
-def step_folder(workdir, step):
-    """Where a step lies; absolute, since Orbax finds no metadata at a relative path."""
+def step_folder(workdir: epath.PathLike, step: int) -> epath.Path:
+    """The folder of a checkpoint; absolute, since Orbax finds no metadata at a relative path."""
     return epath.Path(workdir).resolve() / FOLDER / str(step)
 
 
-def read_meta(workdir, step):
-    """The `meta` of a step, as it was saved.
+def read_meta(workdir: epath.PathLike, step: int) -> dict[str, Any]:
+    """The `meta` of a checkpoint, as it was saved.
 
     Raises:
-        Damaged: it is missing or cut short, is not what was saved, or belongs to another step.
+        Damaged: it is missing, cut short, changed, or of another step.
         UserError: it cannot be read now.
     """
     folder = step_folder(workdir, step)
@@ -51,8 +53,13 @@ def read_meta(workdir, step):
     return meta
 
 
-def read_extracted(folder):
-    """The `meta` of an extracted folder. Raises as `read_meta` does."""
+def read_extracted(folder: epath.PathLike) -> dict[str, Any]:
+    """The `meta` of an extracted folder.
+
+    Raises:
+        Damaged: it is missing, cut short or changed, or does not name exactly one role.
+        UserError: it cannot be read now.
+    """
     path = epath.Path(folder) / EXTRACTED
     with reading(folder):
         meta = _read_whole(path)
@@ -63,46 +70,52 @@ def read_extracted(folder):
     return meta
 
 
-def require_kinds(meta, place):
-    """Refuses a `meta` with values of other kinds than those that are written.
+def require_kinds(meta: Mapping[str, Any], place: object) -> None:
+    """Refuses a `meta` with values of wrong types, before other code trips over them.
+
+    Args:
+        meta: to check.
+        place: name of the file, for the message.
 
     Raises:
         Damaged: names the key.
     """
     for key, kind in KINDS.items():
         if not isinstance(meta.get(key, kind()), kind):
-            raise Damaged(f"{place} is damaged: {key} is no {kind.__name__}")
+            raise Damaged(f"{place} is damaged: {key} is not a {kind.__name__}")
     if not all(isinstance(role, str) for role in meta.get("roles", ())):
-        raise Damaged(f"{place} is damaged: a role's name is no text")
+        raise Damaged(f"{place} is damaged: the name of a role is not text")
     for role, scored in meta.get("metrics", {}).items():
         if not isinstance(scored, dict) or not _is_number(scored.get("hmean", 0.0)):
-            raise Damaged(f"{place} is damaged: the hmean of {role} is no number")
+            raise Damaged(f"{place} is damaged: the hmean of {role} is not a number")
 
 
-def rank_of(meta):
-    """The hmean that a state is ranked by: of the best role; None when it was not evaluated.
+def rank_of(meta: Mapping[str, Any]) -> float | None:
+    """The hmean that a checkpoint is ranked by: that of the role that chooses `best`.
 
-    What an older version wrote may not say; then it is None as well.
+    Returns:
+        None when it was not evaluated, or when an older version did not save it.
     """
     if meta.get("evaluated_step", -1) != meta.get("step"):
         return None
     scored = meta.get("metrics", {}).get(best_role(meta))
     hmean = None if scored is None else scored.get("hmean")
+    # NaN compares with nothing: it has to rank below every number.
     return hmean if hmean is None or math.isfinite(hmean) else -1.0
 
 
-def best_role(meta):
-    """The role that a run chose its best state by; "" where `meta` does not say."""
+def best_role(meta: Mapping[str, Any]) -> str:
+    """The role by which a run chose its best checkpoint; "" where `meta` does not say."""
     best = meta.get("config", {}).get("best")
     role = best.get("role") if isinstance(best, dict) else None
     return role if isinstance(role, str) else ""
 
 
-def read_rank(workdir, step):
-    """What Orbax ranks a step by, its file `metrics`; None where there is none.
+def read_rank(workdir: epath.PathLike, step: int) -> float | None:
+    """The hmean in Orbax's own file beside a checkpoint; None without such a file.
 
     Raises:
-        Damaged: the file is there and holds no number.
+        Damaged: the file exists and holds no number.
     """
     path = step_folder(workdir, step) / METRICS
     with reading(path.parent):
@@ -110,19 +123,19 @@ def read_rank(workdir, step):
             return None
         hmean = _read_whole(path).get("hmean")
         if not _is_number(hmean):
-            raise Damaged(f"{path} is damaged: its hmean is no number")
+            raise Damaged(f"{path} is damaged: its hmean is not a number")
     return hmean
 
 
-def best_step(workdir):
-    """The step with the highest hmean, the newest of equals; None when none was evaluated.
+def best_step(workdir: epath.PathLike) -> int | None:
+    """The step with the highest hmean, the newest among equals; None when none was evaluated.
 
-    A step is ranked by its `meta`; by its metrics where `meta` is damaged or older than that.
+    A checkpoint is ranked by its `meta`, or by Orbax's file where `meta` is damaged or too old.
 
     Raises:
-        Damaged: neither of a step can be read, so that nobody knows which is the best.
+        Damaged: neither can be read of some checkpoint, so the best one cannot be known.
     """
-    scored = []
+    scored: list[tuple[float, int]] = []
     for step in list_steps(workdir):
         try:
             rank = rank_of(read_meta(workdir, step))
@@ -130,41 +143,41 @@ def best_step(workdir):
             rank = None
         rank = read_rank(workdir, step) if rank is None else rank
         scored += [] if rank is None else [(rank, step)]
-    return max(scored, default=(None, None))[1]
+    return max(scored)[1] if scored else None
 
 
-def seal(tree):
-    """A copy of a JSON tree with the checksum of all the rest under `crc32`."""
-    tree = json.loads(json.dumps(tree))
+def seal(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a JSON tree with a checksum of everything else under the key `crc32`."""
+    tree = json.loads(json.dumps(tree))  # as it will be read: tuples become lists, keys text
     return {**tree, SEAL: _crc_of(tree)}
 
 
-def is_sealed(tree):
-    """Whether a tree says its own checksum; what older versions wrote does not."""
+def is_sealed(tree: Mapping[str, Any]) -> bool:
+    """Whether a tree holds its own checksum; older versions wrote none."""
     return SEAL in tree
 
 
-def require_seal(tree, place):
+def require_seal(tree: Mapping[str, Any], place: object) -> None:
     """Compares a JSON tree with its own checksum, where it has one.
 
     Raises:
-        Damaged: it is not what was sealed.
+        Damaged: it has changed since it was sealed.
     """
     if is_sealed(tree) and tree[SEAL] != _crc_of(tree):
         raise Damaged(f"{place} is damaged: its values are not those that were saved")
 
 
-def _crc_of(tree):
+def _crc_of(tree: Mapping[str, Any]) -> int:
     rest = {key: value for key, value in tree.items() if key != SEAL}
     return zlib.crc32(json.dumps(rest, sort_keys=True).encode())
 
 
-def _read_whole(path):
+def _read_whole(path: epath.Path) -> dict[str, Any]:
     try:
         return read_json(path)
     except UserError as error:
-        raise Damaged(error) from None
+        raise Damaged(str(error)) from None
 
 
-def _is_number(value):
+def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,10 +1,15 @@
-"""`checkpoints.json` of a workdir: which of its states is `best` and which `latest`, by name.
+"""`checkpoints.json` of a workdir: which checkpoints are `best` and `latest`.
 
-For people, and for scripts that are no Python. It is a file and no link: links are lost or turned
-into copies by archives, by Windows and by many network disks, and a copied state that is called
-`best` is wrong after the next evaluation. Nothing here reads it, so it can be lost or edited
-without harm: every command finds `best` by the states themselves.
+For people, and for scripts in other languages. It is a file and not a link: archives, Windows and
+many network disks lose links or turn them into copies, and a copy called `best` would be wrong
+after the next evaluation. Our own commands do not read it, so it can be lost or edited without
+harm: they find `best` from the checkpoints themselves.
 """
+
+import contextlib
+from typing import Any
+
+from etils import epath
 
 from ppocr_jax.files import write_json
 from ppocr_jax.weights import meta as metas
@@ -13,24 +18,30 @@ from ppocr_jax.weights.damage import Damaged
 NAME = "checkpoints.json"
 
 
-def find_names(workdir):
-    """What the file holds: `{"best": {"step", "hmean", "path"}, "latest": {"step", "path"}}`.
+def find_names(workdir: epath.PathLike) -> dict[str, Any]:
+    """The content of the file.
 
-    Paths are relative to the workdir. None stands for what there is not: a best state before the
-    first evaluation, or where damage keeps it from being known.
+    Returns:
+        `{"best": {"step", "hmean", "path"}, "latest": {"step", "path"}}`, paths relative to the
+        workdir. `best` is None before the first evaluation and where damage hides it, `latest`
+        before the first checkpoint.
     """
-    steps = metas.list_steps(workdir)
-    try:
-        best = metas.best_step(workdir)
-        ranked = best is not None and {"step": best, "hmean": metas.read_rank(workdir, best)}
-    except Damaged:
-        ranked = None
+    steps, best = metas.list_steps(workdir), None
+    with contextlib.suppress(Damaged):
+        step = metas.best_step(workdir)
+        if step is not None:
+            hmean = metas.read_rank(workdir, step)
+            best = {"step": step, "hmean": hmean, "path": f"{metas.FOLDER}/{step}"}
     return {
-        "best": {**ranked, "path": f"{metas.FOLDER}/{best}"} if ranked else None,
+        "best": best,
         "latest": {"step": steps[-1], "path": f"{metas.FOLDER}/{steps[-1]}"} if steps else None,
     }
 
 
-def write_names(workdir):
-    """Writes the file, whole or not at all; call it when a state has come, before others go."""
+def write_names(workdir: epath.Path) -> None:
+    """Writes the file, whole or not at all.
+
+    To be called after a checkpoint is saved and before older ones are deleted, so that it never
+    names one that is gone.
+    """
     write_json(workdir / NAME, find_names(workdir))

@@ -1,12 +1,15 @@
-"""PaddlePaddle's `.pdparams` files, read and written without Paddle and without running code.
+"""Reads and writes PaddlePaddle's `.pdparams` files without Paddle and without running their code.
 
-Such a file is a pickle of a dict `name -> numpy array`. What a pickle may do is in `pickles`; here
-its content is checked, and made arrays.
+Such a file is a pickle of a dict `name -> numpy array`. `pickles` decodes it safely; here its
+content is checked and turned into arrays.
 """
 
 import math
+import os
 import pathlib
 import pickle
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -15,25 +18,27 @@ from ppocr_jax.files import replacing
 from ppocr_jax.foreign import read_whole, what_it_is
 from ppocr_jax.weights.pickles import Array, Dtype, Items, Refused, describe, load
 
+# Keys that Paddle adds beside the parameters (the second is spelled so there).
 NAME_TABLE = "StructuredToParameterName@@"
 SLICE_TABLE = "UnpackBigParamInfor@@"
-KINDS = "fiub"  # of dtype: floats, integers, booleans
+KINDS = "fiub"  # kinds of dtype: floats, integers, booleans
 MOST_AXES, MOST_LENGTH = 32, 1 << 40
-MOST_GROWTH = 2  # bytes in memory to bytes of the file: 16 bits become 32
+MOST_GROWTH = 2  # bytes in memory over bytes in the file: 16-bit floats become 32-bit ones
 
 
-def read_pdparams(path):
-    """Arrays of a `.pdparams` file by name, in the file's order.
+def read_pdparams(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Reads the arrays of a `.pdparams` file, in the order of the file.
 
     Args:
-        path: the file, or its name without `.pdparams`, as PaddleOCR writes it in commands.
+        path: of the file; `.pdparams` may be left out, as in PaddleOCR's commands.
 
     Returns:
-        `{name: array}`, C order, native byte order; all floats are float32.
+        `{name: array}` in C order and native byte order; all floats are float32.
 
     Raises:
-        UserError: no such file, no pickle, a pickle that holds or asks for anything but arrays
-            and plain containers (it names what), or the file of an optimiser's state.
+        UserError: there is no such file; it is not a pickle; the pickle holds or calls anything
+            other than arrays and plain containers (named in the message); or it is an optimiser's
+            state.
     """
     path = _find(path)
     data = read_whole(path)
@@ -41,23 +46,24 @@ def read_pdparams(path):
         content = load(data)
         if not isinstance(content, Items) or content.kind != "dict":
             raise Refused(f"it holds {describe(content)}, not arrays by name")
-    except Exception as error:  # whatever a damaged pickle runs into
+    except Exception as error:  # a damaged pickle can raise anything
         words = what_it_is(data, path)
         if words:
             raise UserError(f"{path}: not a .pdparams file but {words}") from None
         if isinstance(error, Refused):
             raise UserError(f"{path}: refused as weights: {error}") from None
         raise UserError(
-            f"{path}: no readable .pdparams file ({first_line(error)[:120]}); copy it again"
+            f"{path}: cannot be read as .pdparams ({first_line(error)[:120]}); copy it again"
         ) from None
     return _to_arrays(content.mapping(), len(data), path)
 
 
-def _find(path):
-    path = pathlib.Path(path)
+def _find(name: str | os.PathLike[str]) -> pathlib.Path:
+    """The file that a user means. Raises UserError when there is none, or not one of weights."""
+    path = pathlib.Path(name)
     if path.suffix in (".pdopt", ".states"):
         beside = path.with_suffix(".pdparams")
-        hint = f": take {beside}" if beside.exists() else ""
+        hint = f": use {beside}" if beside.exists() else ""
         raise UserError(f"{path}: holds the state of a run, not weights{hint}")
     if not path.exists() and path.with_name(path.name + ".pdparams").exists():
         path = path.with_name(path.name + ".pdparams")
@@ -68,14 +74,16 @@ def _find(path):
     return path
 
 
-def _to_arrays(content, size, path):
+def _to_arrays(content: dict[str, Any], size: int, path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Arrays from the decoded dict of a file of `size` bytes."""
     slices = content.pop(SLICE_TABLE, None)
     content.pop(NAME_TABLE, None)
-    left = MOST_GROWTH * size  # bytes that arrays may take
-    arrays = {}
+    # The same bytes can be referred to many times: a small file must not fill the memory.
+    left = MOST_GROWTH * size
+    arrays: dict[str, np.ndarray] = {}
     for name, value in content.items():
         if isinstance(value, Items) and value.kind == "tuple" and len(value.values) == 2:
-            value = value.values[1]  # (internal name, array), as some dicts are stored
+            value = value.values[1]  # (internal name, array): some versions of Paddle store pairs
         if not isinstance(value, Array):
             raise UserError(f"{path}: {describe(name)} is {describe(value)}, not an array")
         try:
@@ -87,17 +95,18 @@ def _to_arrays(content, size, path):
     return arrays if slices is None else _join(arrays, slices, path)
 
 
-def make_array(pickled, limit):
-    """The array that a pickle describes: C order, native byte order, a copy.
+def make_array(pickled: Array, limit: int) -> np.ndarray:
+    """The array that a pickle describes, copied to C order and native byte order.
 
-    All floats become float32, also bfloat16, which Paddle stores as uint16.
+    All floats become float32, including bfloat16, which Paddle stores as uint16.
 
     Args:
-        pickled: `pickles.Array`.
-        limit: bytes that it may have.
+        pickled: as decoded.
+        limit: highest number of bytes.
 
     Raises:
-        Refused: its shape, type or content do not go together, or float32 is too narrow for it.
+        Refused: shape, dtype and content do not fit together, or a number is too large for
+            float32.
     """
     state = pickled.state
     if not isinstance(state, list) or len(state) not in (4, 5):
@@ -115,13 +124,13 @@ def make_array(pickled, limit):
         raise Refused("an array beyond the size of the file: the same bytes serve several")
     array = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran is True else "C")
     array = np.array(array, dtype.newbyteorder("="), order="C")
-    if array.dtype == np.uint16:
+    if array.dtype == np.uint16:  # bfloat16 is the upper half of a float32
         return (array.astype(np.uint32) << 16).view(np.float32)
     return _narrowed(array) if array.dtype.kind == "f" else array
 
 
-def _narrowed(array):
-    """Floats as float32, none of which may become infinite by it."""
+def _narrowed(array: np.ndarray) -> np.ndarray:
+    """Floats as float32. Raises Refused where a finite number would become infinite."""
     with np.errstate(over="ignore"):
         narrow = array.astype(np.float32)
     if (np.isinf(narrow) & np.isfinite(array)).any():
@@ -129,8 +138,8 @@ def _narrowed(array):
     return narrow
 
 
-def _make_shape(shape):
-    """A tuple of lengths, few and none beyond what memory can address."""
+def _make_shape(shape: Items) -> tuple[int, ...]:
+    """A tuple of lengths. Raises Refused for those that no array can have."""
     lengths = tuple(shape.values)
     whole = all(type(length) is int and 0 <= length < MOST_LENGTH for length in lengths)
     if not whole or len(lengths) > MOST_AXES:
@@ -138,8 +147,8 @@ def _make_shape(shape):
     return lengths
 
 
-def _make_dtype(pickled):
-    """A dtype of numbers: no fields, no objects."""
+def _make_dtype(pickled: Dtype) -> np.dtype:
+    """A dtype of plain numbers. Raises Refused for fields, objects and anything else."""
     code, state = pickled.code, pickled.state
     order = "="
     if state is not None:
@@ -151,13 +160,13 @@ def _make_dtype(pickled):
     if not isinstance(order, str) or order not in ("<", ">", "=", "|"):
         raise Refused(f"a dtype of byte order {describe(order)}")
     try:
-        return np.dtype(code).newbyteorder(order)
+        return np.dtype(code).newbyteorder(order)  # type: ignore[arg-type]  # checked above
     except TypeError:
         raise Refused(f"an array of dtype {describe(code)}") from None
 
 
-def _join(arrays, slices, path):
-    """Puts together what old protocols had to cut into one-dimensional slices."""
+def _join(arrays: dict[str, np.ndarray], slices: Any, path: pathlib.Path) -> dict[str, np.ndarray]:
+    """Puts large arrays together again, which old pickle protocols had to cut into slices."""
     try:
         for name, entry in slices.mapping().items():
             entry = entry.mapping()
@@ -172,7 +181,7 @@ def _join(arrays, slices, path):
     except (AttributeError, KeyError, TypeError, ValueError, Refused) as error:
         reason = str(error)
         if isinstance(error, AttributeError | TypeError):
-            reason = "its table is no table of names and lengths"
+            reason = "its table does not hold names and lengths"
         elif isinstance(error, KeyError):
             reason = f"there is no {describe(error.args[0])}"
         raise UserError(
@@ -181,10 +190,14 @@ def _join(arrays, slices, path):
     return arrays
 
 
-class _Pickler(pickle._Pickler):
-    """Writes arrays under the module names that every NumPy and every Paddle knows."""
+_PythonPickler: Any = pickle._Pickler  # not the C one, whose methods cannot be overridden
 
-    def save_global(self, obj, name=None):
+
+class _Pickler(_PythonPickler):
+    """Writes arrays under module names that every version of NumPy and Paddle knows."""
+
+    def save_global(self, obj: Any, name: str | None = None) -> None:
+        # NumPy 2 moved numpy.core to numpy._core, which older versions cannot import.
         if getattr(obj, "__module__", "").startswith("numpy._core"):
             self.write(f"cnumpy.core.multiarray\n{obj.__name__}\n".encode())
             self.memoize(obj)
@@ -192,17 +205,18 @@ class _Pickler(pickle._Pickler):
             super().save_global(obj, name)
 
 
-def write_pdparams(path, arrays):
-    """Writes arrays as PaddlePaddle's `save` does: the file is whole or absent.
+def write_pdparams(path: str | os.PathLike[str], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays as PaddlePaddle's `save` does. The file is complete or absent.
 
     Args:
-        path: of the file; its folder is made when missing.
+        path: of the file; its folder is made if necessary.
         arrays: `{name: array}`; stored as float32 in C order.
 
     Raises:
         OSError: the file cannot be written.
     """
     path = pathlib.Path(path)
+    content: dict[str, Any]
     content = {name: np.ascontiguousarray(value, np.float32) for name, value in arrays.items()}
     for name, value in arrays.items():  # ascontiguousarray makes a scalar one-dimensional
         content[name] = content[name].reshape(np.shape(value))

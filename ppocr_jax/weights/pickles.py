@@ -1,82 +1,97 @@
-"""A pickle of arrays by name, read without running any of it.
+"""Decodes a pickle of arrays by name without running any of its code.
 
-A pickle is a program for a stack machine: it may name any function, call it, and build containers
-inside containers that take for ever to hash, compare or print. This machine knows only what a file
-of arrays needs. It makes no array and calls nothing; keys are text; containers are flat; and every
-instruction takes time by its own length, so that reading is linear in the file.
+A pickle is a program for a stack machine. It may import any function and call it, and nest
+containers so deeply that hashing, comparing or printing them takes forever. The machine here knows
+only the instructions that a file of arrays needs. It creates no arrays and imports nothing; keys
+are text; nesting is bounded; and an instruction takes time in proportion to its own length, so that
+decoding is linear in the size of the file.
+
+Source: the instructions are described in the standard library's `pickletools`.
 """
 
+from __future__ import annotations
+
 import pickletools
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from ppocr_jax.errors import UserError
 
-DEPTH = 6  # containers inside each other; a slice table has three, an array's state two more
-MARK = object()
+DEPTH = 6  # of nested containers; a slice table has three, the state of an array two more
+MARK = object()  # on the stack: where the items of a container begin
 
 
 class Refused(UserError):
-    """The file asks for something else than arrays. Its text says what."""
+    """The file needs something other than arrays. The message says what."""
 
 
 class Array:
-    """What a pickle says of an array, unchecked: `state` as given to `__setstate__`."""
+    """An array as a pickle describes it, unchecked; `state` is what `__setstate__` would get."""
 
     depth = 0
 
-    def __init__(self, state=None):
+    def __init__(self, state: list[Any] | None = None) -> None:
         self.state = state
 
 
 class Dtype:
-    """What a pickle says of a dtype, unchecked: its letters, and its state."""
+    """A dtype as a pickle describes it, unchecked: its code, such as "f4", and its state."""
 
     depth = 0
 
-    def __init__(self, code):
-        self.code, self.state = code, None
+    def __init__(self, code: Any) -> None:
+        self.code = code
+        self.state: list[Any] | None = None
 
 
 class Items:
-    """A tuple, a list or a dict: `values` in order, of a dict under `keys`.
+    """A tuple, list or dict.
 
-    `depth` says how many containers lie inside each other at least; it never goes beyond DEPTH,
-    since whatever would make it is refused.
+    Attributes:
+        kind: "tuple", "list" or "dict".
+        values: in order.
+        keys: of a dict, one per value.
+        depth: number of nested containers, at most DEPTH; deeper ones are refused while they are
+            built.
     """
 
-    def __init__(self, kind, values=()):
-        self.kind, self.keys, self.values, self.depth = kind, [], [], 1
-        self.extend(values)
+    def __init__(self, kind: str, values: Iterable[Any] = ()) -> None:
+        self.kind, self.depth = kind, 1
+        self.keys: list[str] = []
+        self.values: list[Any] = []
+        self.extend(list(values))
 
-    def extend(self, values):
+    def extend(self, values: list[Any]) -> None:
+        """Appends values. Raises Refused where they are nested too deeply."""
         self.depth = max([self.depth, *(1 + getattr(value, "depth", 0) for value in values)])
         if self.depth > DEPTH:
-            raise Refused("containers inside containers, deeper than arrays by name need")
+            raise Refused("containers nested more deeply than arrays by name need")
         self.values += values
 
-    def set(self, keys, values):
+    def set(self, keys: list[Any], values: list[Any]) -> None:
+        """Adds items to a dict. Raises Refused for a key that is not text."""
         for key in keys:
             if not isinstance(key, str):
-                raise Refused(f"{describe(key)} is a key; arrays go by text")
+                raise Refused(f"{describe(key)} is a key; arrays have text as keys")
         self.extend(values)
         self.keys += keys
 
-    def mapping(self):
-        """A dict, the last of equal keys counting."""
+    def mapping(self) -> dict[str, Any]:
+        """The items as a dict; of equal keys the last counts."""
         return dict(zip(self.keys, self.values, strict=True))
 
 
 class Function:
-    """A name that a file of arrays needs: what is called here in its place."""
+    """A function that a file of arrays may name, and what is called here in its place."""
 
     depth = 0
 
-    def __init__(self, name, call):
+    def __init__(self, name: str, call: Callable[..., Any]) -> None:
         self.name, self.call = name, call
 
 
 def describe(value: Any) -> str:
-    """A value in a few words, whatever a file has made of it."""
+    """A value in a few words, of bounded length and cost for any content."""
     if isinstance(value, Items):
         return f"a {value.kind}"
     if isinstance(value, str):
@@ -87,11 +102,14 @@ def describe(value: Any) -> str:
 
 
 def load(data: bytes) -> Any:
-    """What a pickle holds, of the classes above and plain text, bytes and numbers.
+    """Decodes a pickle.
+
+    Returns:
+        Its value, made of the classes above and of plain text, bytes and numbers.
 
     Raises:
-        Refused: it asks for anything else.
-        Exception: of whatever kind, when the data are damaged.
+        Refused: it needs anything else.
+        Exception: of any kind, when the data are damaged.
     """
     machine = _Machine(2 * len(data))
     for code, argument, _ in pickletools.genops(data):
@@ -105,111 +123,128 @@ def load(data: bytes) -> Any:
 
 
 class _Machine:
-    """The stack, what is remembered by number, and how much calls may still copy."""
+    """The state of the stack machine.
 
-    def __init__(self, budget):
-        self.stack, self.memo, self.done, self._budget = [], {}, False, budget
+    Attributes:
+        stack: of values.
+        memo: values stored by number, to be used again.
+        done: whether the pickle has ended.
+    """
 
-    def spend(self, size):
-        """Counts what a call copies: a remembered value can be handed to many of them."""
+    def __init__(self, budget: int) -> None:
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.done, self._budget = False, budget
+
+    def spend(self, size: int) -> None:
+        """Counts what a call copies: a value in the memo can be passed to any number of calls."""
         self._budget -= size
         if self._budget < 0:
             raise Refused("it copies more than the file holds")
 
-    def pop(self):
+    def pop(self) -> Any:
+        """Takes the top value."""
         value = self.stack.pop()
         if value is MARK:
             raise ValueError("a mark where a value should be")
         return value
 
-    def pop_to_mark(self):
+    def pop_to_mark(self) -> list[Any]:
+        """Takes all values above the last mark, and the mark."""
         values = []
         while (value := self.stack.pop()) is not MARK:
             values.append(value)
         return values[::-1]
 
-    def top(self, kind):
+    def top(self, kind: str) -> Items:
+        """The container on top. Raises Refused where it is of another kind."""
         value = self.stack[-1]
         if not isinstance(value, Items) or value.kind != kind:
             raise Refused(f"it fills {describe(value)} as a {kind}")
         return value
 
 
-def _push(machine, argument):
+# -- instructions ----------------------------------------------------------------------------------
+# Each gets the machine, and the argument that is written behind the instruction in the file.
+
+Step = Callable[[_Machine, Any], None]
+
+
+def _push(machine: _Machine, argument: Any) -> None:
     machine.stack.append(argument)
 
 
-def _push_text(machine, argument):
-    """Protocol 0 to 2 know bytes and text of Python 2 alike; both are text here."""
+def _push_text(machine: _Machine, argument: Any) -> None:
+    """A Python 2 string, which protocols 0 to 2 use for bytes and text alike: text here."""
     machine.stack.append(argument if isinstance(argument, str) else argument.decode("latin1"))
 
 
-def _constant(value):
+def _constant(value: Any) -> Step:
     return lambda machine, _: machine.stack.append(value)
 
 
-def _empty(kind):
+def _empty(kind: str) -> Step:
     return lambda machine, _: machine.stack.append(Items(kind))
 
 
-def _from_mark(kind):
+def _from_mark(kind: str) -> Step:
     return lambda machine, _: machine.stack.append(Items(kind, machine.pop_to_mark()))
 
 
-def _tuple_of(count):
-    def step(machine, _):
+def _tuple_of(count: int) -> Step:
+    def step(machine: _Machine, _: Any) -> None:
         values = [machine.pop() for _ in range(count)][::-1]
         machine.stack.append(Items("tuple", values))
 
     return step
 
 
-def _dict(machine, _):
+def _dict(machine: _Machine, _: Any) -> None:
     values = machine.pop_to_mark()
     machine.stack.append(Items("dict"))
     machine.stack[-1].set(values[::2], values[1::2])
 
 
-def _append(machine, _):
+def _append(machine: _Machine, _: Any) -> None:
     value = machine.pop()
     machine.top("list").extend([value])
 
 
-def _appends(machine, _):
+def _appends(machine: _Machine, _: Any) -> None:
     values = machine.pop_to_mark()
     machine.top("list").extend(values)
 
 
-def _set_item(machine, _):
+def _set_item(machine: _Machine, _: Any) -> None:
     value, key = machine.pop(), machine.pop()
     machine.top("dict").set([key], [value])
 
 
-def _set_items(machine, _):
+def _set_items(machine: _Machine, _: Any) -> None:
     values = machine.pop_to_mark()
     machine.top("dict").set(values[::2], values[1::2])
 
 
-def _global(machine, argument):
+def _global(machine: _Machine, argument: Any) -> None:
     module, _, name = argument.partition(" ")
     machine.stack.append(_find(module, name))
 
 
-def _stack_global(machine, _):
+def _stack_global(machine: _Machine, _: Any) -> None:
     name, module = machine.pop(), machine.pop()
     if not isinstance(name, str) or not isinstance(module, str):
-        raise Refused("it asks for a function whose name is no text")
+        raise Refused("it names a function by something other than text")
     machine.stack.append(_find(module, name))
 
 
-def _find(module, name):
+def _find(module: str, name: str) -> Function:
     call = ADMITTED.get((module, name))
     if call is None:
         raise Refused(f"it asks for {module[:80]}.{name[:80]}")
     return Function(f"{module}.{name}", call)
 
 
-def _reduce(machine, _):
+def _reduce(machine: _Machine, _: Any) -> None:
     arguments, function = machine.pop(), machine.pop()
     if not isinstance(function, Function):
         raise Refused(f"it calls {describe(function)}")
@@ -218,7 +253,7 @@ def _reduce(machine, _):
     machine.stack.append(function.call(machine, *arguments.values))
 
 
-def _build(machine, _):
+def _build(machine: _Machine, _: Any) -> None:
     state, target = machine.pop(), machine.stack[-1]
     if not isinstance(target, Array | Dtype):
         name = target.name if isinstance(target, Function) else describe(target)
@@ -228,47 +263,47 @@ def _build(machine, _):
     target.state = state.values
 
 
-def _put(machine, argument):
+def _put(machine: _Machine, argument: Any) -> None:
     machine.memo[int(argument)] = machine.stack[-1]
 
 
-def _memoize(machine, _):
+def _memoize(machine: _Machine, _: Any) -> None:
     machine.memo[len(machine.memo)] = machine.stack[-1]
 
 
-def _get(machine, argument):
+def _get(machine: _Machine, argument: Any) -> None:
     machine.stack.append(machine.memo[int(argument)])
 
 
-def _pop(machine, _):
+def _pop(machine: _Machine, _: Any) -> None:
     machine.stack.pop()
 
 
-def _pop_mark(machine, _):
+def _pop_mark(machine: _Machine, _: Any) -> None:
     machine.pop_to_mark()
 
 
-def _duplicate(machine, _):
+def _duplicate(machine: _Machine, _: Any) -> None:
     machine.stack.append(machine.stack[-1])
 
 
-def _stop(machine, _):
+def _stop(machine: _Machine, _: Any) -> None:
     machine.done = True
 
 
-def _outside(machine, _):
-    raise Refused("it refers to the outside object that another program would know")
+def _outside(machine: _Machine, _: Any) -> None:
+    raise Refused("it refers to an object outside the file")
 
 
-def _extension(machine, argument):
+def _extension(machine: _Machine, argument: Any) -> None:
     raise Refused(f"it asks for the extension {argument}")
 
 
-def _nothing(machine, _):
+def _nothing(machine: _Machine, _: Any) -> None:
     pass
 
 
-STEPS = {
+STEPS: dict[str, Step] = {
     **dict.fromkeys(("PROTO", "FRAME"), _nothing),
     "STOP": _stop,
     "MARK": _constant(MARK),
@@ -310,59 +345,59 @@ STEPS = {
 }
 
 
-# -- what may be called ------------------------------------------------------------------------
+# -- functions that a file may call ----------------------------------------------------------------
 
 
-def _encode(machine, text=None, encoding="latin1"):
-    """What protocol 2 calls to store bytes as text: latin-1 and nothing else."""
+def _encode(machine: _Machine, text: Any = None, encoding: Any = "latin1") -> bytes:
+    """Bytes from text: protocol 2 has no bytes, and stores them as latin-1."""
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise Refused("_codecs.encode of something but latin-1 text")
+        raise Refused("_codecs.encode of something other than latin-1 text")
     machine.spend(len(text))
     return text.encode("latin1")
 
 
-def _reconstruct(_, kind=None, shape=None, code=None):
+def _reconstruct(_: _Machine, kind: Any = None, shape: Any = None, code: Any = None) -> Array:
     if not isinstance(kind, Function) or kind.call is not _bare_array:
         raise Refused("an array of another class")
     return Array()
 
 
-def _bare_array(*_):
+def _bare_array(*_: Any) -> Array:
     return Array()
 
 
-def _scalar(_, dtype=None, data=b""):
+def _scalar(_: _Machine, dtype: Any = None, data: Any = b"") -> Array:
     return Array([Items("tuple"), dtype, False, data])
 
 
-def _dtype(_, code=None, align=False, copy=False):
+def _dtype(_: _Machine, code: Any = None, align: Any = False, copy: Any = False) -> Dtype:
     return Dtype(code)
 
 
-def _ordered(machine, items=None):
-    """An OrderedDict: empty, or from pairs."""
+def _ordered(machine: _Machine, items: Any = None) -> Items:
+    """An OrderedDict as a plain dict: empty, or from pairs."""
     made = Items("dict")
     pairs = items.values if isinstance(items, Items) else []
     machine.spend(len(pairs))
     for pair in pairs:
         if not isinstance(pair, Items) or len(pair.values) != 2:
-            raise Refused("an OrderedDict of something but pairs")
+            raise Refused("an OrderedDict of something other than pairs")
         made.set(pair.values[:1], pair.values[1:])
     return made
 
 
-def _tuple(machine, items=None):
+def _tuple(machine: _Machine, items: Any = None) -> Items:
     values = items.values if isinstance(items, Items) else ()
     machine.spend(len(values))
     return Items("tuple", values)
 
 
-def _no_bytes(_):
-    """What protocol 2 calls for an empty byte string."""
+def _no_bytes(_: _Machine) -> bytes:
+    """An empty byte string, for which protocol 2 calls `bytes`."""
     return b""
 
 
-ADMITTED = {
+ADMITTED: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "ndarray"): _bare_array,
     ("numpy", "dtype"): _dtype,
     ("collections", "OrderedDict"): _ordered,

@@ -1,4 +1,4 @@
-"""PaddleOCR's published weights that our recipes start from, by name."""
+"""PaddleOCR's published weights that our recipes start from, by name, size and SHA-256."""
 
 from typing import NamedTuple
 
@@ -10,11 +10,11 @@ class Published(NamedTuple):
 
     Attributes:
         path: below BASE_URL.
-        what: for people.
-        size: bytes, and
-        sha256: hex digits, of the file as published; None where they are not known here.
-        member: name, without folders, of the weights inside a `.tar`; None when the file itself
-            holds the weights.
+        what: description for users.
+        size: of the file in bytes; None where it is not known here.
+        sha256: of the file in hex; None where it is not known here.
+        member: file name of the weights inside a `.tar`, without folders; None when the file
+            itself holds the weights.
     """
 
     path: str
@@ -24,7 +24,8 @@ class Published(NamedTuple):
     member: str | None = None
 
 
-def _tree(path, language):
+def _tree(path: str, language: str) -> Published:
+    """An archive with the three networks of a CML run."""
     return Published(
         path, f"{language}: student, student2 and teacher by CML", member="best_accuracy.pdparams"
     )
@@ -54,8 +55,8 @@ FILES = {
     ),
 }
 
-# Published beside them, and asked for by name, but no weights that we can read.
+# Files beside them that users ask for, but which hold no weights that can be read here.
 NOT_READ = {
-    "ch_PP-OCRv3_det_infer": "a program for Paddle's inference engine, not weights that are read "
-    "here; take ch_PP-OCRv3_det_distill_train, or its ONNX form and `ppocr_jax.extract`",
+    "ch_PP-OCRv3_det_infer": "a program for Paddle's inference engine, from which weights cannot "
+    "be read; use ch_PP-OCRv3_det_distill_train, or its ONNX form and `ppocr_jax.extract`",
 }

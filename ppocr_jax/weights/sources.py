@@ -1,16 +1,25 @@
-"""Where weights come from: a path -> what is there, and one role's variables out of it.
+"""Sources of weights: finds out what is at a path, and reads one role's variables from it.
 
-A path is a `.pdparams` file, a workdir (its best state), `<workdir>/latest`, `<workdir>/best`,
-`<workdir>/<step>`, a folder that `extract` wrote, an ONNX file whose batch norm is not folded, such
-as PaddleOCR's published ones, or a name that `download` knows.
+A path is one of:
+
+- a `.pdparams` file;
+- a workdir, which stands for its best checkpoint;
+- `<workdir>/best`, `<workdir>/latest` or `<workdir>/<step>`;
+- a folder written by `extract`;
+- an ONNX file without folded batch norm, such as PaddleOCR's published ones;
+- a name that `download` knows.
 """
+
+from __future__ import annotations
 
 import contextlib
 import dataclasses
 import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from etils import epath
 
 from ppocr_jax.errors import UserError
@@ -21,6 +30,7 @@ from ppocr_jax.weights.checks import require_finite
 from ppocr_jax.weights.damage import Damaged
 from ppocr_jax.weights.meta import EXTRACTED
 from ppocr_jax.weights.paddle import (
+    LoadReport,
     array_hash,
     from_paddle,
     from_state,
@@ -36,15 +46,17 @@ from ppocr_jax.weights.paddle import (
 from ppocr_jax.weights.pdparams import read_pdparams
 from ppocr_jax.weights.published import FILES
 
+AnyPath = str | os.PathLike[str]
+
 
 class Source(NamedTuple):
-    """A place that holds weights.
+    """A file or folder with weights.
 
     Attributes:
         kind: "pdparams", "onnx", "checkpoint" or "extracted".
-        path: the file, the workdir or the folder.
+        path: the file, the workdir of a checkpoint, or the extracted folder.
         step: of a checkpoint, else None.
-        meta: what was written beside the weights: config, roles, metrics; {} for a file.
+        meta: what was saved with the weights: config, roles, metrics; {} for a file.
     """
 
     kind: str
@@ -52,8 +64,8 @@ class Source(NamedTuple):
     step: int | None
     meta: dict[str, Any]
 
-    def roles(self):
-        """Names of the networks in it; [""] for a file that holds one without a prefix."""
+    def roles(self) -> list[str]:
+        """Names of the networks in it; [""] for a file with one network without a prefix."""
         if self.kind == "pdparams":
             prefixes = role_prefixes(read_pdparams(str(self.path)))
             return [role_of_prefix(prefix) for prefix in prefixes] or [""]
@@ -62,27 +74,27 @@ class Source(NamedTuple):
         return list(self.meta["roles"])
 
     @property
-    def is_own(self):
-        """Whether it holds a whole state of ours, in our own tree."""
+    def is_own(self) -> bool:
+        """Whether it was saved by this project, in our own tree of variables."""
         return self.kind in ("checkpoint", "extracted")
 
     @property
-    def unverified(self):
-        """What nothing was compared with, since the version that wrote it kept no checksum."""
+    def unverified(self) -> str:
+        """The part that could not be checked, since an older version saved no checksum; or ""."""
         if not self.is_own or metas.is_sealed(self.meta):
             return ""
         return "meta" if self.kind == "checkpoint" else EXTRACTED
 
-    def __str__(self):
+    def __str__(self) -> str:
         return str(self.path) if self.step is None else f"{self.path} at step {self.step}"
 
 
-def locate(path):
-    """Where the weights given as `path` lie: a published name becomes its file in the cache.
+def locate(path: AnyPath) -> AnyPath:
+    """The path of weights: a published name becomes its file in the cache, downloaded if necessary.
 
     Args:
-        path: as a user gives it. A file or folder that exists is taken as it is, and so is
-            whatever is not a published name, with or without `.pdparams`.
+        path: as given by the user. An existing file or folder is returned unchanged, and so is
+            anything that is not a published name, with or without `.pdparams`.
 
     Raises:
         UserError: see `fetch.fetch`.
@@ -90,16 +102,16 @@ def locate(path):
     name = str(path).removesuffix(".pdparams")
     if name not in FILES or os.path.exists(path) or os.path.exists(f"{path}.pdparams"):
         return path
-    from ppocr_jax.weights.fetch import fetch  # HTTP, which nothing but a download needs
+    from ppocr_jax.weights.fetch import fetch  # HTTP libraries, which only a download needs
 
     return fetch(name)
 
 
-def open_source(path):
-    """Finds out what lies at `path`.
+def open_source(path: AnyPath) -> Source:
+    """Finds out what is at a path. A single file is not read yet.
 
     Raises:
-        UserError: nothing, or nothing that holds weights.
+        UserError: nothing is there, or nothing with weights.
     """
     place = epath.Path(locate(path))
     if place.is_dir():
@@ -113,10 +125,12 @@ def open_source(path):
     return Source("onnx" if place.suffix == ".onnx" else "pdparams", place, None, {})
 
 
-def _checkpoint(workdir, which):
+def _checkpoint(workdir: epath.Path, which: str) -> Source:
+    """The checkpoint called "best", "latest" or by its step."""
     steps = metas.list_steps(workdir)
     if not steps:
         raise UserError(f"{workdir}: the run has not saved a state yet")
+    step: int | None
     if which == "latest":
         step = steps[-1]
     elif which == "best":
@@ -128,7 +142,7 @@ def _checkpoint(workdir, which):
     else:
         names = ", ".join(["best", "latest", *map(str, steps)])
         raise UserError(f"{workdir} holds {names}; there is no {which}")
-    if not metas.step_folder(workdir, step).is_dir():  # a run lets go of older states
+    if not metas.step_folder(workdir, step).is_dir():  # a running training has just deleted it
         return _checkpoint(workdir, which)
     with _naming_others(workdir, step):
         meta = metas.read_meta(workdir, step)
@@ -137,12 +151,14 @@ def _checkpoint(workdir, which):
     return Source("checkpoint", workdir, step, meta)
 
 
-def is_gone(source):
-    """Whether a state that was found is not there any more, since its run has gone on."""
-    return source.kind == "checkpoint" and not metas.step_folder(source.path, source.step).is_dir()
+def is_gone(source: Source) -> bool:
+    """Whether a checkpoint has been deleted since it was found, by a run that is still going."""
+    if source.kind != "checkpoint" or source.step is None:
+        return False
+    return not metas.step_folder(source.path, source.step).is_dir()
 
 
-def _best_step(workdir, steps):
+def _best_step(workdir: epath.Path, steps: Sequence[int]) -> int | None:
     try:
         return metas.best_step(workdir)
     except Damaged as error:
@@ -151,8 +167,8 @@ def _best_step(workdir, steps):
 
 
 @contextlib.contextmanager
-def _naming_others(workdir, step):
-    """Adds to what is said of a damaged step which others there are."""
+def _naming_others(workdir: epath.Path, step: int) -> Iterator[None]:
+    """Adds the other checkpoints of a run to the message on a damaged one."""
     try:
         yield
     except Damaged as error:
@@ -161,15 +177,15 @@ def _naming_others(workdir, step):
         raise Damaged(f"{error}{advice}") from None
 
 
-def read_arrays(source, role):
-    """Arrays of one role under PaddleOCR's names, without a prefix.
+def read_arrays(source: Source, role: str) -> Mapping[str, np.ndarray]:
+    """Arrays of one role by PaddleOCR's names, without a prefix.
 
     Args:
         source: see `open_source`.
-        role: name; a source that holds a single network gives that one whatever its name.
+        role: name; a source with a single network gives that one whatever the name.
 
     Raises:
-        UserError: several networks and none of that name; a parameter without such a name.
+        UserError: several networks, none of that name; or a layer that PaddleOCR has no name for.
     """
     if source.kind == "pdparams":
         arrays = select_role(read_pdparams(str(source.path)), role, str(source.path))
@@ -178,16 +194,16 @@ def read_arrays(source, role):
     return to_paddle(read_variables(source, role))
 
 
-def name_arrays(source, role):
-    """As `read_arrays`; where PaddleOCR has no name for all of a state, under our own names."""
+def name_arrays(source: Source, role: str) -> Mapping[str, np.ndarray]:
+    """As `read_arrays`, but by our own names where PaddleOCR has no name for some layer."""
     return to_names(read_variables(source, role)) if source.is_own else read_arrays(source, role)
 
 
-def read_tree(source):
-    """Arrays of all roles, under PaddleOCR's names in its distillation files: `Student2.neck...`.
+def read_tree(source: Source) -> dict[str, np.ndarray]:
+    """Arrays of all roles by the names in PaddleOCR's distillation files: `Student2.neck...`.
 
     Raises:
-        UserError: a file that holds one network without a role's name.
+        UserError: a file with one network, which has no role's name.
     """
     roles = source.roles()
     if roles == [""]:
@@ -199,16 +215,22 @@ def read_tree(source):
     }
 
 
-def read_variables(source, role):
-    """Variables of one role, as NumPy arrays; of a file those that it holds.
+def read_variables(source: Source, role: str) -> dict[str, Any]:
+    """Variables of one role as NumPy arrays; from a file, those that it holds.
+
+    Args:
+        source, role: as for `read_arrays`.
+
+    Returns:
+        `{"params", "batch_stats"}`.
 
     Raises:
-        UserError: as `read_arrays`; damaged, or values that are not finite.
+        UserError: as `read_arrays`; also for damage, and for values that are not finite.
     """
     if source.kind == "pdparams":
         return variables_by_name(read_arrays(source, role))
     if source.kind == "onnx":
-        from ppocr_jax.onnx_files.reader import read_onnx  # onnx: for ONNX files alone
+        from ppocr_jax.onnx_files.reader import read_onnx  # onnx, which only ONNX files need
 
         variables = read_onnx(str(source.path), detector.describe)
     else:
@@ -217,15 +239,15 @@ def read_variables(source, role):
     return variables
 
 
-def _read_own(source, role):
-    """Variables out of a state of ours, compared with the checksums that it was saved with."""
+def _read_own(source: Source, role: str) -> dict[str, Any]:
+    """Variables from a checkpoint or extracted folder, compared with their checksums."""
     roles = source.roles()
     if role not in roles:
         if len(roles) > 1:
             raise UserError(f"{source}: holds {', '.join(roles)}, not {role}; extract one first")
         role = roles[0]
     saved = source.meta.get("checksums", {})
-    if source.kind == "checkpoint":
+    if source.step is not None:  # a checkpoint
         folder = metas.step_folder(source.path, source.step)
         try:
             with _naming_others(source.path, source.step):
@@ -234,30 +256,32 @@ def _read_own(source, role):
             if not is_gone(source):
                 raise
             raise UserError(
-                f"{source}: its run has gone on and let go of that state: run the command again"
+                f"{source}: its run has continued and deleted that state: run the command again"
             ) from None
     variables = states.read_role(source.path / "state", None, saved)
-    hash = source.meta.get("hash")  # all that older versions kept
+    hash = source.meta.get("hash")  # older versions saved this instead of checksums
     if hash is not None and hash != array_hash(to_names(variables)):
         raise Damaged(f"{source} is damaged: its values are not those of hash {hash}")
     return variables
 
 
-def load_role(path, role, template, trainable):
-    """Variables of a network for one role, and the report of what was found.
+def load_role(
+    path: AnyPath, role: str, template: Mapping[str, Any], trainable: bool
+) -> tuple[dict[str, Any], LoadReport]:
+    """Loads weights into the network of one role.
 
     Args:
-        path: see above.
+        path: see the top of this file.
         role: name of the role.
-        template: variables of that network; a part that the source lacks keeps these values.
-        trainable: whether it will learn; then neck and head may be missing, else only the
-            threshold branch may.
+        template: variables of the network; a part that the source lacks keeps these values.
+        trainable: whether the role will be trained. Then neck and head may be missing together,
+            otherwise only the threshold branch may be.
 
     Returns:
-        `(variables, LoadReport)`.
+        `(variables, report)`.
 
     Raises:
-        UserError: a part is incomplete, or one that is needed is missing.
+        UserError: a part is incomplete, or a necessary one is missing.
     """
     source = open_source(path)
     try:
@@ -265,10 +289,13 @@ def load_role(path, role, template, trainable):
     except UserError:
         if not is_gone(source):
             raise
-    return _load(open_source(path), role, template, trainable)  # a run has saved a newer one
+    # The run of this checkpoint has replaced it by a newer one since it was found.
+    return _load(open_source(path), role, template, trainable)
 
 
-def _load(source, role, template, trainable):
+def _load(
+    source: Source, role: str, template: Mapping[str, Any], trainable: bool
+) -> tuple[dict[str, Any], LoadReport]:
     """See `load_role`."""
     if source.is_own:
         variables, report = from_state(read_variables(source, role), template, str(source))
@@ -279,8 +306,13 @@ def _load(source, role, template, trainable):
     return variables, report
 
 
-def fill_initial(variables, fresh):
-    """`variables` with every leaf that is only a shape taken from `fresh`."""
+def fill_initial(variables: Any, fresh: Any) -> Any:
+    """Replaces the leaves that are only shapes by initial values.
+
+    Args:
+        variables: as `load_role` gives them for a template of ShapeDtypeStructs.
+        fresh: the same tree of initial values; None where no leaf is missing.
+    """
     if fresh is None:
         return variables
     return jax.tree.map(

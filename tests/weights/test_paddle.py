@@ -72,7 +72,7 @@ def test_a_part_that_the_file_lacks_is_named(template, arrays):
 def test_integers_are_no_weights(template, arrays, dtype):
     name = "neck.inp_conv.1.in_conv.weight"
     wrong = {**arrays, name: arrays[name].astype(dtype)}
-    with pytest.raises(UserError, match=f"a file: {name}: holds {np.dtype(dtype)}, and weights"):
+    with pytest.raises(UserError, match=f"a file: {name}: holds {np.dtype(dtype)}; weights"):
         paddle.from_paddle(wrong, template, "a file")
     with pytest.raises(UserError, match=f"{name}: holds {np.dtype(dtype)}"):
         paddle.variables_by_name(wrong)
@@ -90,7 +90,7 @@ def test_names_that_no_detector_has(arrays, name):
 def test_a_name_inside_another(arrays):
     assert "backbone.conv.conv.weight" in arrays
     more = {**arrays, "backbone.conv.conv.kernel.bias": np.zeros(3, np.float32)}
-    with pytest.raises(UserError, match="a name of an array, and of a part"):
+    with pytest.raises(UserError, match="is the name of an array and of a part"):
         paddle.variables_by_name(more)
 
 

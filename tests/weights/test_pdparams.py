@@ -106,7 +106,7 @@ HOSTILE = {
         b"cnumpy.core.multiarray\n_reconstruct.__globals__\n"
     ),
     "paddle.base.core.eval": raw(b"cpaddle.base.core\neval\n(U1+1\ntR"),
-    "the outside object": raw(b"Pfile\n"),
+    "an object outside the file": raw(b"Pfile\n"),
     "the extension": raw(b"\x82\x01"),
     "sets the state of": raw(b"ccollections\nOrderedDict\n}X\x01\x00\x00\x00bK\x01sb"),
     "not an array": {"a": [1, 2]},
@@ -226,8 +226,8 @@ def test_an_array_cannot_claim_more_than_it_holds(tmp_path):
     [
         (b"", "empty"),
         (b"not a pickle", "not a .pdparams file but a text file"),
-        (b"\x93\x94" * 20, "no readable"),
-        (pickle.dumps({"a": np.zeros(9)}, 4)[:60], "no readable"),
+        (b"\x93\x94" * 20, "cannot be read as"),
+        (pickle.dumps({"a": np.zeros(9)}, 4)[:60], "cannot be read as"),
         (pickle.dumps([1, 2], 4), "holds a list"),
         (pickle.dumps({1: np.zeros(2)}, 4), "1 is a"),
     ],
@@ -309,7 +309,7 @@ def test_wrong_places(tmp_path):
     write_pdparams(tmp_path / "latest.pdparams", arrays())
     for suffix in (".pdopt", ".states"):
         (tmp_path / f"latest{suffix}").write_bytes(b"")
-        with pytest.raises(UserError, match=r"take .*latest\.pdparams"):
+        with pytest.raises(UserError, match=r"use .*latest\.pdparams"):
             read_pdparams(str(tmp_path / f"latest{suffix}"))
     with pytest.raises(UserError, match="not weights$"):
         read_pdparams(str(tmp_path / "other.pdopt"))

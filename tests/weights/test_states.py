@@ -196,10 +196,10 @@ def test_a_config_that_was_edited_is_named_key_by_key(workdir):
     place = workdir / "config.json"
     for text, line in (
         (json.dumps(tree), ""),
-        (json.dumps({**tree, "crop": 64}), "config.crop=64, but 960 in checkpoint 2, which counts"),
-        ("{", "not readable as JSON.*; the copy in checkpoint 2 counts"),
-        ("null", "holds nothing, not a mapping; the copy in checkpoint 2 counts"),
-        (None, "config.json is missing; the copy in checkpoint 2 counts"),
+        (json.dumps({**tree, "crop": 64}), "config.crop=64, but 960 in checkpoint 2, which is used"),
+        ("{", "not readable as JSON.*; the copy in checkpoint 2 is used"),
+        ("null", "holds nothing, not a mapping; the copy in checkpoint 2 is used"),
+        (None, "config.json is missing; the copy in checkpoint 2 is used"),
     ):
         place.unlink(missing_ok=True)
         if text is not None:
@@ -224,7 +224,7 @@ def test_a_state_that_its_run_lets_go_of_is_read_anew(workdir, monkeypatch):
 
     monkeypatch.setattr(sources.states, "read_role", prune_first)
     source = sources.open_source(workdir)
-    with pytest.raises(UserError, match="has gone on and let go of that state: run the command ag"):
+    with pytest.raises(UserError, match="has continued and deleted that state: run the command ag"):
         sources.read_variables(source, ROLE)
     assert sources.is_gone(source) and sources.open_source(workdir).step == 3
 
