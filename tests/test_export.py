@@ -134,7 +134,7 @@ def test_a_file_that_draws_other_maps_fails(place, monkeypatch):
     """One percent on a twenty-fourth of one layer is found."""
     folder, _ = place
     monkeypatch.setattr(exporting, "build_onnx", break_a_weight(exporting.build_onnx))
-    with pytest.raises(UserError, match=r"another network; the file is now .*bad\.onnx\.failed"):
+    with pytest.raises(UserError, match=r"something else; it is now .*bad\.onnx\.failed"):
         command(place, "--output", folder / "bad.onnx")
     assert (folder / "bad.onnx.failed").exists()
     assert not (folder / "bad.onnx").exists() and not (folder / "bad.onnx.json").exists()
@@ -167,7 +167,7 @@ def test_where_images_come_from(place, tmp_path):
     images, what = choose_images(load_config(path), [str(folder / "data")])
     assert len(images) == 12 and what == "12 given images"
     images, what = choose_images(load_config(path, f"data.root={tmp_path}"), [])
-    assert what == "3 drawn scenes" and images[0][1].shape == (96, 96, 3)
+    assert what == "3 synthetic scenes" and images[0][1].shape == (96, 96, 3)
     with pytest.raises(UserError, match="no image"):
         choose_images(load_config(path), [str(tmp_path)])
 

@@ -1,3 +1,3 @@
-"""ONNX files: written, read back into weights, and run."""
+"""ONNX files: writing them, reading weights back from them, and running them."""
 
-PRODUCER = "ppocr_jax"  # by which a file that `export` wrote is known
+PRODUCER = "ppocr_jax"  # the producer's name in files written by `export`

@@ -1,11 +1,14 @@
-"""The one door for ONNX files: what comes in stands alone, runs no loop, and is as it was written.
+"""Loads and checks untrusted ONNX files: self-contained, free of loops, and not damaged.
 
-An ONNX file may name other files for its weights, call functions of its own that call each other,
-and run loops. A detector needs none of it, and onnxruntime is given only what was looked at here.
+An ONNX file may read its weights from other files, define functions that call each other, and run
+loops. A detector needs none of these. Every ONNX file enters the program here, and onnxruntime
+only gets what was checked.
 """
 
 import hashlib
 import json
+import os
+from typing import Any
 
 import numpy as np
 import onnx
@@ -16,27 +19,29 @@ from ppocr_jax.errors import UserError, shown
 from ppocr_jax.foreign import read_whole, what_it_is
 from ppocr_jax.onnx_files import PRODUCER
 
-MOST_NODES = 20_000  # the largest published detector has some 1,500
+MOST_NODES = 20_000  # the largest published detector has about 1,500
 MOST_INPUTS = 256  # of one operation
+# Domains of ONNX's and onnxruntime's built-in operations.
 DOMAINS = ("", "ai.onnx", "com.microsoft", "com.microsoft.nchwc")
-REFUSED_OPS = {  # beside all that carry a graph: those may run for ever
+# Besides every operation that contains a graph, except If: it may run forever.
+REFUSED_OPS = {
     "EPContext": "reads other files",
     "Loop": "runs loops",
     "Scan": "runs loops",
     "SequenceMap": "runs loops",
 }
-SEAL = "checksum"  # the property with the SHA-256 of the file in which it is all 0
+SEAL = "checksum"  # metadata key of the SHA-256 of the file with zeros in its place
 BLANK = json.dumps("0" * 64)
-# What `export` writes about a file, as far as the program acts on it: {key: JSON type}.
-KINDS = {"config": dict, "normalisation": dict, "weights": dict, "role": str}
+# The metadata of `export` that the program relies on: {key: JSON type}.
+KINDS: dict[str, type] = {"config": dict, "normalisation": dict, "weights": dict, "role": str}
 
 
-def load_onnx(path):
-    """The `onnx.ModelProto` of a file, looked at.
+def load_onnx(path: str | os.PathLike[str]) -> onnx.ModelProto:
+    """Reads and checks an ONNX file.
 
     Raises:
-        UserError: no ONNX file; damaged, where `export` sealed it; it refers to other files, runs
-            loops, or holds values that are not finite.
+        UserError: not an ONNX file; changed since `export` wrote it; it refers to other files,
+            runs loops, or holds values that are not finite.
     """
     data = read_whole(path)
     words = what_it_is(data, path)
@@ -54,8 +59,8 @@ def load_onnx(path):
     return model
 
 
-def seal(model):
-    """The bytes of a model to write, with a checksum of all of them among its properties."""
+def seal(model: onnx.ModelProto) -> bytes:
+    """The bytes of a model to write, with a checksum over all of them in its metadata."""
     for prop in [prop for prop in model.metadata_props if prop.key == SEAL]:
         model.metadata_props.remove(prop)
     prop = model.metadata_props.add(key=SEAL, value=BLANK)
@@ -63,22 +68,25 @@ def seal(model):
     return model.SerializeToString()
 
 
-def _check_seal(path, model, data):
+def _check_seal(path: str | os.PathLike[str], model: onnx.ModelProto, data: bytes) -> None:
+    """Compares a file with its checksum, where it has one."""
     seals = [prop.value for prop in model.metadata_props if prop.key == SEAL]
     if not seals:
         return
+    # The bytes of the file itself, not of the parsed model: protobuf may serialise it otherwise.
     sealed = data.replace(seals[0].encode(), BLANK.encode(), 1)
     if len(seals) > 1 or json.dumps(hashlib.sha256(sealed).hexdigest()) != seals[0]:
         raise UserError(
-            f"{path}: not as it was exported: its checksum differs; copy it again, or export again"
+            f"{path}: changed since it was exported: its checksum differs; copy it again, or "
+            "export again"
         )
 
 
-def metadata_of(model, path):
-    """What `export` wrote into a file, `{key: value}`; {} for a file from elsewhere.
+def metadata_of(model: onnx.ModelProto, path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The metadata that `export` wrote; {} for a file of another program.
 
     Raises:
-        UserError: it is not what `export` writes.
+        UserError: it has another form than `export` writes.
     """
     if model.producer_name != PRODUCER:
         return {}
@@ -87,7 +95,7 @@ def metadata_of(model, path):
         try:
             found[prop.key] = json.loads(prop.value)
         except (ValueError, RecursionError):
-            raise UserError(f"{path}: its metadata {_short(prop.key)!r} is no JSON") from None
+            raise UserError(f"{path}: its metadata {_short(prop.key)!r} is not JSON") from None
     for key, kind in KINDS.items():
         if not isinstance(found.get(key, kind()), kind):
             raise UserError(f"{path}: its metadata {key!r} is not what export writes")
@@ -96,18 +104,18 @@ def metadata_of(model, path):
     return found
 
 
-def _check_graph(path, model):
-    """Refuses what reads other files, may run for ever, or is no number."""
+def _check_graph(path: str | os.PathLike[str], model: onnx.ModelProto) -> None:
+    """Refuses a graph that reads other files, may run forever, or has NaN in its weights."""
     if model.functions:
         raise UserError(f"{path}: its graph calls functions of its own: inline them first")
     if model.training_info:
         raise UserError(f"{path}: holds a training graph: export it for inference")
     graphs, nodes = [model.graph], 0
-    while graphs:
+    while graphs:  # a stack, not recursion: graphs may be nested arbitrarily deeply
         graph = graphs.pop()
         nodes += len(graph.node)
         if nodes > MOST_NODES:
-            raise UserError(f"{path}: more than {MOST_NODES} operations: no text detector")
+            raise UserError(f"{path}: more than {MOST_NODES} operations: not a text detector")
         if graph.sparse_initializer:
             raise UserError(f"{path}: holds sparse tensors, which no detector has")
         for tensor in graph.initializer:
@@ -116,8 +124,8 @@ def _check_graph(path, model):
             graphs += _check_node(path, node)
 
 
-def _check_node(path, node):
-    """Gives the graphs in a node."""
+def _check_node(path: str | os.PathLike[str], node: onnx.NodeProto) -> list[onnx.GraphProto]:
+    """Checks one operation; returns the graphs inside it."""
     name = f"{node.domain}.{node.op_type}".lstrip(".")
     if node.domain not in DOMAINS:
         raise UserError(f"{path}: its operation {_short(name)!r} is none of ONNX's own")
@@ -126,7 +134,7 @@ def _check_node(path, node):
     if why and node.op_type != "If":
         raise UserError(f"{path}: its operation {_short(name)!r} {why}; no detector needs that")
     if len(node.input) > MOST_INPUTS:
-        raise UserError(f"{path}: an operation of {len(node.input)} inputs: no text detector")
+        raise UserError(f"{path}: an operation with {len(node.input)} inputs: not a text detector")
     for attribute in node.attribute:
         if attribute.HasField("sparse_tensor") or attribute.sparse_tensors:
             raise UserError(f"{path}: holds sparse tensors, which no detector has")
@@ -137,27 +145,36 @@ def _check_node(path, node):
     return inner
 
 
-def _check_tensor(path, tensor, name):
+def _check_tensor(path: str | os.PathLike[str], tensor: onnx.TensorProto, name: str) -> None:
     if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
         raise UserError(
             f"{path}: keeps its weights in another file ({_short(name)}), which is not read: save "
             "it as one file, `onnx.save(onnx.load(FILE), ONE)`"
         )
     array = to_array(path, tensor, name)
-    # A scalar may well be infinite: the bound of a Clip.
+    # A scalar may be infinite, as a bound of Clip is.
     if array.dtype.kind == "f" and array.ndim and not np.isfinite(array).all():
         raise UserError(f"{path}: {_short(name)} holds values that are not finite")
 
 
-def to_array(path, tensor, name):
-    """The array of a tensor that lies in the file itself."""
+def to_array(path: str | os.PathLike[str], tensor: onnx.TensorProto, name: str) -> np.ndarray:
+    """The values of a tensor.
+
+    Args:
+        path: of the file, for the message.
+        tensor: with its data in the file itself.
+        name: of the tensor, for the message.
+
+    Raises:
+        UserError: its data do not fit its shape and type.
+    """
     try:
         return numpy_helper.to_array(tensor)
-    except Exception:  # of many classes: sizes, types and fields that do not go together
+    except Exception:  # of many classes, by what does not fit
         raise UserError(
-            f"{path}: the tensor {_short(name)} does not hold what its shape and type say"
+            f"{path}: the data of tensor {_short(name)} do not fit its shape and type"
         ) from None
 
 
-def _short(name):
+def _short(name: str) -> str:
     return shown(name[:80])

@@ -1,10 +1,14 @@
-"""A detector as an ONNX model: NCHW, old opsets, batch norm folded into the convolutions.
+"""Writes a detector as an ONNX model: NCHW, batch norm folded into the convolutions.
 
-The graph is written with `onnx.helper` from the layers that `models.graph` records. Every
-operation is one that opset 13 knows, so that old runtimes read the file.
+The graph is built with `onnx.helper` from the layers that `models.graph` records. All operations
+exist since opset 13, so that old runtimes can read the file.
 """
 
+from __future__ import annotations
+
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -14,44 +18,46 @@ from ppocr_jax import __version__
 from ppocr_jax.errors import UserError
 from ppocr_jax.kernels.batch_norm import EPSILON
 from ppocr_jax.models.detector import describe
-from ppocr_jax.models.graph import in_order
+from ppocr_jax.models.graph import Layer, in_order
 from ppocr_jax.models.pixels import MEAN, STD
 from ppocr_jax.onnx_files import PRODUCER
 from ppocr_jax.onnx_files.layout import NORM, leaves_of
 
-OPSETS = (13, 17)
-IR_VERSION = 8
-INPUT, OUTPUT = "x", "maps"
+OPSETS = (13, 17)  # lowest and highest that can be asked for
+IR_VERSION = 8  # of the file format; what runtimes with opset 17 read
+INPUT, OUTPUT = "x", "maps"  # names of PaddleOCR's input, and of the output
 
 
 def build_onnx(
-    network,
-    variables,
+    network: Mapping[str, Any],
+    variables: Mapping[str, Any],
     *,
-    opset=13,
-    shape=None,
-    include_normalisation=False,
-    fold=True,
-    metadata=None,
-):
-    """The ONNX model of a network's shrink map.
+    opset: int = 13,
+    shape: tuple[int, int] | None = None,
+    include_normalisation: bool = False,
+    fold: bool = True,
+    metadata: Mapping[str, Any] | None = None,
+) -> onnx.ModelProto:
+    """Builds the ONNX model that computes a network's shrink map.
 
     Args:
         network: one entry of `config.roles`.
         variables: its `{"params", "batch_stats"}`.
         opset: 13 to 17.
-        shape: (height, width) of a file for that size and one image alone; None: all are free.
-        include_normalisation: the input is raw pixels, else what `pixels.normalise` gives.
-        fold: batch norm becomes part of the convolutions, computed in float64; False keeps it as
-            operations of its own, from which the weights can be read again.
+        shape: (height, width) for a file that takes one image of this size; None for any batch
+            and size.
+        include_normalisation: whether the input is raw pixels, otherwise the output of
+            `pixels.normalise`.
+        fold: whether batch norm becomes part of the convolutions. Otherwise it stays as separate
+            operations, from which the weights can be read again.
         metadata: `{key: JSON value}` to store in the file.
 
     Returns:
         onnx.ModelProto: `x` float32 `[N, 3, H, W]` BGR -> `maps` float32 `[N, 1, H, W]`.
 
     Raises:
-        UserError: another opset, a side that is no multiple of 32, or a network that does
-            something without an ONNX form.
+        UserError: another opset, a side that is not a multiple of 32, or a network with an
+            operation that has no ONNX form.
     """
     if not OPSETS[0] <= opset <= OPSETS[1]:
         raise UserError(f"opset {opset}: choose one from {OPSETS[0]} to {OPSETS[1]}")
@@ -80,18 +86,31 @@ def build_onnx(
 
 
 class _Writer:
-    """Turns layers into nodes and initializers, each layer once."""
+    """Turns layers into nodes and initializers, each layer once.
 
-    def __init__(self, variables, fold):
+    Attributes:
+        nodes, initializers: what was written so far.
+    """
+
+    def __init__(self, variables: Mapping[str, Any], fold: bool) -> None:
         self._variables, self._fold = variables, fold
-        self.nodes, self.initializers = [], []
-        self._tensors, self._constants = {}, set()
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[onnx.TensorProto] = []
+        self._tensors: dict[Layer, str] = {}  # names of the outputs of layers
+        self._constants: set[str] = set()
 
-    def write(self, last, source, include_normalisation):
-        """Writes a network whose input is the tensor `source`; its output is called OUTPUT."""
+    def write(self, last: Layer, source: str, include_normalisation: bool) -> None:
+        """Writes a network.
+
+        Args:
+            last: its output layer, which is given the name OUTPUT.
+            source: name of its input tensor.
+            include_normalisation: see `build_onnx`.
+        """
         if include_normalisation:
             source = self._normalise(source)
         layers = in_order(last)
+        # Convolutions that are written together with the batch norm behind them.
         folded = {layer.inputs[0] for layer in layers if layer.op == "norm"} if self._fold else {}
         for layer in layers:
             if layer.op == "input":
@@ -100,20 +119,24 @@ class _Writer:
                 self._tensors[layer] = self._write(layer)
         self.nodes[-1].output[0] = OUTPUT
 
-    def _normalise(self, source):
-        """The arithmetic of `pixels.normalise`, in its order. Not part of the first convolution:
-        that pads with zeros, which are no black pixels after normalisation."""
+    def _normalise(self, source: str) -> str:
+        """The arithmetic of `pixels.normalise`, in the same order.
+
+        It cannot be folded into the first convolution, which pads with zeros: after normalisation
+        these are not black pixels.
+        """
         for op, name, value in (
-            ("Mul", "scale", np.float32(1.0 / 255.0)),
-            ("Sub", "mean", np.float32(MEAN)),
-            ("Div", "deviation", np.float32(STD)),
+            ("Mul", "scale", 1.0 / 255.0),
+            ("Sub", "mean", MEAN),
+            ("Div", "deviation", STD),
         ):
-            value = self._constant(f"normalise.{name}", value.reshape(1, -1, 1, 1))
-            source = self._node(op, [source, value], f"normalise.{op.lower()}")
+            per_channel = np.asarray(value, np.float32).reshape(1, -1, 1, 1)
+            constant = self._constant(f"normalise.{name}", per_channel)
+            source = self._node(op, [source, constant], f"normalise.{op.lower()}")
         return source
 
-    def _write(self, layer):
-        """Writes one layer; gives the name of its output."""
+    def _write(self, layer: Layer) -> str:
+        """Writes one layer; returns the name of its output."""
         if layer.op == "norm" and self._fold:
             inner = layer.inputs[0]
             return self._convolution(inner, *self._folded(inner, layer))
@@ -127,17 +150,18 @@ class _Writer:
             return self._node("BatchNormalization", inputs, layer.name, epsilon=EPSILON)
         return self._plain(layer, inputs)
 
-    def _folded(self, inner, norm):
-        """`(kernel, bias)` that do what a convolution and the batch norm behind it do."""
+    def _folded(self, inner: Layer, norm: Layer) -> tuple[np.ndarray, np.ndarray]:
+        """Kernel and bias that do what a convolution and the batch norm behind it do together."""
         leaves, norms = leaves_of(inner, self._variables), leaves_of(norm, self._variables)
-        kernel, before = np.float64(leaves["weight"]), np.float64(leaves.get("bias", 0.0))
-        scale, shift, mean, variance = (np.float64(norms[leaf]) for leaf in NORM)
+        # In float64, so that only the result is rounded.
+        kernel, before = (np.asarray(leaves.get(k, 0.0), np.float64) for k in ("weight", "bias"))
+        scale, shift, mean, variance = (np.asarray(norms[leaf], np.float64) for leaf in NORM)
         factor = scale / np.sqrt(variance + EPSILON)
         along_outputs = (1, -1, 1, 1) if inner.op == "deconv" else (-1, 1, 1, 1)
         kernel = kernel * factor.reshape(along_outputs)
-        return np.float32(kernel), np.float32((before - mean) * factor + shift)
+        return kernel.astype(np.float32), ((before - mean) * factor + shift).astype(np.float32)
 
-    def _convolution(self, layer, kernel, bias):
+    def _convolution(self, layer: Layer, kernel: np.ndarray, bias: np.ndarray | None) -> str:
         inputs = [self._tensors[layer.inputs[0]], self._constant(f"{layer.name}.weight", kernel)]
         if bias is not None:
             inputs.append(self._constant(f"{layer.name}.bias", bias))
@@ -156,9 +180,9 @@ class _Writer:
             group=len(kernel) if layer.options["depthwise"] else 1,
         )
 
-    def _plain(self, layer, inputs):
+    def _plain(self, layer: Layer, inputs: list[str]) -> str:
         """An operation without weights."""
-        if layer.op == "hard_swish":  # ONNX's own HardSwish needs opset 14
+        if layer.op == "hard_swish":  # ONNX has it since opset 14 only
             gate = self._node("HardSigmoid", inputs, alpha=1 / 6, beta=0.5)
             return self._node("Mul", [*inputs, gate])
         if layer.op == "upsample":
@@ -173,7 +197,7 @@ class _Writer:
                 coordinate_transformation_mode="asymmetric",
                 nearest_mode="floor",
             )
-        op, attributes = {
+        table: dict[str, tuple[str, dict[str, Any]]] = {
             "relu": ("Relu", {}),
             "sigmoid": ("Sigmoid", {}),
             "gate": ("HardSigmoid", {"alpha": 0.2, "beta": 0.5}),
@@ -183,15 +207,18 @@ class _Writer:
             "add": ("Add", {}),
             "multiply": ("Mul", {}),
             "concat": ("Concat", {"axis": 1}),
-        }[layer.op]
+        }
+        op, attributes = table[layer.op]
         return self._node(op, inputs, **attributes)
 
-    def _node(self, op, inputs, name="", **attributes):
+    def _node(self, op: str, inputs: list[str], name: str = "", **attributes: Any) -> str:
+        """Adds a node; returns its name, which is also that of its output."""
         name = name or f"{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], name, **attributes))
         return name
 
-    def _constant(self, name, value):
+    def _constant(self, name: str, value: np.ndarray) -> str:
+        """Adds a float32 constant, once; returns its name."""
         if name not in self._constants:
             self._constants.add(name)
             value = np.ascontiguousarray(value, np.float32)

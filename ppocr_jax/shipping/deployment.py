@@ -1,11 +1,16 @@
-"""What stands beside shipped weights: how to feed them, how to read their maps, in every tool.
+"""The description that is shipped with weights: how to prepare images and how to read the maps.
 
-The same dictionary goes into an ONNX file's metadata and into the JSON file next to it. RapidOCR
-and PaddleOCR have defaults of their own for all of it; with the values given here they find the
-boxes that `predict` finds.
+The same dictionary goes into the metadata of an ONNX file and into the JSON file beside it.
+RapidOCR and PaddleOCR have their own defaults for all of these values; with the values given here
+they find the boxes that `predict` finds.
 """
 
+from __future__ import annotations
+
+import os
 from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
 
 from ppocr_jax import __version__
 from ppocr_jax import config as configs
@@ -15,15 +20,15 @@ PIXEL = 1.0 / 255.0
 
 
 class Form(NamedTuple):
-    """What was asked of an exported file.
+    """The options of an exported file.
 
     Attributes:
         suffix: ".onnx", ".pdparams" or ".stablehlo".
         opset: of ONNX.
-        shape: (height, width) that it is made for; None: any multiples of 32.
-        include_normalisation: whether it takes raw pixels.
-        keep_batch_norm: whether batch norm stays an operation of its own.
-        quantize: whether its weights and activations are 8 bits wide.
+        shape: the only (height, width) that it takes; None for any multiples of 32.
+        include_normalisation: whether it takes raw pixels and normalises them itself.
+        keep_batch_norm: whether batch norm stays as separate operations.
+        quantize: whether it is quantised to 8 bits.
     """
 
     suffix: str
@@ -34,20 +39,21 @@ class Form(NamedTuple):
     quantize: bool = False
 
     @property
-    def takes_pixels(self):
-        """Whether the file normalises its input itself: StableHLO takes the decoded image."""
+    def takes_pixels(self) -> bool:
+        """Whether the file normalises its input itself; a StableHLO file always does."""
         return self.include_normalisation or self.suffix == ".stablehlo"
 
 
-def describe(config, role, form, origin, digest) -> dict[str, Any]:
-    """All that a user of the file needs to know, in JSON's types.
+def describe(config: ConfigDict, role: str, form: Form, origin: str, digest: str) -> dict[str, Any]:
+    """Everything that a user of the file needs to know, in JSON's types.
 
     Args:
-        config: a whole config; `postprocess` and `eval` say how the maps are made and read.
+        config: a whole config; `eval` says how images are resized, `postprocess` how maps are
+            read.
         role: the network in the file, or "all".
-        form: a `Form`.
-        origin: what the weights came from, for people.
-        digest: `weights.paddle.array_hash` of them.
+        form: the options of the file.
+        origin: where the weights come from, in words.
+        digest: `weights.paddle.array_hash` of the weights.
     """
     height, width = form.shape or ("H", "W")
     batch = 1 if form.shape else "N"
@@ -78,23 +84,29 @@ def describe(config, role, form, origin, digest) -> dict[str, Any]:
     }
 
 
-def rapidocr_parameters(config, form, path) -> tuple[dict[str, Any], list[str]]:
-    """`RapidOCR(params=...)` for an ONNX file, and lines on what RapidOCR cannot do.
+def rapidocr_parameters(
+    config: ConfigDict, form: Form, path: str | os.PathLike[str]
+) -> tuple[dict[str, Any], list[str]]:
+    """The parameters with which RapidOCR runs an ONNX file as `predict` does.
 
     Args:
         config, form: as for `describe`.
         path: of the file.
+
+    Returns:
+        `(params, notes)`: for `RapidOCR(params=...)`; and lines on what RapidOCR cannot do.
     """
     post, rule = config.postprocess, config.eval
     included = form.include_normalisation
     params = {
         "Global.use_cls": False,
         "Global.use_rec": False,
-        "Global.use_preprocess_img": False,  # no resizing before the network's own
+        "Global.use_preprocess_img": False,  # or it would resize the image twice
         "Global.use_vertical_padding": False,
         "Det.model_path": str(path),
         "Det.limit_side_len": rule.limit_side,
         "Det.limit_type": rule.limit_type,
+        # RapidOCR scales by 1/255 first; this mean and deviation undo it for raw pixels.
         "Det.mean": [0.0] * 3 if included else list(MEAN),
         "Det.std": [PIXEL] * 3 if included else list(STD),
         "Det.thresh": post.thresh,
@@ -106,7 +118,7 @@ def rapidocr_parameters(config, form, path) -> tuple[dict[str, Any], list[str]]:
     }
     notes = []
     if rule.limit_type not in ("min", "max"):
-        notes.append(f"RapidOCR has no limit_type {rule.limit_type}: it resizes otherwise")
+        notes.append(f"RapidOCR has no limit_type {rule.limit_type}: it resizes differently")
     if post.box_type != "quad":
         notes.append("RapidOCR finds rotated rectangles only, no polygons")
     if form.shape:
@@ -114,8 +126,17 @@ def rapidocr_parameters(config, form, path) -> tuple[dict[str, Any], list[str]]:
     return params, notes
 
 
-def paddleocr_arguments(config, form, path) -> dict[str, Any]:
-    """What to tell PaddleOCR: its command line for an ONNX file, its keys for a `.pdparams`."""
+def paddleocr_arguments(
+    config: ConfigDict, form: Form, path: str | os.PathLike[str]
+) -> dict[str, Any]:
+    """How PaddleOCR runs a file as `predict` does.
+
+    Args:
+        config, form, path: as for `rapidocr_parameters`.
+
+    Returns:
+        `{"command"}`; for a `.pdparams` file also `{"keys"}` of PaddleOCR's config.
+    """
     post, rule = config.postprocess, config.eval
     if form.suffix == ".onnx":
         values = {

@@ -1,12 +1,18 @@
-"""A network as one file, and the proof that the file does what the checkpoint does."""
+"""Exports a network as one file, and proves that the file does what the checkpoint does."""
+
+from __future__ import annotations
 
 import functools
 import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
+import flax.linen as nn
 import jax
 import numpy as np
 from etils import epath
 from jax import export as jax_export
+from ml_collections import ConfigDict
 
 from ppocr_jax.detection import network
 from ppocr_jax.errors import UserError
@@ -16,31 +22,46 @@ from ppocr_jax.onnx_files import door
 from ppocr_jax.onnx_files.session import make_onnx_predict, open_session
 from ppocr_jax.onnx_files.writer import build_onnx
 from ppocr_jax.shipping import deployment, parity, quantize
+from ppocr_jax.shipping.deployment import Form
 from ppocr_jax.weights import sources
-from ppocr_jax.weights.paddle import array_hash
+from ppocr_jax.weights.paddle import LoadReport, array_hash
 from ppocr_jax.weights.pdparams import write_pdparams
 
-TOLERANCES = {".onnx": 1e-4, ".stablehlo": 1e-5, ".pdparams": 0.0}  # of a map, in [0, 1]
+# Largest difference of a map, in [0, 1]: onnxruntime sums in another order and has folded batch
+# norm, XLA compiles the same operations again, and .pdparams holds the same weights.
+TOLERANCES = {".onnx": 1e-4, ".stablehlo": 1e-5, ".pdparams": 0.0}
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")  # that a StableHLO file runs on
-ACCEPTED_LOSS = 0.02  # hmean that 8 bits may cost without a warning
+ACCEPTED_LOSS = 0.02  # hmean that quantisation may cost without a warning
+
+Loaded = Mapping[str, tuple[nn.Module, Any, LoadReport]]  # role: model, variables, report
+Predict = Callable[[Any], Any]  # uint8 [B, H, W, 3] BGR -> float32 maps [B, H, W]
+Draw = Callable[[Any, Any], Any]  # the same with variables as the first argument
 
 
-def export(config, weights, role, output, form, places=()):
-    """Writes and checks one file.
+def export(
+    config: ConfigDict,
+    weights: str,
+    role: str,
+    output: epath.PathLike,
+    form: Form,
+    places: Sequence[str] = (),
+) -> tuple[dict[str, Any], list[str]]:
+    """Writes one file and checks it against the weights.
 
     Args:
-        config: a whole config. Arithmetic is float32 whatever its `dtype`.
+        config: a whole config. The file computes in float32 whatever its `dtype` is.
         weights: see `sources`.
-        role: which network; "all" writes the tree of a distillation run as one `.pdparams`.
+        role: the network; "all" writes all networks of a distillation run into one `.pdparams`.
         output: path of the file.
-        form: `deployment.Form`.
+        form: the options of the file.
         places: images and folders to compare on, see `parity.choose_images`.
 
     Returns:
-        `(record, lines)`: what the JSON file holds, and what to tell a person.
+        `(record, lines)`: the content of the JSON file beside it, and lines for the user.
 
     Raises:
-        UserError: weights that do not fit, or a file that does not do what they do.
+        UserError: weights that do not fit the config; or a file with other maps or boxes, which is
+            kept with the ending `.failed`.
     """
     output = epath.Path(output)
     config = shipped_config(config, role)
@@ -58,7 +79,7 @@ def export(config, weights, role, output, form, places=()):
             failed = output.with_name(output.name + ".failed")
             settle(unchecked, failed)
             raise UserError(
-                f"{'; '.join(lines)}: this is another network; the file is now {failed}"
+                f"{'; '.join(lines)}: the file computes something else; it is now {failed}"
             )
         if form.quantize:
             meta["int8"], line = quantized(unchecked, config, form)
@@ -68,8 +89,26 @@ def export(config, weights, role, output, form, places=()):
     return meta, lines
 
 
-def check(path, config, form, loaded, images, what):
-    """Whether a written file does what the weights do: `(figures by role, lines on them)`."""
+def check(
+    path: epath.Path,
+    config: ConfigDict,
+    form: Form,
+    loaded: Loaded,
+    images: Sequence[tuple[str, np.ndarray]],
+    what: str,
+) -> tuple[dict[str, Any], list[str]]:
+    """Compares a written file with the weights on images.
+
+    Args:
+        path: of the file.
+        config: see `shipped_config`.
+        form: the options of the file.
+        loaded: `{role: (model, variables, report)}`.
+        images, what: see `parity.choose_images`.
+
+    Returns:
+        `(figures, lines)`: see `parity.compare`, by role; and a line on each role.
+    """
     figures = {}
     for role, (model, variables, _) in loaded.items():
         draw = make_draw(model)
@@ -86,8 +125,12 @@ def check(path, config, form, loaded, images, what):
     ]
 
 
-def shipped_config(config, role):
-    """The config that goes with the file: float32, and its role where there is one."""
+def shipped_config(config: ConfigDict, role: str) -> ConfigDict:
+    """The config that is shipped with the file: in float32, with its role as the best one.
+
+    Raises:
+        UserError: the config has no such role.
+    """
     config = config.copy_and_resolve_references()
     if role != "all" and role not in config.roles:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}, and all")
@@ -96,8 +139,8 @@ def shipped_config(config, role):
     return config
 
 
-def without_places(config):
-    """A config for other machines: no path of weights, no absolute folder of images."""
+def without_places(config: ConfigDict) -> ConfigDict:
+    """A config for other machines: without paths of weights and absolute folders of images."""
     config = config.copy_and_resolve_references()
     for role in config.get("init_from", {}):
         config.init_from[role] = ""
@@ -106,8 +149,10 @@ def without_places(config):
     return config
 
 
-def describe(config, role, form, origin, digest, output):
-    """`deployment.describe` with what the other tools want to be told."""
+def describe(
+    config: ConfigDict, role: str, form: Form, origin: str, digest: str, output: epath.Path
+) -> dict[str, Any]:
+    """`deployment.describe`, with the arguments for other tools that read the file."""
     meta = deployment.describe(without_places(config), role, form, origin, digest)
     if form.suffix == ".onnx":
         meta["rapidocr"], meta["notes"] = deployment.rapidocr_parameters(config, form, output)
@@ -116,8 +161,24 @@ def describe(config, role, form, origin, digest, output):
     return meta
 
 
-def write(path, config, form, meta, arrays, loaded):
-    """Writes the file of one form. `loaded` is `{role: (model, variables, report)}`."""
+def write(
+    path: epath.Path,
+    config: ConfigDict,
+    form: Form,
+    meta: Mapping[str, Any],
+    arrays: Mapping[str, np.ndarray],
+    loaded: Loaded,
+) -> None:
+    """Writes a file, unchecked.
+
+    Args:
+        path: of the file.
+        config: see `shipped_config`.
+        form: the options of the file.
+        meta: metadata for an ONNX file.
+        arrays: by PaddleOCR's names, for `.pdparams`.
+        loaded: `{role: (model, variables, report)}`; one role except for `.pdparams`.
+    """
     if form.suffix == ".pdparams":
         write_pdparams(str(path), arrays)
         return
@@ -137,38 +198,52 @@ def write(path, config, form, meta, arrays, loaded):
     path.write_bytes(door.seal(onnx_model))
 
 
-def lower(model, variables, shape=None):
+def lower(model: nn.Module, variables: Any, shape: tuple[int, int] | None = None) -> bytes:
     """A network with its weights as serialised StableHLO, versioned by `jax.export`.
 
-    `uint8 [B, H, W, 3] BGR -> float32 [B, H, W]`; B is free, H and W are multiples of 32, or
-    B = 1 and H, W = `shape`.
+    Args:
+        model: the network.
+        variables: its weights.
+        shape: the only (height, width), for one image; None for any batch and multiples of 32.
+
+    Returns:
+        The function `uint8 [B, H, W, 3] BGR -> float32 [B, H, W]`.
     """
     sizes = (1, *shape) if shape else jax_export.symbolic_shape("b, 32*h, 32*w")
     image = jax.ShapeDtypeStruct((*sizes, 3), np.uint8)
     draw = make_draw(model)
 
-    def draw_alone(image):
-        # Opaque, so that the weights are not rearranged at every compilation, which takes long
-        # and rounds otherwise.
+    def draw_alone(image: jax.Array) -> jax.Array:
+        # The barrier hides that the weights are constants. Otherwise XLA would transform them at
+        # every compilation, which takes long and rounds differently.
         return draw(jax.lax.optimization_barrier(variables), image)
 
     exported = jax_export.export(jax.jit(draw_alone), platforms=PLATFORMS)(image)
     return bytes(exported.serialize())
 
 
-@functools.cache  # networks of one form share what is compiled
-def make_draw(model):
-    """`(variables, image) -> maps` of a network in JAX, in full float32 on GPUs as well."""
+@functools.cache  # equal networks share one compiled program
+def make_draw(model: nn.Module) -> Draw:
+    """`(variables, image) -> maps` of a JAX network, in full float32 on GPUs too, without TF32."""
 
-    def draw(variables, image):
+    def draw(variables: Any, image: jax.Array) -> jax.Array:
         with jax.default_matmul_precision("highest"):
-            return model.apply(variables, image, train=False)["shrink"]
+            maps: Any = model.apply(variables, image, train=False)
+            return maps["shrink"]
 
     return jax.jit(draw)
 
 
-def open_file(path, config, form, role, draw):
-    """`image -> maps` of a written file; `draw` is what runs a `.pdparams`."""
+def open_file(path: epath.Path, config: ConfigDict, form: Form, role: str, draw: Draw) -> Predict:
+    """`image -> maps` of a written file.
+
+    Args:
+        path: of the file.
+        config: see `shipped_config`.
+        form: the options of the file.
+        role: the network.
+        draw: see `make_draw`; runs the weights of a `.pdparams` file.
+    """
     if form.suffix == ".onnx":
         return functools.partial(make_onnx_predict(open_session(path), path), None)
     if form.suffix == ".stablehlo":
@@ -176,8 +251,12 @@ def open_file(path, config, form, role, draw):
     return functools.partial(draw, network.load_network(config, str(path), role)[1])
 
 
-def quantized(path, config, form):
-    """Puts the 8-bit form of an ONNX file in its place; `(figures, a line on them)`."""
+def quantized(path: epath.Path, config: ConfigDict, form: Form) -> tuple[dict[str, Any], str]:
+    """Replaces an ONNX file by its 8-bit form.
+
+    Returns:
+        `(figures, line)`: what that costs, see `quantize.cost`; and a line for the user.
+    """
     with replacing(path) as narrow:
         count = quantize.quantize(path, narrow, config, form)
         figures = {"calibration_images": count, **quantize.cost(config, path, narrow)}
@@ -190,6 +269,6 @@ def quantized(path, config, form):
     return figures, line
 
 
-def file_hash(path):
-    """SHA-256 of a file, hex."""
+def file_hash(path: epath.Path) -> str:
+    """SHA-256 of a file in hex."""
     return hashlib.sha256(path.read_bytes()).hexdigest()

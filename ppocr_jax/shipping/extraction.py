@@ -1,4 +1,9 @@
-"""One network out of a run, as an extracted folder or as PaddleOCR's file."""
+"""Extracts one network from a run, into a folder of our own or a `.pdparams` file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,10 +19,19 @@ from ppocr_jax.weights.checks import checksum
 from ppocr_jax.weights.meta import EXTRACTED, seal
 from ppocr_jax.weights.paddle import array_hash
 from ppocr_jax.weights.pdparams import read_pdparams, write_pdparams
+from ppocr_jax.weights.sources import Source
 
 
-def choose_role(source, role):
-    """The role to take: the one that was named, or the only one, or the best role of the run."""
+def choose_role(source: Source, role: str | None) -> str:
+    """The role to extract: the named one, else the only one, else the best role of the run.
+
+    Args:
+        source: of the weights.
+        role: name, "all", or None.
+
+    Raises:
+        UserError: no such role, or several and none named.
+    """
     roles = source.roles()
     if role:
         if role == "all" and roles != [""]:
@@ -33,10 +47,15 @@ def choose_role(source, role):
     raise UserError(f"{source}: holds {', '.join(roles)}: say which with --role")
 
 
-def write_folder(output, variables, meta):
+def write_folder(output: epath.PathLike, variables: Any, meta: Mapping[str, Any]) -> None:
     """Writes an extracted folder: `state/` by Orbax, `extracted.json`, `config.json`.
 
-    It is complete or absent: written beside its place and moved there.
+    It is complete or absent: written under a temporary name and then moved.
+
+    Args:
+        output: path of the folder.
+        variables: `{"params", "batch_stats"}` of one network.
+        meta: the content of `extracted.json`; its `config` also becomes `config.json`.
     """
     variables = jax.tree.map(np.asarray, variables)
     meta = seal({**meta, "checksums": {kind: checksum(part) for kind, part in variables.items()}})
@@ -49,15 +68,27 @@ def write_folder(output, variables, meta):
             write_json(temporary / "config.json", meta["config"])
 
 
-def extract(weights, role, output):
-    """Writes one role of `weights` to `output`; returns a line that says what was written."""
+def extract(weights: str, role: str | None, output: epath.PathLike) -> str:
+    """Writes one role of some weights.
+
+    Args:
+        weights: see `sources`.
+        role: see `choose_role`.
+        output: path of a `.pdparams` file or of a folder.
+
+    Returns:
+        A line on what was written.
+
+    Raises:
+        UserError: weights that cannot be read, no such role, or a folder with other content.
+    """
     source = open_weights(weights)
     role = choose_role(source, role)
     output = epath.Path(output)
     if output.is_dir() and any(output.iterdir()) and not (output / EXTRACTED).exists():
-        raise UserError(f"--output {output}: a folder with other content stands there")
+        raise UserError(f"--output {output}: is a folder with other content; name another one")
     if role == "all" and output.suffix != ".pdparams":
-        raise UserError(f"--output {output}: all roles together go into a .pdparams file alone")
+        raise UserError(f"--output {output}: should end in .pdparams to hold all roles together")
     with hold_output(output):
         arrays = write(source, role, output)
     count = sum(array.size for array in arrays.values())
@@ -67,8 +98,9 @@ def extract(weights, role, output):
     )
 
 
-def write(source, role, output):
-    """Writes one role of a source; returns its arrays by name."""
+def write(source: Source, role: str, output: epath.Path) -> Mapping[str, np.ndarray]:
+    """Writes one role of a source, or "all"; returns its arrays by name."""
+    arrays: Mapping[str, np.ndarray]
     if output.suffix == ".pdparams":
         whole = role == "all"
         arrays = sources.read_tree(source) if whole else sources.read_arrays(source, role)
@@ -89,27 +121,27 @@ def write(source, role, output):
     return arrays
 
 
-def _config_of(source):
-    """The config saved with a state, in the present form, or None; says what that took."""
+def _config_of(source: Source) -> dict[str, Any] | None:
+    """The config saved with the weights, in the present form; None without one."""
     saved = source.meta.get("config")
     if saved is None:
         return None
     tree, lines = forms.upgrade(saved, str(source))
-    for line in lines:
+    for line in lines:  # on what was changed to bring it into the present form
         tell(f"{source}: {line}")
     return {"form": forms.FORM, **tree}
 
 
-def open_weights(weights):
-    """As `sources.open_source`; a file that is not there is refused here, before it is needed."""
+def open_weights(weights: str) -> Source:
+    """As `sources.open_source`, but reads a `.pdparams` file at once, to refuse it early."""
     source = sources.open_source(weights)
     if source.kind == "pdparams":
         read_pdparams(str(source.path))
     return source
 
 
-def describe(weights):
-    """What is in it: a line per role, with its own hmean where it is known, and its tensors."""
+def describe(weights: str) -> list[str]:
+    """The content of weights: a line per role, with its hmean where known, and one per tensor."""
     source = open_weights(weights)
     lines = []
     for role in source.roles():

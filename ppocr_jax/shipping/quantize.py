@@ -1,11 +1,17 @@
-"""8-bit ONNX files by onnxruntime's static quantisation, with what they cost in hmean."""
+"""Quantises ONNX files to 8 bits with onnxruntime, and measures what that costs in hmean."""
+
+from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
+from ml_collections import ConfigDict
 from onnxruntime import quantization
 
 from ppocr_jax.data.label_index import join
@@ -16,22 +22,27 @@ from ppocr_jax.errors import UserError
 from ppocr_jax.onnx_files import door
 from ppocr_jax.onnx_files.session import make_onnx_predict, make_values, open_session
 from ppocr_jax.scoring import evaluation
+from ppocr_jax.shipping.deployment import Form
 
-COUNT = 48  # images that the ranges of the activations are taken from
-# Convolutions that stay float: those at the finest sizes, and the head. On ICDAR 2015 (84 images)
-# 8 bits in the stem and first stage alone cost the published student 0.050 hmean, in the head
-# 0.022, and in any of the other parts nothing.
+COUNT = 48  # calibration images, from which the ranges of activations are taken
+# Names of convolutions that stay float32: those at the finest strides, and the head. On ICDAR 2015
+# (84 images), 8 bits in the stem and first stage alone cost the published student 0.050 hmean, in
+# the head 0.022, and in any other part nothing.
 FLOAT = ("backbone.conv", "backbone.stage0.", "backbone.bb_0_", "head.")
+
+AnyPath = str | os.PathLike[str]
 
 
 class _Images(quantization.CalibrationDataReader):
-    """Feeds images to the calibration one at a time, at their size of evaluation."""
+    """Feeds images to the calibration one by one, at their size at evaluation."""
 
-    def __init__(self, paths, rule, included, shape):
+    def __init__(
+        self, paths: Sequence[str], rule: Any, included: bool, shape: tuple[int, int] | None
+    ) -> None:
         self._paths, self._rule = iter(paths), rule
         self._included, self._shape = included, shape
 
-    def get_next(self):
+    def get_next(self) -> dict[str, np.ndarray] | None:
         path = next(self._paths, None)
         if path is None:
             return None
@@ -42,29 +53,32 @@ class _Images(quantization.CalibrationDataReader):
         return {"x": make_values(resize_image(image, *size)[None], self._included)}
 
 
-def calibration_images(config):
-    """Paths of training images, evenly spaced, `COUNT` at most.
+def calibration_images(config: ConfigDict) -> list[str]:
+    """Paths of at most `COUNT` training images, evenly spaced over the split.
 
     Raises:
-        UserError: there is no training split to take them from.
+        UserError: there is no training split, or it is empty.
     """
     samples = join(read_sources(config.data.train, config.data.root))
     if not samples:
-        raise UserError(f"{config.data.train}: holds no image to calibrate with")
+        raise UserError(f"{config.data.train}: holds no images to calibrate with")
     picked = sorted({int(i) for i in np.linspace(0, len(samples) - 1, COUNT)})
     return [samples[i].image_path for i in picked]
 
 
-def quantize(source, output, config, form):
-    """Writes the 8-bit form of an ONNX file; returns the number of images it was calibrated with.
+def quantize(source: AnyPath, output: AnyPath, config: ConfigDict, form: Form) -> int:
+    """Writes the 8-bit form of an ONNX file.
 
-    Weights are int8 per output channel, activations uint8 by the range seen in the images, both
-    in all convolutions but those of `FLOAT`.
+    In all convolutions except those in `FLOAT`, weights become int8 with a scale per output
+    channel, and activations uint8 with the range seen on training images.
 
     Args:
-        source, output: paths of the two files; metadata goes from one to the other.
+        source, output: paths of the two files; metadata is copied.
         config: a whole config with its data.
-        form: `deployment.Form` of the source.
+        form: the options of the source.
+
+    Returns:
+        Number of calibration images.
     """
     paths = calibration_images(config)
     reader = _Images(paths, config.eval, form.include_normalisation, form.shape)
@@ -74,7 +88,7 @@ def quantize(source, output, config, form):
         for node in wide.graph.node
         if node.op_type == "Conv" and not node.name.startswith(FLOAT)
     ]
-    with _only_errors():  # it advises on preprocessing that is done here
+    with _only_errors():  # it advises to preprocess the model, which the export has done
         quantization.quantize_static(
             str(source),
             str(output),
@@ -85,6 +99,7 @@ def quantize(source, output, config, form):
             activation_type=quantization.QuantType.QUInt8,
             nodes_to_quantize=narrowed,
         )
+    # The quantiser writes a new model: metadata, producer and checksum have to be set again.
     narrow = onnx.load(str(output))
     onnx.helper.set_model_props(narrow, {prop.key: prop.value for prop in wide.metadata_props})
     narrow.producer_name, narrow.producer_version = wide.producer_name, wide.producer_version
@@ -93,8 +108,8 @@ def quantize(source, output, config, form):
 
 
 @contextlib.contextmanager
-def _only_errors():
-    """Silences warnings of the root logger, which onnxruntime's tools write to."""
+def _only_errors() -> Iterator[None]:
+    """Silences warnings of the root logger, which onnxruntime's tools use."""
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)
@@ -104,12 +119,16 @@ def _only_errors():
         root.setLevel(level)
 
 
-def cost(config, before, after):
-    """What quantisation costs on the validation split: `{"hmean_float", "hmean", "loss", ...}`.
+def cost(config: ConfigDict, before: AnyPath, after: AnyPath) -> dict[str, float]:
+    """What quantisation costs in hmean on the validation set.
 
     Args:
         config: a whole config with its data.
         before, after: paths of both files.
+
+    Returns:
+        `hmean` of the 8-bit file, `hmean_float` of the other, their difference `loss`, the number
+        of images, and the speeds of both.
     """
     samples = read_validation(config)
     scores = [

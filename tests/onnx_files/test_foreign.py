@@ -41,7 +41,7 @@ IMAGE = ["N", 3, "H", "W"]
 NO_DETECTORS = {  # what is said -> type and shape of the input, type and shape of the output
     "a classifier": (1, IMAGE, 1, [1, 2]),
     "a text recogniser": (1, IMAGE, 1, [1, 40, 6625]),
-    r"takes \[\?, 4\], no image": (1, ["N", 4], 1, [1, 1, 4, 4]),
+    r"takes \[\?, 4\], not an image": (1, ["N", 4], 1, [1, 1, 4, 4]),
     r"gives \[1, 7, 8, 8\], not a map": (1, IMAGE, 1, [1, 7, 8, 8]),
     "takes tensor.float16., not float32": (10, IMAGE, 10, [1, 1, 8, 8]),
     "gives tensor.int64., not float32": (1, IMAGE, 7, [1, 1, 8, 8]),
@@ -78,7 +78,7 @@ WEIGHT = constant("w", np.ones((1, 3, 1, 1)), np.float32)
 RUNS = {  # graphs that load -> what is said when they run
     "not a map": ([node("Conv", "x", "w", strides=[2, 2])], [WEIGHT]),
     "cannot be run": ([node("Reshape", "x", "s")], [constant("s", [1, 1, 5, 7])]),
-    "asks for more than": (
+    "needs more than": (
         [node("Resize", "x", "", "f", output="big"), node("ReduceMean", "big", output="y")],
         [constant("f", [1, 1, 4000, 4000], np.float32)],
     ),
@@ -173,7 +173,7 @@ UNSAFE = {  # what is said -> writes such a file
     "w holds values that are not finite": lambda path: write_graph(
         path, [node("Conv", "x", "w")], [constant("w", np.full((1, 3, 1, 1), np.nan), np.float32)]
     ),
-    "the tensor w does not hold what its shape": lambda path: change(
+    "the data of tensor w do not fit its shape": lambda path: change(
         path, lambda m: m.graph.initializer[0].dims.append(1 << 40)
     ),
     "without a graph": lambda path: change(path, lambda m: m.ClearField("graph")),
@@ -194,8 +194,8 @@ def test_nothing_of_an_unsafe_file_is_run(said, tmp_path):
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [
-        ("config", "{", "'config' is no JSON"),
-        ("more", "[" * 9999, "'more' is no JSON"),
+        ("config", "{", "'config' is not JSON"),
+        ("more", "[" * 9999, "'more' is not JSON"),
         ("config", "[]", "'config' is not what export writes"),
         ("normalisation", "3", "'normalisation' is not what"),
         ("normalisation", '{"included": "no"}', "is not true or false"),

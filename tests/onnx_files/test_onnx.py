@@ -225,7 +225,7 @@ def test_files_that_hold_no_weights_are_refused(tmp_path):
     longer.graph.node.append(helper.make_node("Relu", ["maps"], ["more"]))
     longer.graph.output[0].name = "more"
     onnx.save(longer, path)
-    with pytest.raises(UserError, match="goes on behind the shrink map"):
+    with pytest.raises(UserError, match="continues behind the shrink map"):
         arrays_in(path)
     stride = next(a for n in model.graph.node if n.name == "neck.inp_conv.1.in_conv"
                   for a in n.attribute if a.name == "strides")  # fmt: skip
@@ -279,5 +279,5 @@ def test_a_file_is_run_as_a_network_is(tmp_path):
     onnx.save(build_onnx(TINY, variables, shape=(64, 96)), fixed)
     predict = make_onnx_predict(open_session(fixed), fixed)
     np.testing.assert_allclose(predict(None, images), maps, atol=1e-5)
-    with pytest.raises(UserError, match="made for 64x96 pixels, and an image is 32x64"):
+    with pytest.raises(UserError, match="made for 64x96 pixels, but an image has 32x64"):
         predict(None, images[:, :32, :64])

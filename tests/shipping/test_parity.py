@@ -21,7 +21,7 @@ def test_a_broken_validation_image_is_passed_over(config, tmp_path):
     assert "2 validation images" in what
     for index in (1, 2):
         (tmp_path / "data" / f"val_{index}.png").write_bytes(b"x")
-    assert "drawn scenes" in parity.choose_images(config, [])[1]
+    assert "synthetic scenes" in parity.choose_images(config, [])[1]
 
 
 def test_large_images_are_kept_at_the_size_that_the_network_is_given(config, tmp_path, monkeypatch):

@@ -257,7 +257,7 @@ def test_a_distillation_file_fills_all_roles(four_networks, tmp_path):
     read = read_pdparams(tree)
     assert list(read) == list(arrays)
     assert all(read[name].tobytes() == value.tobytes() for name, value in arrays.items())
-    with pytest.raises(UserError, match="all roles together go into a .pdparams file"):
+    with pytest.raises(UserError, match="should end in .pdparams to hold all roles together"):
         extraction.extract(str(tree), "all", str(tmp_path / "folder"))
     extraction.extract(str(tree), "teacher", str(tmp_path / "teacher"))
     teacher = sources.read_variables(sources.open_source(str(tmp_path / "teacher")), "teacher")
