@@ -241,7 +241,7 @@ NOT_CARRIED = [  # file, what it says, the leaf, part of the reason
     ("mobile", "Train.loader.shuffle=False", "Train.loader.shuffle", "random order"),
     ("mobile", "Eval.dataset.data_dir=/other", "Eval.dataset.data_dir", "both splits"),
     ("mobile", "Eval.dataset.ratio_list=[0.5]", "Eval.dataset.ratio_list", "every image"),
-    ("mobile", "Architecture.return_all_feats=True", "Architecture.return_all_feats", "alone"),
+    ("mobile", "Architecture.return_all_feats=True", "Architecture.return_all_feats", "only their"),
     ("mobile", "Global.save_model_dir=x", "Global.save_epoch_step", "none per epoch"),
 ]  # fmt: skip
 
@@ -358,7 +358,7 @@ def test_missing_sections_are_said(convert):
     plain = convert(text[: text.index("Eval:")])
     assert any("Eval is missing" in note for note in plain.notes)
     no_rate = convert("mobile", "Optimizer.lr={learning_rate: 0.01}")
-    assert any("the rate is constant in PaddleOCR" in note for note in no_rate.notes)
+    assert any("the learning rate is constant in PaddleOCR" in note for note in no_rate.notes)
     bare = text[: text.index("Optimizer:")] + text[text.index("Train:") :]
     assert convert(bare.replace("EastRandomCropData", "Crop")).config.optimizer.l2 == 5e-5
 
@@ -390,7 +390,7 @@ MISTAKES = [  # text in the place of the mobile config, `-o` items, the error
     (None, ("Foo.bar=1",), "-o Foo.bar=1: the file has no Foo"),
     (None, ("Gobal.seed=1",), "did you mean Global"),
     (None, ("Global.a.b=1",), "Global has no a"),
-    (None, ("Global.epoch_num.b=1",), "Global.epoch_num is no section"),
+    (None, ("Global.epoch_num.b=1",), "Global.epoch_num is not a section"),
     (None, ("Train.dataset.transforms.0=1",), "Train.dataset.transforms is a list"),
     (None, ("Global.epoch_num",), "should be KEY=VALUE"),
     (None, ("Global.epoch_num=[1",), "the value is not valid YAML"),
@@ -465,7 +465,7 @@ def test_the_written_file(convert, tmp_path, capsys):
     for line in (f"  Global.odd = {hostile}: has no counterpart here",
                  "  Global.epoch_num = 1200: epochs",
                  "  Global.use_gpu = true: a run uses the devices that JAX sees",
-                 "is no folder seen from here"):  # fmt: skip
+                 "is not a folder seen from here"):  # fmt: skip
         assert line in out
     assert out.index("carried (") < out.index("without meaning here (") < out.index("not carried (")
     c = tiny.load_config(output)

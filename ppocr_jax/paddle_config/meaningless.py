@@ -1,7 +1,7 @@
-"""Keys of PaddleOCR's configs that mean nothing here, and why: a run does not depend on them.
+"""Keys of PaddleOCR's configs on which no run depends here, with the reason for each.
 
-A key is looked up by its names without list positions, `*` standing for anything. Keys that mean
-nothing with some values only are decided where the values are read.
+A key is matched by its path without list positions; `*` stands for anything. Keys that only some
+values make meaningless are handled where these values are read.
 """
 
 import fnmatch
@@ -46,14 +46,14 @@ REASONS = {
     "how batches travel between processes is settled here": (
         "*.loader.use_shared_memory", "*.loader.collate_fn",
     ),
-    "validation images are read in threads, eval.batch_size of equal size share a pass; neither "
-    "changes a result": ("Eval.loader.num_workers", "Eval.loader.batch_size_per_card"),
+    "validation images are read in threads, eval.batch_size of equal size share a forward pass; "
+    "neither changes a result": ("Eval.loader.num_workers", "Eval.loader.batch_size_per_card"),
     "validation images are scored alike in any order": ("Eval.loader.shuffle",),
 }  # fmt: skip
 
 
-def why_meaningless(names):
-    """The reason why a key means nothing here, or None when it may mean something.
+def why_meaningless(names: str) -> str | None:
+    """The reason why a key means nothing here; None when it may mean something.
 
     Args:
         names: the key's path without list positions, such as `Train.loader.collate_fn`.

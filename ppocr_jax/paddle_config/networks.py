@@ -1,25 +1,31 @@
 """PaddleOCR's `Architecture` -> the roles of a config, and the weights that they start from."""
 
+from __future__ import annotations
+
 import keyword
 import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from ppocr_jax import defaults as parts
+from ppocr_jax.errors import UserError
 from ppocr_jax.models.detector import build_detector
-from ppocr_jax.paddle_config.ledger import as_bool, as_number, show
+from ppocr_jax.paddle_config.ledger import Conversion, Section, as_bool, as_number, show
 from ppocr_jax.weights.published import FILES
 
+# Blocks in the four stages of ResNet_vd, by its number of layers.
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3), 200: (3, 12, 48, 3)}
 BACKBONE_FILE = re.compile(r"(MobileNetV3|ResNet)\w*_pretrained(\.pdparams)?$")
 
 
-def read_networks(conversion):
+def read_networks(conversion: Conversion) -> dict[str | None, str]:
     """Fills `roles`, `trainable` and `init_from` of the config.
 
     Returns:
-        `{PaddleOCR's name: role}`; the only network of a config without names has None.
+        `{PaddleOCR's name: role}`; the name is None in a config with a single network.
 
     Raises:
-        UserError: no text detector, or one that cannot be built here.
+        UserError: not a text detector, or one that cannot be built here.
     """
     architecture, config = conversion.section("Architecture"), conversion.config
     if not architecture.tree:
@@ -27,13 +33,14 @@ def read_networks(conversion):
     _require_detector(architecture, ("DB", "Distillation"))
     if "Models" in architecture:
         models = architecture.sub("Models")
-        sections = {name: models.sub(name) for name in models.tree}
+        sections: dict[str | None, Section] = {name: models.sub(name) for name in models.tree}
         if not sections:
             raise architecture.fail("Models", "should map names to networks")
         architecture.expect("name", ("DistillationModel",), "several networks train side by side")
     else:
         sections = {None: architecture}
-    roles, networks = {}, {}
+    roles: dict[str | None, str] = {}
+    networks: dict[str, Any] = {}
     for name, section in sections.items():
         network = _network(section)
         role = _role_of(name, section, network)
@@ -46,15 +53,17 @@ def read_networks(conversion):
     )
     if not config.trainable:
         raise architecture.fail("Models", "every network is frozen, none is left to train")
+    # Every later step checks the whole config, so the parts that belong to the roles have to fit
+    # them already: `Metric` and `Loss` are read afterwards and may change these two.
     config.best.role = "student" if "student" in config.trainable else config.trainable[0]
-    config.loss = parts.losses(labels=config.trainable)  # until `Loss` is read
+    config.loss = parts.losses(labels=config.trainable)
     config.init_from = parts.init_from(networks)
     _read_weights(conversion, sections, roles)
     return roles
 
 
-def _require_detector(section, algorithms):
-    """Refuses what is not the DB text detector."""
+def _require_detector(section: Section, algorithms: tuple[str, ...]) -> None:
+    """Refuses anything other than the DB text detector."""
     kind, algorithm = section.get("model_type", "det"), section.get("algorithm")
     if kind != "det" or algorithm not in (None, *algorithms):
         name = "model_type" if kind != "det" else "algorithm"
@@ -63,8 +72,8 @@ def _require_detector(section, algorithms):
     section.carry("algorithm", "built in")
 
 
-def _role_of(name, section, network):
-    """`student2` of `Student2`; a network without a name is called as in this project's configs."""
+def _role_of(name: str | None, section: Section, network: Mapping[str, Any]) -> str:
+    """`student2` for `Student2`; a network without a name gets its role in our own configs."""
     if name is None:
         return "student" if network["backbone"]["name"] == "MobileNetV3" else "teacher"
     role = str(name)[:1].lower() + str(name)[1:]
@@ -73,8 +82,8 @@ def _role_of(name, section, network):
     return role
 
 
-def _learns(name, section):
-    """Whether a network is trained; in a config with a single one nothing freezes it."""
+def _learns(name: str | None, section: Section) -> bool:
+    """Whether a network is trained; a single one always is."""
     if name is None:
         return True
     try:
@@ -88,13 +97,13 @@ def _learns(name, section):
 # -- parts -----------------------------------------------------------------------------------------
 
 
-def _network(section):
-    """One entry of `config.roles`."""
+def _network(section: Section) -> dict[str, Any]:
+    """One entry of `config.roles`. Raises UserError where it cannot be built."""
     _require_detector(section, ("DB",) if section.path[-1] != "Architecture" else (
         "DB", "Distillation"))  # fmt: skip
     if "Transform" in section:
-        raise section.fail("Transform", "the detector takes images as they are, without one")
-    section.expect("return_all_feats", (False,), "networks give their maps alone")
+        raise section.fail("Transform", "detectors have none, remove it")
+    section.expect("return_all_feats", (False,), "networks return only their maps")
     network = {
         "backbone": _backbone(section.sub("Backbone")),
         "neck": _neck(section.sub("Neck")),
@@ -104,7 +113,7 @@ def _network(section):
     return network
 
 
-def _backbone(section):
+def _backbone(section: Section) -> dict[str, Any]:
     name = section.get("name")
     _only(section, "in_channels", 3, "images have three channels")
     if name == "MobileNetV3":
@@ -126,7 +135,7 @@ def _backbone(section):
     raise _unknown(section, ("MobileNetV3", "ResNet_vd", "ResNet"))
 
 
-def _neck(section):
+def _neck(section: Section) -> dict[str, Any]:
     name = section.get("name")
     if name not in ("RSEFPN", "LKPAN", "DBFPN"):
         raise _unknown(section, ("RSEFPN", "LKPAN", "DBFPN"))
@@ -134,7 +143,7 @@ def _neck(section):
     channels = _value(section, "out_channels", as_number, None)
     if channels is None or channels < 4 or channels % 4:
         raise section.fail("out_channels", "should be a multiple of 4")
-    network = dict(name=name, channels=int(channels))
+    network: dict[str, Any] = dict(name=name, channels=int(channels))
     if name == "RSEFPN":
         network["shortcut"] = _value(section, "shortcut", as_bool, True)
     if name == "LKPAN":
@@ -147,7 +156,7 @@ def _neck(section):
     return network
 
 
-def _head(section):
+def _head(section: Section) -> dict[str, Any]:
     if section.get("name") != "DBHead":
         raise _unknown(section, ("DBHead",))
     section.carry("name", "built in")
@@ -160,8 +169,11 @@ def _head(section):
     return dict(name="DBHead", kernels=tuple(kernels), k=_value(section, "k", as_number, 50.0))
 
 
-def _value(section, name, change, absent):
-    """An argument of a part; one that cannot be read would be another network, so it is refused."""
+def _value(section: Section, name: str, change: Callable[[Any], Any], absent: Any) -> Any:
+    """An argument of a part of the network, `absent` where it is missing.
+
+    One that cannot be read is refused, not dropped: the network would be another one.
+    """
     if name not in section:
         return absent
     try:
@@ -172,18 +184,18 @@ def _value(section, name, change, absent):
     return value
 
 
-def _only(section, name, value, reason):
-    """Refuses an argument of a part that can only have one value here."""
+def _only(section: Section, name: str, value: Any, reason: str) -> None:
+    """Refuses any value except the one that is built here, for the same reason."""
     if section.get(name, value) != value:
         raise section.fail(name, reason)
     section.carry(name, "built in")
 
 
-def _unknown(section, known):
-    return section.fail("name", f"no such {section.path[-1].lower()} here: {_either(known)}")
+def _unknown(section: Section, known: Iterable[str]) -> UserError:
+    return section.fail("name", f"no such {str(section.path[-1]).lower()} here: {_either(known)}")
 
 
-def _either(known):
+def _either(known: Iterable[object]) -> str:
     *first, last = map(str, known)
     return f"{', '.join(first)} or {last}" if first else last
 
@@ -191,27 +203,34 @@ def _either(known):
 # -- weights ---------------------------------------------------------------------------------------
 
 
-def _read_weights(conversion, sections, roles):
-    """`pretrained` of each network and of the whole, as `init_from`."""
+def _read_weights(
+    conversion: Conversion,
+    sections: Mapping[str | None, Section],
+    roles: Mapping[str | None, str],
+) -> None:
+    """Fills `init_from` from `Global.pretrained_model` and each network's `pretrained`."""
     whole, distils = conversion.section("Global"), None not in roles
     path = whole.get("pretrained_model")
     start = "all" if distils else next(iter(roles.values()))
+    # In a distillation config, PaddleOCR compares the names in the file with `Student.backbone...`:
+    # a backbone's own file has no prefix, and silently nothing is loaded.
     if distils and BACKBONE_FILE.search(str(path)):
         whole.drop(
             "pretrained_model",
-            "has no effect there: names in this file lack the network's, so nothing fits; for one "
-            f"of the networks: --config.init_from.{next(iter(roles.values()))}={show(path)}",
+            "has no effect in PaddleOCR: the names in this file lack a network's prefix, so "
+            "nothing is loaded; to load it into one network: "
+            f"--config.init_from.{next(iter(roles.values()))}={show(path)}",
         )
     _put_weights(whole, "pretrained_model", start)
     for name, section in sections.items():
         if name is None:
             continue
         if conversion.config.init_from["all"]:
-            section.drop("pretrained", "Global.pretrained_model is loaded after it, over it")
+            section.drop("pretrained", "Global.pretrained_model is loaded after it and replaces it")
         _put_weights(section, "pretrained", roles[name])
     resumed = whole.get("checkpoints")
     if not resumed:
-        whole.ignore("checkpoints", "empty; a run goes on when its workdir is given again")
+        whole.ignore("checkpoints", "empty; a run continues when its workdir is given again")
     else:
         whole.drop(
             "checkpoints",
@@ -220,8 +239,8 @@ def _read_weights(conversion, sections, roles):
         )
 
 
-def _put_weights(section, name, role):
-    """Carries the path of a file with weights, unless its leaf has ended already."""
+def _put_weights(section: Section, name: str, role: str) -> None:
+    """Carries the path of a weights file, unless its leaf has ended already."""
     value = section.conversion.left.get((*section.path, name))
     if value in (None, False, ""):
         section.carry(name, f"init_from.{role} stays empty")
@@ -230,14 +249,19 @@ def _put_weights(section, name, role):
     path = section.conversion.config.init_from[role]
     if "://" in str(value) and path not in FILES:
         section.conversion.notes.append(
-            f"{value} is not fetched by a run: put the file where init_from.{role}={path} finds it"
+            f"{value} is not fetched by a run: download it to where init_from.{role}={path} finds "
+            "it"
         )
 
 
-def weights_path(value):
-    """PaddleOCR's name of a weights file, which may lack its ending, as a path for `init_from`.
+def weights_path(value: Any) -> str:
+    """The path of a weights file in PaddleOCR's config as a path for `init_from`.
 
-    Of an address the file's own name is left, which is all that published weights need.
+    PaddleOCR leaves out `.pdparams`. Of a URL only the file name is kept, which is enough for
+    published weights.
+
+    Raises:
+        ValueError: the value is not text.
     """
     if not isinstance(value, str):
         raise ValueError("should be the path of a file")

@@ -1,13 +1,35 @@
 """PaddleOCR's `Global`, `Optimizer`, `PostProcess` and `Metric` -> the rest of a config."""
 
-from ppocr_jax.paddle_config.ledger import as_bool, as_number, set_at, show
+from __future__ import annotations
 
-OPTIMISERS = {"Adam": "adam"}  # PaddleOCR's name: ours, of optim.OPTIMISERS
-MAX_SAVE_STEPS = 2000  # between two states, however rare evaluations are: what a crash may cost
+from collections.abc import Mapping
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from ppocr_jax.paddle_config.ledger import (
+    Conversion,
+    Section,
+    as_bool,
+    as_number,
+    set_at,
+    show,
+)
+
+OPTIMISERS = {"Adam": "adam"}  # PaddleOCR's name: ours, in optim.OPTIMISERS
+MAX_SAVE_STEPS = 2000  # updates between checkpoints, however rare evaluations are: lost by a crash
 
 
-def read_global(conversion, cards):
-    """Epochs, seed, evaluation, records and precision. Returns the folder of the run, or None."""
+def read_global(conversion: Conversion, cards: int) -> str | None:
+    """Reads epochs, seed, evaluation, records and precision.
+
+    Args:
+        conversion: that is filled.
+        cards: see `conversion.convert`.
+
+    Returns:
+        The folder that the file names for the run, or None.
+    """
     section = conversion.section("Global")
     section.put("epoch_num", "epochs")
     section.put("seed", "seed")
@@ -17,7 +39,7 @@ def read_global(conversion, cards):
     _read_norm(section, cards)
     section.drop(
         "save_epoch_step",
-        "the best state and the newest are kept, none per epoch; the newest is written every "
+        "the best and the latest checkpoint are kept, none per epoch; the latest is written every "
         f"save.every_steps={conversion.config.save.every_steps} updates and at evaluations",
     )
     section.drop("log_smooth_window", "a record holds means over log.every_steps updates")
@@ -35,8 +57,8 @@ def read_global(conversion, cards):
     return show(workdir) if workdir else None
 
 
-def _read_evaluations(section):
-    """Evaluations by updates, `[start, every]` or `every`, or by epochs."""
+def _read_evaluations(section: Section) -> None:
+    """When to evaluate: by updates, `[start, every]` or `every`, or by epochs."""
     config = section.conversion.config
     section.put("eval_batch_epoch", "eval.every_epochs")
     value = section.get("eval_batch_step")
@@ -55,8 +77,8 @@ def _read_evaluations(section):
     config.save.every_steps = min(config.eval.every_steps or MAX_SAVE_STEPS, MAX_SAVE_STEPS)
 
 
-def _read_precision(section):
-    """`dtype`: bfloat16 where mixed precision is on with it. float16 overflows in this network."""
+def _read_precision(section: Section) -> None:
+    """`dtype`: bfloat16 where mixed precision uses it. float16 overflows in these networks."""
     used, kind = section.get("use_amp", False), section.get("amp_dtype", "float16")
     if not _is_true(used):
         section.carry("use_amp", "dtype = float32")
@@ -71,31 +93,31 @@ def _read_precision(section):
         section.drop("amp_dtype", reason)
 
 
-def _read_norm(section, cards):
-    """What batch norm is over, where the file says so; it matters with several cards only."""
+def _read_norm(section: Section, cards: int) -> None:
+    """Whether batch norm uses the batch of one card or of all; it matters with several cards."""
     if "use_sync_bn" in section:
         per_card = cards > 1 and not _is_true(section.get("use_sync_bn"))
         section.conversion.config.norm_scope = "device" if per_card else "global"
         section.carry("use_sync_bn", "norm_scope")
     elif cards > 1:
         section.conversion.notes.append(
-            "PaddleOCR normalises and takes its losses per card; here both are over the whole "
+            "PaddleOCR applies batch norm and losses to each card's batch; here both use the whole "
             "batch, unless --config.norm_scope=device"
         )
 
 
-def _is_true(value):
+def _is_true(value: Any) -> bool:
     try:
         return as_bool(value)
     except ValueError:
         return False
 
 
-def read_optimizer(conversion):
-    """Adam with coupled L2, and the rate."""
+def read_optimizer(conversion: Conversion) -> None:
+    """Reads the optimiser, Adam with coupled L2, and the learning rate."""
     section, config = conversion.section("Optimizer"), conversion.config
     if "Optimizer" not in conversion.tree:
-        conversion.notes.append("Optimizer is missing: this project's own values stand")
+        conversion.notes.append("Optimizer is missing: this project's own values are used")
         return
     section.put("name", "optimizer.name", change=_optimiser)
     for name, key in (("beta1", "b1"), ("beta2", "b2"), ("epsilon", "eps")):
@@ -103,24 +125,25 @@ def read_optimizer(conversion):
     lr = section.sub("lr")
     if lr.get("name") != "Cosine":
         conversion.notes.append(
-            f"the rate is {lr.get('name', 'constant')} in PaddleOCR; here it warms up over "
-            "warmup_epochs and falls along a half cosine"
+            f"the learning rate is {lr.get('name', 'constant')} in PaddleOCR; here it warms up "
+            "over warmup_epochs and falls along a half cosine"
         )
-    lr.expect("name", ("Cosine",), "the rate falls along a half cosine")
+    lr.expect("name", ("Cosine",), "the learning rate falls along a half cosine")
     lr.put("learning_rate", "learning_rate")
     lr.put("warmup_epoch", "warmup_epochs", absent=0.0)
     _read_decay(section, config)
 
 
-def _optimiser(name):
-    """Our name for PaddleOCR's."""
+def _optimiser(name: Any) -> str:
+    """Our name for PaddleOCR's. Raises ValueError where there is none."""
     if not isinstance(name, str) or name not in OPTIMISERS:
-        raise ValueError(f"{', '.join(OPTIMISERS)} is what learns here")
+        raise ValueError(f"optimisers here are {', '.join(OPTIMISERS)}")
     return OPTIMISERS[name]
 
 
-def _read_decay(section, config):
+def _read_decay(section: Section, config: ConfigDict) -> None:
     """`optimizer.l2`, from a regularizer or from PaddleOCR's number `weight_decay`."""
+    # Despite its name, that number is coupled L2 with PaddleOCR's Adam as well.
     decay = section.sub("regularizer")
     if decay.tree and decay.get("name") not in ("L2", "L2Decay", None):
         set_at(config, "optimizer.l2", 0.0)
@@ -137,12 +160,18 @@ def _read_decay(section, config):
         section.drop(name, "gradients are not clipped")
 
 
-def read_postprocess(conversion, distils):
-    """Thresholds and shape of boxes. Classes differ in what they take where a key is missing."""
+def read_postprocess(conversion: Conversion, distils: bool) -> None:
+    """Reads the thresholds and the shape of boxes.
+
+    Args:
+        conversion: that is filled.
+        distils: whether the config has several networks.
+    """
     section = conversion.section("PostProcess")
+    # Defaults of DistillationDBPostProcess and of DBPostProcess in PaddleOCR.
     box_thresh, unclip_ratio = (0.6, 1.5) if distils else (0.7, 2.0)
     names = ("DBPostProcess", "DistillationDBPostProcess")
-    section.expect("name", names, "boxes are found as DB's")
+    section.expect("name", names, "boxes are found as in DB")
     section.put("thresh", "postprocess.thresh")
     section.put("box_thresh", "postprocess.box_thresh", absent=box_thresh)
     section.put("max_candidates", "postprocess.max_candidates")
@@ -151,17 +180,25 @@ def read_postprocess(conversion, distils):
         section.put(name, f"postprocess.{name}")
 
 
-def read_metric(conversion, roles):
-    """The number, and the network, by which the best state is chosen."""
+def read_metric(conversion: Conversion, roles: Mapping[str | None, str]) -> None:
+    """Reads the metric and the network by which the best checkpoint is chosen.
+
+    Args:
+        conversion: that is filled.
+        roles: see `networks.read_networks`.
+    """
     section, config = conversion.section("Metric"), conversion.config
     section.expect("name", ("DetMetric", "DistillationMetric"), "ICDAR 2015's hmean is measured")
     section.expect("base_metric_name", ("DetMetric",), "ICDAR 2015's hmean is measured")
-    section.expect("main_indicator", ("hmean",), "the best state is the one of the highest hmean")
+    section.expect(
+        "main_indicator", ("hmean",), "the best checkpoint is the one with the highest hmean"
+    )
     role = roles.get(str(section.get("key")))
     if role in config.trainable:
         config.best.role = role
         section.carry("key", "best.role")
     else:
         section.drop(
-            "key", f"is no network that learns; best.role={config.best.role} chooses the best state"
+            "key",
+            f"is not a trained network; best.role={config.best.role} chooses the best checkpoint",
         )

@@ -1,28 +1,37 @@
-"""Reading PaddleOCR's YAML files, and overriding their values as its option `-o` does."""
+"""Reads PaddleOCR's YAML files, and overrides their values as its option `-o` does."""
+
+from __future__ import annotations
 
 import difflib
+import os
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import yaml
 
 from ppocr_jax.errors import UserError
 from ppocr_jax.foreign import read_whole, what_it_is
 
-MOST_BYTES = 1 << 20  # PaddleOCR's largest has 10 KiB, and YAML is read slowly
-MOST_VALUES = 20_000  # of a file with its aliases written out; PaddleOCR's largest has some 400
+MOST_BYTES = 1 << 20  # PaddleOCR's largest has 10 KiB, and parsing YAML is slow
+MOST_VALUES = 20_000  # of a file with aliases expanded; PaddleOCR's largest has about 400
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without Python objects. Of a key that is written twice the last one counts."""
+    """Loads YAML without Python objects.
 
-    def __init__(self, stream):
+    Attributes:
+        repeated: a line for each key that is written twice; the last one counts.
+    """
+
+    def __init__(self, stream: str) -> None:
         super().__init__(stream)
-        self.repeated = []
+        self.repeated: list[str] = []
 
-    def construct_mapping(self, node, deep=False):
-        lines = {}
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
         for key, _ in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise ValueError(f"a key that is no word, line {key.start_mark.line + 1}")
+                raise ValueError(f"a key that is not a word, line {key.start_mark.line + 1}")
             name, line = str(key.value), key.start_mark.line + 1
             if name in lines and key.tag != "tag:yaml.org,2002:merge":
                 self.repeated.append(
@@ -32,14 +41,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read_yaml(path):
-    """The mapping in a YAML file, and a line for every key that is written twice.
+def read_yaml(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[str]]:
+    """Reads the mapping in a YAML file.
 
     Returns:
-        `(tree, repeated)`: nested dicts and lists; a list of str.
+        `(tree, repeated)`: nested dicts and lists; and a line for each key that is written twice.
 
     Raises:
-        UserError: no such file, or not a mapping in YAML.
+        UserError: there is no such file, or it is not a mapping in YAML.
     """
     data = read_whole(path)
     words = what_it_is(data, path)
@@ -61,12 +70,16 @@ def read_yaml(path):
     return tree, loader.repeated
 
 
-def _with_text_keys(value, left=None):
-    """A copy in which every key is text, and nothing stands in two places.
+def _with_text_keys(value: Any, left: Iterator[int] | None = None) -> Any:
+    """A copy with text as keys, in which aliases are written out.
+
+    Args:
+        value: as PyYAML gives it, with the same object for each alias.
+        left: one item for every value that the copy may still have.
 
     Raises:
-        ValueError: it would have more than MOST_VALUES values, by aliases of aliases of aliases,
-            or holds a number that no float comes near.
+        ValueError: it would have more than MOST_VALUES values, through aliases of aliases of
+            aliases, or it has a number far beyond the range of floats.
     """
     left = left or iter(range(MOST_VALUES))
     if next(left, None) is None:
@@ -80,22 +93,24 @@ def _with_text_keys(value, left=None):
     return value
 
 
-def _reason(error):
-    """What PyYAML says is wrong, with its line."""
+def _reason(error: Exception) -> str:
+    """PyYAML's message with the line of the mistake."""
     mark = getattr(error, "problem_mark", None)
     reason = getattr(error, "problem", None) or str(error)
     return f"{reason}, line {mark.line + 1}" if mark else reason
 
 
-def override(tree, items):
-    """Sets values of a tree in place, each item `key=value` with PaddleOCR's rules.
+def override(tree: dict[str, Any], items: Iterable[str]) -> None:
+    """Sets values in a tree by PaddleOCR's rules.
 
-    The value is read as YAML. A dotted key goes down into mappings that have to be there; its
-    last part is replaced or made. A key without a dot replaces a whole section, or is merged into
-    it when both are mappings. Unlike there, a value may hold further `=`.
+    Args:
+        tree: changed in place.
+        items: `key=value`, the value in YAML. A dotted key leads through existing mappings to a
+            value that is replaced or added. A key without a dot replaces a whole section, or is
+            merged into it when both are mappings. Unlike in PaddleOCR, a value may contain `=`.
 
     Raises:
-        UserError: no `=`, a value that is not YAML, or a section that is not there.
+        UserError: no `=`, a value that is not YAML, or an unknown section.
     """
     for item in items:
         key, equals, text = item.strip().partition("=")
@@ -115,7 +130,7 @@ def override(tree, items):
                 raise UserError(f"-o {item}: {above} has no {name}{hint}")
             place = place[name]
             if not isinstance(place, dict):
-                kind = "a list" if isinstance(place, list) else "no section"
+                kind = "a list" if isinstance(place, list) else "not a section"
                 raise UserError(f"-o {item}: {'.'.join(parents[:depth])} is {kind}")
         merged = not parents and isinstance(value, dict) and isinstance(place.get(last), dict)
         place[last] = {**place[last], **value} if merged else value

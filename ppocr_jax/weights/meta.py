@@ -100,7 +100,7 @@ def rank_of(meta: Mapping[str, Any]) -> float | None:
         return None
     scored = meta.get("metrics", {}).get(best_role(meta))
     hmean = None if scored is None else scored.get("hmean")
-    # NaN compares with nothing: it has to rank below every number.
+    # NaN cannot be compared; it ranks below every number.
     return hmean if hmean is None or math.isfinite(hmean) else -1.0
 
 
