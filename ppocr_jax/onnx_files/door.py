@@ -23,7 +23,7 @@ MOST_NODES = 20_000  # the largest published detector has about 1,500
 MOST_INPUTS = 256  # of one operation
 # Domains of ONNX's and onnxruntime's built-in operations.
 DOMAINS = ("", "ai.onnx", "com.microsoft", "com.microsoft.nchwc")
-# Besides every operation that contains a graph, except If: it may run forever.
+# Refused operations, besides all that contain a graph (except If), since these may run forever.
 REFUSED_OPS = {
     "EPContext": "reads other files",
     "Loop": "runs loops",
