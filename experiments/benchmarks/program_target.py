@@ -38,6 +38,18 @@ def is_there():
     return any(importlib.util.find_spec(name) for name in PLUGINS)
 
 
+def describe_h100() -> topologies.TopologyDescription:
+    """The H100 that programs are compiled for; its first device is where their inputs are placed.
+
+    JAX's platform must be "cpu" where there is no GPU (`JAX_PLATFORMS`, `runtime.process`): left to
+    itself, JAX asks the CUDA libraries for their versions, which they do not tell without a driver,
+    and drops the plugin ("Unable to load cuPTI", "topology not implemented for cuda").
+    """
+    return topologies.get_topology_desc(
+        "h100", platform="cuda", target_config=H100, topology="1x1x1"
+    )
+
+
 def compile_step(config, models, shape):
     """The compiled update of a config for an H100. Which algorithms it takes, the device decides.
 
@@ -46,10 +58,7 @@ def compile_step(config, models, shape):
         models: `{role: Detector}`.
         shape: `(images, side)`.
     """
-    topology = topologies.get_topology_desc(
-        "h100", platform="cuda", target_config=H100, topology="1x1x1"
-    )
-    sharding = SingleDeviceSharding(topology.devices[0])
+    sharding = SingleDeviceSharding(describe_h100().devices[0])
     tx = make_optimizer(config.optimizer, lambda step: 1e-4)
 
     def first_state():

@@ -4,7 +4,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.experimental import topologies
 from ml_collections import ConfigDict
 
 from experiments.benchmarks import program_target
@@ -110,10 +109,8 @@ def test_the_program_of_an_h100_asks_its_library_for_it(monkeypatch, name, asked
     """XLA lets cuDNN round to TF32 unless a convolution asks for the highest precision."""
     if not program_target.is_there():
         pytest.skip("needs JAX's CUDA plugin, but no GPU")
-    topology = topologies.get_topology_desc(
-        "h100", platform="cuda", target_config=program_target.H100, topology="1x1x1"
-    )
-    sharding = jax.sharding.SingleDeviceSharding(topology.devices[0])
+    h100 = program_target.describe_h100().devices[0]
+    sharding = jax.sharding.SingleDeviceSharding(h100)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     program = prepare_update(name, sharding).lower(lowering_platforms=("cuda",)).compile().as_text()
     calls = [line for line in program.splitlines() if "cudnn$conv" in line]
