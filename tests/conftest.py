@@ -23,8 +23,8 @@ from fast import is_fast  # noqa: E402
 
 from ppocr_jax.runtime import process  # noqa: E402
 
-# With JAX's CUDA plugin but no GPU, JAX rejects the plugin unless the CPU was chosen before its first
-# use, and then nothing can be compiled for a GPU either (`long` tests do that without one).
+# With JAX's CUDA plugin but no GPU, JAX rejects the plugin unless the CPU was chosen before its
+# first use, and then nothing can be compiled for a GPU either (`long` tests do that without one).
 process.choose_platform()
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -1,1 +1,1 @@
-"""Do the two ways of drawing random numbers give the same distributions of samples?"""
+"""Do shared and separate random streams give the same distributions of samples?"""

@@ -1,27 +1,30 @@
-"""What both values of `config.data.augment.streams` draw, on synthetic scenes, beside each other.
+"""Compares both settings of `config.data.augment.streams` on synthetic scenes.
 
     python -m experiments.augmentation_streams --samples 4000
 
-Each sample is drawn twice, once per value, of the same record. The difference of a quantity is the
-mean of the samples' differences; its standard error is theirs, so that scenes that differ among
-themselves do not blur it.
+Each record is augmented with both settings. The difference of a quantity is the mean over the
+paired differences, and its standard error is computed from them, so that differences between scenes
+do not add to it.
 """
 
 import argparse
 import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from configs import ppocrv3_det_mobile
 from ppocr_jax.data import STREAMS
-from ppocr_jax.data.augment import AUGMENTATIONS, Job, View, generator
+from ppocr_jax.data.augment import AUGMENTATIONS, Entry, Job, View, generator
 from ppocr_jax.data.geometry import scaled
 from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.sample import Sample
 from ppocr_jax.data.scenes import write_scenes
 
 SIDE, SCENES = 320, 60
-QUANTITIES = {  # what is measured -> what its row is called
+QUANTITIES = {  # what is measured -> label of its row
     "flip": "share flipped",
     "angle": "angle, degrees",
     "scale": "scale",
@@ -33,12 +36,14 @@ QUANTITIES = {  # what is measured -> what its row is called
     "kept": "words kept, share",
     "pasted": "words pasted",
 }
+Estimate = tuple[float, float]  # mean, standard error
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
+    """Prints the table."""
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--samples", type=int, default=4000)
-    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--samples", type=int, default=4000, help="default: 4000")
+    arguments.add_argument("--seed", type=int, default=0, help="default: 0")
     args = arguments.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         config = make_config(folder)
@@ -47,8 +52,8 @@ def main(argv=None):
     print("\n".join(table(compare(drawn["shared"], drawn["separate"]))))
 
 
-def make_config(folder, scenes=SCENES):
-    """The mobile config with pasting, over scenes drawn into a folder."""
+def make_config(folder: str, scenes: int = SCENES) -> ConfigDict:
+    """Writes synthetic scenes into a folder; returns the mobile config for them, with pasting."""
     config = ppocrv3_det_mobile.get_config()
     config.data.root, config.data.augment.paste, config.crop = folder, True, SIDE
     write_scenes(
@@ -58,8 +63,21 @@ def make_config(folder, scenes=SCENES):
     return config
 
 
-def draw(samples, config, way, count, seed):
-    """`{quantity: float64 [count]}`, the n-th sample of record n modulo their number."""
+def draw(
+    samples: Sequence[Sample], config: ConfigDict, way: str, count: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Augments records in turn, epoch after epoch, and measures each result.
+
+    Args:
+        samples: the records, in order.
+        config: a whole config.
+        way: value of `data.augment.streams`, key of `STREAMS`.
+        count: how many samples.
+        seed: of the random numbers.
+
+    Returns:
+        `{quantity: float64 [count]}`.
+    """
     job = Job(config.data.augment.to_dict(), config.crop, samples)
     images = [read_image(sample.image_path) for sample in samples]
     rows = []
@@ -71,14 +89,26 @@ def draw(samples, config, way, count, seed):
     return {name: np.array([row[name] for row in rows]) for name in QUANTITIES}
 
 
-def describe(image, sample, job, stream):
-    """The quantities of one sample."""
+def describe(
+    image: np.ndarray,
+    sample: Sample,
+    job: Job,
+    stream: Callable[[Entry], np.random.Generator],
+) -> dict[str, float]:
+    """Augments one image and returns its quantities.
+
+    Args:
+        image: uint8 BGR `[H, W, 3]`.
+        sample: its labels.
+        job: options of the augmentation.
+        stream: gives the random generator of an entry.
+    """
     view = View(image, image.shape[:2], sample.polygons, sample.ignore)
-    words = {}  # after each entry
+    words = {}  # how many there are after each entry
     for entry in AUGMENTATIONS:
         view = entry.apply(view, stream(entry), job)
         words[entry.name] = len(view.polygons)
-    height, width = scaled(*image.shape[:2], view.geometry.scale)
+    height, width = scaled(image.shape[0], image.shape[1], view.geometry.scale)
     return {
         "flip": float(view.geometry.flip),
         "angle": view.geometry.angle,
@@ -93,8 +123,14 @@ def describe(image, sample, job, stream):
     }
 
 
-def compare(shared, separate):
-    """`{quantity: ((mean, standard error) of both, (difference, its standard error))}`."""
+def compare(
+    shared: Mapping[str, np.ndarray], separate: Mapping[str, np.ndarray]
+) -> dict[str, tuple[Estimate, ...]]:
+    """Returns `{quantity: (shared, separate, difference)}`, each with its standard error.
+
+    Args:
+        shared, separate: float `[N]` per quantity, of the same N records in the same order.
+    """
     return {
         name: tuple(
             (float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5))
@@ -104,8 +140,8 @@ def compare(shared, separate):
     }
 
 
-def table(compared):
-    """Lines of Markdown."""
+def table(compared: Mapping[str, Iterable[Estimate]]) -> Iterator[str]:
+    """Yields the table as lines of Markdown."""
     yield "| | shared | separate | difference | in standard errors |"
     yield "| --- | --- | --- | --- | --- |"
     for name, (shared, separate, (difference, error)) in compared.items():

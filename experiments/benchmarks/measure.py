@@ -12,6 +12,7 @@ import time
 import jax
 import numpy as np
 
+Row = tuple[str, str, float, str]  # (case, what, value, unit) of a table of measurements
 WIDTHS = {  # of numbers: `dtype` and `precision` of a config; on CPU tf32 is float32
     "float32": ("float32", "float32"),
     "tf32": ("float32", "tf32"),

@@ -1,1 +1,1 @@
-"""What a teacher gives to the student on real images: `python -m experiments.distillation`."""
+"""What distillation gains on real images: `python -m experiments.distillation`."""

@@ -1,31 +1,36 @@
-"""Which runs are compared: their configs, names, and the minutes that they should take. Pure."""
+"""The runs that are compared: their configs, their names and the minutes they should take.
+
+Reads and writes no files.
+"""
 
 from typing import Any, NamedTuple
+
+from ml_collections import ConfigDict
 
 from configs import parts
 from ppocr_jax import averages
 
 SEEDS = (11, 12, 13)
 STUDENTS = ("student", "student2")
-JUDGED = "student_average"  # scored, chosen by and compared, in every run
+JUDGED = "student_average"  # the role that selects `best` and is scored, in every run
 
 CROP, BATCH, RATE, WARMUP = 640, 4, 1e-3, 20  # as in ../icdar2015_finetune
-STEPS = 300  # updates of a compared run
+STEPS = 300  # of a compared run
 EVALUATIONS = 4  # of a compared run, on the held-out images
-TRY_SEED, TRY_STEPS, TRY_EVALUATIONS = 1, 300, 2  # of the short runs that look at what limits it
+TRY_SEED, TRY_STEPS, TRY_EVALUATIONS = 1, 300, 2  # of the runs that try other losses and few labels
 
-PICTURES = 900
-LABELLED = {"all": PICTURES, "few": 20}  # case: labelled images; CML sees all the pictures
+PICTURES = 900  # training images, as in ../icdar2015_finetune
+LABELLED = {"all": PICTURES, "few": 20}  # labelled images; CML also sees the others
 
 
 class Teaching(NamedTuple):
-    """How the teacher teaches.
+    """How the students learn from the teacher.
 
     Attributes:
         where: `config.loss.teacher_where`.
         norm: `config.frozen_norm`.
-        hard: weight of each student's term with the teacher's dilated text; 0: without.
-        soft: weight of each student's mutual term with the teacher's map itself; 0: without.
+        hard: weight of the published loss, with the teacher's binarized, dilated map; 0: off.
+        soft: weight of the mutual loss with the teacher's probability map; 0: off.
     """
 
     where: str
@@ -42,24 +47,24 @@ TEACHINGS = {
 }
 TRIED = {"all": ("as_published", "soft", "soft_x4"), "few": ("everywhere", "soft")}
 COMPARED = ("all", "soft")  # on the test set
-ALONE = "alone"  # in the place of a teaching
+ALONE = "alone"  # instead of a teaching: the student without a teacher
 
-# On 2 quiet cores, for the minutes of the plan.
-UPDATE_S = {False: 0.85, True: 1.95}  # alone, by CML
+# Seconds measured on 2 idle cores; only the printed plan uses them.
+UPDATE_S = {False: 0.85, True: 1.95}  # per step: alone, by CML
 IMAGE_S = 0.09  # one image in one evaluation of one role
 HELD_OUT, TEST = 100, 500  # images
-BEGIN_S = 60.0  # imports, reading, compiling or the compiled program from the cache
+BEGIN_S = 60.0  # imports, reading labels, compiling or loading the compiled program
 
 
 class Run(NamedTuple):
     """One training run.
 
     Attributes:
-        case: of `LABELLED`.
-        teaching: of `TEACHINGS`, or `ALONE`.
-        seed: of order, crops and fresh values.
-        steps: updates.
-        evaluations: after the one of its first state.
+        case: key of `LABELLED`.
+        teaching: key of `TEACHINGS`, or `ALONE`.
+        seed: of data order, augmentation and newly initialised parameters.
+        steps: training steps.
+        evaluations: how many, besides the one before the first step.
     """
 
     case: str
@@ -69,48 +74,50 @@ class Run(NamedTuple):
     evaluations: int = EVALUATIONS
 
     @property
-    def name(self):
-        """Of its folder."""
+    def name(self) -> str:
+        """Of its folder; a change would train finished runs again."""
         return f"{self.case}_{self.teaching}_seed{self.seed}_steps{self.steps}"
 
     @property
-    def taught(self):
-        """Whether it is CML."""
+    def taught(self) -> bool:
+        """Whether the run has a teacher (CML)."""
         return self.teaching != ALONE
 
     @property
-    def trainable(self):
-        """Names of the networks that learn."""
+    def trainable(self) -> tuple[str, ...]:
+        """Roles that learn."""
         return STUDENTS if self.taught else STUDENTS[:1]
 
     @property
-    def minutes(self):
-        """That training and its evaluations should take."""
-        scored = (self.evaluations + 1) * 2 * len(self.trainable) * HELD_OUT  # each and its average
+    def minutes(self) -> float:
+        """Expected minutes of training with its evaluations."""
+        scored = (self.evaluations + 1) * 2 * len(self.trainable) * HELD_OUT  # and the averages
         return (BEGIN_S + self.steps * UPDATE_S[self.taught] + scored * IMAGE_S) / 60
 
 
-def a_try(case, teaching):
-    """A short run of one seed."""
+def a_try(case: str, teaching: str) -> Run:
+    """A short run with one seed."""
     return Run(case, teaching, TRY_SEED, TRY_STEPS, TRY_EVALUATIONS)
 
 
-def alone(seed, steps=STEPS):
-    """The student without a teacher, of those that are compared."""
+def alone(seed: int, steps: int = STEPS) -> Run:
+    """The compared run of the student without a teacher."""
     return Run(COMPARED[0], ALONE, seed, steps)
 
 
-def taught(seed):
-    """Two students by CML, of those that are compared."""
+def taught(seed: int) -> Run:
+    """The compared run of two students by CML."""
     return Run(*COMPARED, seed)
 
 
-def make_config(run: Run, teacher: Any):
-    """The config of a run, but for its paths. Runs differ in what their names say alone.
+def make_config(run: Run, teacher: Any) -> ConfigDict:
+    """Makes the config of a run, without its paths. Runs differ only in what their names say.
 
     Args:
-        teacher: its network, as `config.roles` has it.
+        run: which run.
+        teacher: the teacher's network, an entry of `config.roles`.
     """
+    # Networks and losses: labels alone, or labels, peers and teacher.
     config = parts.base(epochs=1)
     config.roles = dict.fromkeys(run.trainable, parts.small())
     config.trainable = run.trainable
@@ -126,6 +133,7 @@ def make_config(run: Run, teacher: Any):
         )
         config.loss.teacher_where, config.frozen_norm = where, norm
     config.init_from = parts.init_from(config.roles)
+    # Everything else is the same in every run.
     config.seed, config.steps, config.learning_rate = run.seed, run.steps, RATE
     config.crop, config.batch_size, config.warmup_steps = CROP, BATCH, WARMUP
     config.average.decay, config.best.role = 0.998, JUDGED
@@ -134,13 +142,13 @@ def make_config(run: Run, teacher: Any):
     return config
 
 
-def expected():
-    """`[(what, runs, minutes)]`; every compared run is scored once on the test set."""
+def expected() -> list[tuple[str, int, float]]:
+    """Returns `[(what, runs, minutes)]`, with one pass over the test set for each compared run."""
     longer = round(STEPS * UPDATE_S[True] / UPDATE_S[False])
     of = {
-        "equal updates: the student alone": [alone(seed) for seed in SEEDS],
-        "equal updates: by CML": [taught(seed) for seed in SEEDS],
-        "equal time: the student alone": [alone(seed, longer) for seed in SEEDS],
+        "equal steps: student alone": [alone(seed) for seed in SEEDS],
+        "equal steps: CML": [taught(seed) for seed in SEEDS],
+        "equal time: student alone": [alone(seed, longer) for seed in SEEDS],
         "tries": [a_try(case, how) for case in LABELLED for how in (ALONE, *TRIED[case])],
     }
     rows = []

@@ -1,9 +1,12 @@
-"""Runs that are made, or found done, in one workdir, and what they say."""
+"""Trains and scores the runs of one workdir, unless that is already done."""
 
 import json
 import statistics
+from collections.abc import Sequence
+from typing import Any
 
 from etils import epath
+from ml_collections import ConfigDict
 
 from experiments import recipe
 from experiments.distillation import plan
@@ -16,16 +19,22 @@ ALL, FEW, HIDDEN = f"train_{plan.PICTURES}.txt", "few.txt", "hidden.txt"
 
 
 class Stages:
-    """The runs of a workdir. Done again, a run goes on where it stopped; a done one is read.
+    """The runs of a workdir. An unfinished run resumes; the results of a finished one are read.
 
     Args:
         icdar: folder of ICDAR2015 with PaddleOCR's two label files.
-        student: weights that students begin with.
-        teacher: weights of the frozen teacher, of any network that a shipped config has.
-        workdir: of all runs.
+        student: weights from which the students start.
+        teacher: weights of the frozen teacher; its network must be that of a shipped config.
+        workdir: folder for all runs.
     """
 
-    def __init__(self, icdar, student, teacher, workdir):
+    def __init__(
+        self,
+        icdar: epath.PathLike,
+        student: epath.PathLike,
+        teacher: epath.PathLike,
+        workdir: epath.PathLike,
+    ) -> None:
         self.icdar = epath.Path(icdar).resolve()
         self.student, self.teacher = (str(epath.Path(p).resolve()) for p in (student, teacher))
         self.workdir = epath.Path(workdir).resolve()
@@ -36,8 +45,8 @@ class Stages:
         found, _ = config_files.open_config(str(config_files.find_for(self.teacher)), found=True)
         self._network = found.roles[found.best.role]
 
-    def train(self, run):
-        """The records of a run, after it was trained to its end."""
+    def train(self, run: plan.Run) -> list[dict[str, Any]]:
+        """Trains a run to its end, if it is not done yet, and returns its log records."""
         workdir, done = self.workdir / run.name, self.workdir / f"{run.name}.done"
         if not done.exists():
             path = self.workdir / f"{run.name}.json"
@@ -46,7 +55,8 @@ class Stages:
             files.write_text(done, "")
         return [json.loads(line) for line in (workdir / "metrics.jsonl").open()]
 
-    def _with_paths(self, run):
+    def _with_paths(self, run: plan.Run) -> ConfigDict:
+        """The config of a run, with the paths of data and weights."""
         config, few = plan.make_config(run, self._network), run.case == "few"
         config.data.root = str(self.icdar)
         config.data.train = str(self.splits / (FEW if few else ALL))
@@ -54,7 +64,7 @@ class Stages:
         if run.taught and few:
             config.data.train += f",{self.splits / HIDDEN}"
             labelled = plan.LABELLED["few"]
-            config.data.ratios = (1.0, labelled / (plan.PICTURES - labelled))  # as many of both
+            config.data.ratios = (1.0, labelled / (plan.PICTURES - labelled))  # half of each epoch
         config.data.val = str(self.splits / "val.txt")
         for role in run.trainable:
             config.init_from[role] = self.student
@@ -62,28 +72,32 @@ class Stages:
             config.init_from.teacher = self.teacher
         return config
 
-    def held_out(self, run):
-        """Mean hmean of the last two evaluations on the held-out images."""
+    def held_out(self, run: plan.Run) -> float:
+        """Returns the mean hmean of the last two evaluations on the held-out images."""
         return late(curve(self.train(run), plan.JUDGED))
 
-    def score(self, run):
-        """The metrics of a run's best state on the test set, which is scored once."""
+    def score(self, run: plan.Run) -> dict[str, Any]:
+        """Returns the test metrics of a run's best checkpoint; evaluates it only once."""
         self.train(run)
         return self._evaluate(self.workdir / run.name, self.workdir / f"{run.name}_test.json")
 
-    def score_teacher(self):
-        """The teacher's metrics on the test set, with the sizes and thresholds of the students."""
+    def score_teacher(self) -> dict[str, Any]:
+        """Returns the teacher's test metrics, with the students' image size and thresholds."""
         return self._evaluate(self.teacher, self.workdir / "teacher_test.json")
 
-    def _evaluate(self, weights, output):
+    def _evaluate(self, weights: epath.PathLike, output: epath.Path) -> dict[str, Any]:
         if not output.exists():
             data = {"root": self.icdar, "val": TEST}
             options = [f"--config.data.{key}={value}" for key, value in data.items()]
             recipe.run("evaluate", "--weights", weights, *options, "--output", output)
         return json.loads(output.read_text().splitlines()[0])
 
-    def ratio(self):
-        """An update of CML in times of one alone, as the compared runs took; settled once."""
+    def ratio(self) -> dict[str, float]:
+        """Returns the step times of both: `alone_s`, `cml_s` and `ratio`, the second by the first.
+
+        Measured in the compared runs, then kept in `ratio.json`: the number of steps of the runs
+        with equal time, and with it their names, must not change when the command resumes.
+        """
         path = self.workdir / "ratio.json"
         if not path.exists():
             alone, taught = (
@@ -94,8 +108,15 @@ class Stages:
         return json.loads(path.read_text())
 
 
-def divide(icdar, folder, labelled):
-    """Label files of the first training images, and of the others, each ignored as a whole."""
+def divide(icdar: epath.Path, folder: epath.Path, labelled: int) -> None:
+    """Writes label files for few labels: `few.txt` and `hidden.txt`.
+
+    Args:
+        icdar: folder of the images.
+        folder: of the split; has `train_900.txt`.
+        labelled: how many of its first images go into `few.txt`, with their labels. The others go
+            into `hidden.txt`, each with one ignored polygon that covers the image.
+    """
     lines = (folder / ALL).read_text().splitlines()
     files.write_text(folder / FEW, "\n".join(lines[:labelled]) + "\n")
     hidden = []
@@ -106,7 +127,7 @@ def divide(icdar, folder, labelled):
     files.write_text(folder / HIDDEN, "".join(hidden))
 
 
-def update_s(records):
-    """Seconds of an update of a run: the median of its records, which a busy hour moves least."""
+def update_s(records: Sequence[dict[str, Any]]) -> float:
+    """Returns the median seconds per step of a run: other work on the machine hardly moves it."""
     rates = [record["images_per_s"] for record in records if record["kind"] == "train"]
     return plan.BATCH / statistics.median(rates)

@@ -1,13 +1,17 @@
-"""What the runs show: tables as lines of Markdown, and a curve."""
+"""The results of the runs: tables as lines of Markdown, and a plot."""
 
 import statistics
+from collections.abc import Mapping
+
+from etils import epath
 
 from experiments.distillation import plan
+from experiments.distillation.stages import Stages
 from experiments.finetune_sizes.stages import curve
 
 
-def tries(stages):
-    """The short runs: held-out hmean by case and teaching."""
+def tries(stages: Stages) -> list[str]:
+    """The short runs: held-out hmean by number of labels and kind of distillation."""
     lines = ["| labelled | alone | " + " | ".join(plan.TEACHINGS) + " |"]
     lines.append("| --- " * (2 + len(plan.TEACHINGS)) + "|")
     for case, teachings in plan.TRIED.items():
@@ -17,8 +21,8 @@ def tries(stages):
     return lines
 
 
-def updates(stages):
-    """CML against the student alone after as many updates."""
+def updates(stages: Stages) -> list[str]:
+    """CML against the student alone, with the same number of steps: test metrics by seed."""
     lines = [
         "| seed | alone: P, R | alone: hmean | CML: P, R | CML: hmean | gain |",
         "| --- " * 6 + "|",
@@ -32,16 +36,17 @@ def updates(stages):
     mean, teacher = statistics.mean(gains), stages.score_teacher()["hmean"]
     lines.append(row("**mean**", "", "", "", "", f"**{mean:+.4f}**"))
     return [*lines, "", (
-        f"CML gains {mean:+.4f} on average, {min(gains):+.4f} in the worst seed. The teacher has "
-        f"{teacher:.4f}."
+        f"CML gains {mean:+.4f} on average, {min(gains):+.4f} with the worst seed. "
+        f"The teacher's hmean is {teacher:.4f}."
     )]  # fmt: skip
 
 
-def time(stages):
-    """CML against the student alone for as long."""
+def time(stages: Stages) -> list[str]:
+    """CML against the student alone, with the same training time: test hmean by seed."""
     measured = stages.ratio()
+    # Rounded, so that evaluations and checkpoints divide the run evenly.
     steps = round(plan.STEPS * measured["ratio"] / 10) * 10
-    lines = ["| seed | alone, updates | alone: hmean | CML: hmean | gain |", "| --- " * 5 + "|"]
+    lines = ["| seed | steps alone | alone: hmean | CML: hmean | gain |", "| --- " * 5 + "|"]
     gains = []
     for seed in plan.SEEDS:
         runs = plan.alone(seed, steps), plan.taught(seed)
@@ -50,23 +55,23 @@ def time(stages):
         lines.append(row(seed, steps, f"{alone:.4f}", f"{taught:.4f}", f"{gains[-1]:+.4f}"))
     lines.append(row("**mean**", "", "", "", f"**{statistics.mean(gains):+.4f}**"))
     return [*lines, "", (
-        f"An update takes {measured['alone_s']:.2f} s alone, {measured['cml_s']:.2f} s by CML: "
+        f"A step takes {measured['alone_s']:.2f} s alone and {measured['cml_s']:.2f} s by CML: "
         f"{measured['ratio']:.2f} times as long."
     )]  # fmt: skip
 
 
-def row(*cells):
+def row(*cells: object) -> str:
     """A row of a table."""
     return "| " + " | ".join(map(str, cells)) + " |"
 
 
-def pair(score):
-    """Precision and recall of a score."""
+def pair(score: Mapping[str, float]) -> str:
+    """Precision and recall, as text."""
     return f"{score['precision']:.4f}, {score['recall']:.4f}"
 
 
-def draw_curve(stages, path):
-    """A picture of held-out hmean over updates, of the compared runs."""
+def draw_curve(stages: Stages, path: epath.PathLike) -> None:
+    """Plots the held-out hmean by step of all runs with equal steps, and saves the picture."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -77,7 +82,7 @@ def draw_curve(stages, path):
         for seed in plan.SEEDS:
             steps, values = zip(*curve(stages.train(make(seed)), plan.JUDGED), strict=True)
             axes.plot(steps, values, style, label=label if seed == plan.SEEDS[0] else None)
-    axes.set(xlabel="updates", ylabel="held-out hmean, averaged weights")
+    axes.set(xlabel="step", ylabel="held-out hmean, averaged weights")
     axes.legend()
     figure.tight_layout()
     figure.savefig(path, dpi=90)

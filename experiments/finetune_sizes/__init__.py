@@ -1,1 +1,1 @@
-"""What averaging gives, and what few images give: `python -m experiments.finetune_sizes`."""
+"""What weight averaging and few images change: `python -m experiments.finetune_sizes`."""

@@ -1,15 +1,20 @@
-"""What is tried: settings of runs, their names, and the minutes that they should take. Pure."""
+"""The runs that are tried: their settings, their names and the minutes they should take.
 
+Reads and writes no files.
+"""
+
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 SIZES = (50, 200, 900)  # training images
-HELD_OUT = 100  # images on which everything is chosen
-SEEDS = (11, 12, 13)  # of the averaging stage, those of ../icdar2015_finetune
-SEARCH_SEED = 1  # of the runs that settings are chosen by
-SCORED_SEEDS = (2, 3)  # of the runs with the chosen settings, which the test set scores
+HELD_OUT = 100  # images by which settings and checkpoints are chosen
+SEEDS = (11, 12, 13)  # of the averaging stage, as in ../icdar2015_finetune
+SEARCH_SEED = 1  # of the runs by which settings are chosen
+SCORED_SEEDS = (2, 3)  # of the runs with the chosen settings, which are scored on the test set
 
-# Where the search begins, and what is then tried, one key after the other, the number of steps last
-# so that all else is tried in short runs. The other sizes begin with what the first one found.
+# A coordinate search: it starts here and tries the values of one key after the other. The number of
+# steps comes last, so that the other keys are tried in short runs. The first size is searched from
+# START; the other sizes start from what it found and try fewer values.
 START = {
     "learning_rate": 1e-3,
     "steps": 300,
@@ -28,23 +33,23 @@ ROUNDS = {
     50: (("learning_rate", (5e-4,)),),
     900: (("learning_rate", (2e-3,)),),
 }
-GAIN = 0.005  # held-out hmean by which another value has to be better; less is noise
-EVALUATIONS = 3  # of a run after the one of its base
+GAIN = 0.005  # a new value must raise the held-out hmean by more than this; less is noise
+EVALUATIONS = 3  # of a run, besides the one before the first step
 
-# On 2 cores of a shared machine, for the minutes of the plan.
-UPDATE_S = 0.95  # four crops of 640x640
+# Seconds measured on 2 cores of a shared machine; only the printed plan uses them.
+UPDATE_S = 0.95  # per step, of four 640x640 crops
 IMAGE_S = 0.13  # one image in one evaluation of one role
-BEGIN_S = 30.0  # imports, reading, the compiled program from the cache
+BEGIN_S = 30.0  # imports, reading labels, loading the compiled program
 
 
 class Run(NamedTuple):
     """One training run.
 
     Attributes:
-        name: of its folder.
-        config: file.
-        train: label file below the folder of splits.
-        keys: `{key of the config: value}`.
+        name: of its folder; a change would train finished runs again.
+        config: path of the config file.
+        train: label file in the folder of splits.
+        keys: `{key of the config: value}`, the overrides.
     """
 
     name: str
@@ -53,20 +58,20 @@ class Run(NamedTuple):
     keys: dict[str, Any]
 
     @property
-    def roles(self):
-        """How many roles it evaluates."""
+    def roles(self) -> int:
+        """How many roles the run evaluates: the network, and its average if there is one."""
         return 1 if self.keys.get("average.decay") == 0.0 else 2
 
     @property
-    def minutes(self):
-        """That it should take."""
+    def minutes(self) -> float:
+        """Expected minutes of training with its evaluations."""
         updates = self.keys["steps"] * UPDATE_S * (self.keys["crop"] / 640) ** 2
         evaluations = self.keys["steps"] // self.keys["eval.every_steps"] + 1
         return (BEGIN_S + updates + evaluations * self.roles * HELD_OUT * IMAGE_S) / 60
 
 
-def averaging_run(seed, averaged):
-    """A run of ../icdar2015_finetune: the same budget, with or without the average."""
+def averaging_run(seed: int, averaged: bool) -> Run:
+    """A run with the budget of ../icdar2015_finetune, with or without averaged weights."""
     keys = {
         "crop": 640,
         "batch_size": 4,
@@ -83,8 +88,8 @@ def averaging_run(seed, averaged):
     return Run(name, "configs/ppocrv3_det_mobile.py", "train_900.txt", keys)
 
 
-def size_run(size, settings, seed):
-    """A run of `configs/finetune.py` with these settings on so many training images."""
+def size_run(size: int, settings: Mapping[str, Any], seed: int) -> Run:
+    """A run of `configs/finetune.py` on `size` training images with the keys of `settings`."""
     every = settings["steps"] // EVALUATIONS
     keys = {**settings, "seed": seed, "eval.every_steps": every, "save.every_steps": every}
     if settings["best.role"] == "student":
@@ -98,11 +103,11 @@ def size_run(size, settings, seed):
     return Run(name, "configs/finetune.py", f"train_{size}.txt", keys)
 
 
-def expected(score_s=60.0):
-    """`[(what, runs, minutes)]` if every size keeps what it begins with but for 600 steps.
+def expected(score_s: float = 60.0) -> list[tuple[str, int, float]]:
+    """Returns `[(what, runs, minutes)]`, assuming that the search changes nothing but steps to 600.
 
     Args:
-        score_s: one pass over the test set.
+        score_s: seconds of one pass over the test set.
     """
     averaging = [averaging_run(seed, on) for seed in SEEDS for on in (False, True)]
     rows = [("averaging: 3 seeds, raw and averaged", averaging, len(averaging))]

@@ -1,1 +1,1 @@
-"""How large sets are read: one index of labels, and pictures in shards."""
+"""What large data sets cost: the index of labels, and pictures in shards."""

@@ -1,17 +1,19 @@
-"""Measures what a million images cost a run, and pictures in shards against files: one table.
+"""Measures what a million images cost a training run, and pictures in shards against files.
 
     python -m experiments.large_sets --data icdar2015
     python -m experiments.large_sets --data icdar2015 --images 100000 --only index check
 
-The set is made of ICDAR 2015's training labels, repeated; the pictures are the same files. Parts:
-index (made, and opened again), order (of an epoch), train (seconds to the first update and private
-memory of every process, against the labels once), check (check_data), packed (pictures a second
-from files and from shards, with a warm cache, and with a cold one for who may empty the system's).
+The large set repeats ICDAR 2015's training labels; all of them refer to the same picture files.
+Parts: index (building it, and opening it again), order (shuffling an epoch), train (seconds to the
+first step and private memory of every process, compared with the labels taken once), check
+(check_data), packed (pictures per second from files and from shards, with a warm cache, and with a
+cold one if the user may empty the system's cache).
 """
 
 import json
 import pathlib
 import tempfile
+from collections.abc import Sequence
 
 from experiments.benchmarks.measure import describe_machine
 from experiments.large_sets import parts
@@ -27,15 +29,16 @@ PARTS = {
 }
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
+    """Prints a table of the measurements and writes them as JSON; returns the exit status."""
     arguments = cli.parser(__doc__)
     add = arguments.add_argument
-    add("--data", required=True, help="folder of ICDAR2015")
-    add("--images", type=int, default=1_000_000, help="of the large set; default: 1000000")
-    add("--turns", type=int, default=1, help="runs of each case of the part train; default: 1")
-    add("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts")
-    add("--folder", default="", help="where the set is made and left; default: none is left")
-    add("--output", default="large_sets.json", help="file for the numbers")
+    add("--data", required=True, help="folder of ICDAR2015, with PaddleOCR's label files")
+    add("--images", type=int, default=1_000_000, help="in the large set (default: 1000000)")
+    add("--turns", type=int, default=1, help="repetitions in the part train (default: 1)")
+    add("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts to measure")
+    add("--folder", default="", help="where to make and keep the set (default: a temporary folder)")
+    add("--output", default="large_sets.json", help="JSON file for the numbers")
     args = arguments.parse_args(argv)
     result = {"machine": describe_machine(), "images": args.images, "rows": []}
     print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))

@@ -1,5 +1,6 @@
-"""The parts of `python -m experiments.large_sets`: rows of case, what, value and unit each."""
+"""The parts of `python -m experiments.large_sets`. Each yields rows `(case, what, value, unit)`."""
 
+import argparse
 import os
 import re
 import statistics
@@ -7,9 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+
+from ml_collections import ConfigDict
 
 from configs import ppocrv3_det_mobile
 from experiments.benchmarks import host
+from experiments.benchmarks.measure import Row
 from experiments.large_sets.sets import LABELS, LARGE, SMALL, TEST, VALIDATION
 from ppocr_jax.data.inspection import check
 from ppocr_jax.data.labels import read_labels
@@ -17,21 +22,23 @@ from ppocr_jax.data.order import EpochOrder
 from ppocr_jax.data.packing import pack
 from ppocr_jax.data.resize import read_image
 
-BATCHES = 20  # that are timed, after two
-STEADY = 5  # updates after which memory is looked at
-CACHES = "/proc/sys/vm/drop_caches"
+BATCHES = 20  # timed batches, after two for warm-up
+STEADY = 5  # memory is read at this step, when buffers have their final sizes
+CACHES = "/proc/sys/vm/drop_caches"  # root may write here to empty Linux's page cache
+Folder = str | os.PathLike[str]
 
 
-def make_config(folder, train):
-    """The published student's config over one of the two label files."""
+def make_config(folder: Folder, train: str) -> ConfigDict:
+    """The published student's config with one of the two label files for training."""
     config = ppocrv3_det_mobile.get_config()
     config.data.root, config.data.train, config.data.val = str(folder), train, VALIDATION
     config.crop, config.batch_size = 640, 8
     return config
 
 
-def run_index(folder, args):
-    """Seconds until the labels of each set can be asked, the first time and the next."""
+def run_index(folder: Folder, args: argparse.Namespace) -> Iterator[Row]:
+    """Seconds to build the index of each set, and to open it again."""
+    # A cache folder of its own, so that no index exists yet and none is left in the user's.
     with tempfile.TemporaryDirectory(dir=folder) as cache:
         kept, os.environ["PPOCR_JAX_CACHE"] = os.environ.get("PPOCR_JAX_CACHE"), cache
         try:
@@ -51,8 +58,8 @@ def run_index(folder, args):
                 os.environ["PPOCR_JAX_CACHE"] = kept
 
 
-def run_order(folder, args):
-    """Seconds for the order of an epoch."""
+def run_order(folder: Folder, args: argparse.Namespace) -> Iterator[Row]:
+    """Seconds to shuffle an epoch: the median of three."""
     order = EpochOrder([args.images], (1.0,), 1024)
     times = []
     for epoch in range(3):
@@ -62,25 +69,26 @@ def run_order(folder, args):
     yield f"{args.images} images", "order of an epoch", statistics.median(times), "s"
 
 
-def run_train(folder, args):
-    """The command itself, both sets in turns: the first update, and memory some updates later."""
-    _start(folder, SMALL, 0)  # compiles, and makes both indexes
+def run_train(folder: Folder, args: argparse.Namespace) -> Iterator[Row]:
+    """Runs the command on both sets in turn: seconds to the first step, and memory at step 5."""
+    # Untimed: the first run compiles, and each of the two builds an index.
+    _start(folder, SMALL, 0)
     _start(folder, LARGE, 0)
     for workers in (0, 2):
-        found = {SMALL: [], LARGE: []}
+        found: dict[str, list[tuple[float, float, float]]] = {SMALL: [], LARGE: []}
         for _ in range(args.turns):
             for name, values in found.items():
                 values.append(_start(folder, name, workers))
         for name, values in found.items():
             case = f"{name}, {workers} workers"
-            yield case, "first update", statistics.median(v[0] for v in values), "s"
+            yield case, "first step", statistics.median(v[0] for v in values), "s"
             yield case, "private memory, main process", max(v[1] for v in values), "MB"
             if workers:
                 yield case, "private memory, a worker", max(v[2] for v in values), "MB"
 
 
-def _start(folder, name, workers):
-    """`(seconds to the first update, MB of the main process, MB of its largest worker)`."""
+def _start(folder: Folder, name: str, workers: int) -> tuple[float, float, float]:
+    """`(seconds to the first step, MB of the main process, MB of its largest worker)`."""
     with tempfile.TemporaryDirectory() as workdir:
         command = [
             sys.executable, "-m", "ppocr_jax.train", "--config", "configs/ppocrv3_det_mobile.py",
@@ -92,7 +100,7 @@ def _start(folder, name, workers):
         started, seconds = time.perf_counter(), 0.0
         with subprocess.Popen(command, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT) as process:  # fmt: skip
-            for line in process.stdout:
+            for line in process.stdout or ():
                 found = re.match(r"step (\d+)/", line)
                 if found and not seconds:
                     seconds = time.perf_counter() - started
@@ -101,25 +109,29 @@ def _start(folder, name, workers):
                     others = [private_mb(child) for child in _children(process.pid)]
                     process.kill()
                     return seconds, own, max(others, default=0.0)
-    raise RuntimeError(f"{' '.join(command)}: made no update")
+    raise RuntimeError(f"{' '.join(command)}: ended before its first step")
 
 
-def private_mb(process):
-    """Memory that a process alone has, clean and dirty."""
+def private_mb(process: int | str) -> float:
+    """Returns the private memory of a process, clean and dirty, in MiB.
+
+    Args:
+        process: its id, or "self".
+    """
     with open(f"/proc/{process}/smaps_rollup") as file:
         sizes = re.findall(r"Private_(?:Clean|Dirty): +(\d+) kB", file.read())
     return sum(map(int, sizes)) / 1024
 
 
-def _children(process):
-    """Numbers of the processes that all threads of one have started."""
+def _children(process: int) -> Iterator[int]:
+    """Ids of the child processes, whichever thread started them."""
     for thread in os.listdir(f"/proc/{process}/task"):
         with open(f"/proc/{process}/task/{thread}/children") as file:
             yield from map(int, file.read().split())
 
 
-def run_check(folder, args):
-    """Seconds of check_data over the large set."""
+def run_check(folder: Folder, args: argparse.Namespace) -> Iterator[Row]:
+    """Seconds of check_data on the large set."""
     started = time.perf_counter()
     problems, _ = check(make_config(folder, LARGE), progress=sys.stderr.isatty())
     seconds = time.perf_counter() - started
@@ -127,8 +139,8 @@ def run_check(folder, args):
     yield f"{args.images} images", "findings", len(problems), ""
 
 
-def run_packed(folder, args):
-    """Pictures a second from files and from shards, both in turns."""
+def run_packed(folder: Folder, args: argparse.Namespace) -> Iterator[Row]:
+    """Pictures per second from files and from shards, in turn."""
     config = make_config(args.data, LABELS)
     config.data.val = TEST
     with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -145,10 +157,11 @@ def run_packed(folder, args):
             yield case, "batches, warm", host.images_per_second(chosen, BATCHES), "images/s"
 
 
-def _read_all(config, state):
+def _read_all(config: ConfigDict, state: str) -> float:
+    """Decoded pictures per second in one thread, after emptying the cache if `state` is "cold"."""
     paths = [s.image_path for s in read_labels(config.data.train, config.data.root)]
     if state == "cold":
-        os.sync()
+        os.sync()  # pages that are not written yet cannot be dropped
         with open(CACHES, "w") as file:
             file.write("3\n")
     started = time.perf_counter()

@@ -1,4 +1,4 @@
-"""One stream for all augmentations and one for each draw from the same distributions."""
+"""Shared and separate random streams give the same distributions of samples."""
 
 import numpy as np
 import pytest
@@ -28,12 +28,12 @@ def test_means_differ_by_chance_alone(drawn):
 @pytest.mark.parametrize("name", experiment.QUANTITIES)
 def test_whole_distributions_agree(drawn, name):
     shared, separate = (values[name] for values in drawn)
-    assert (shared != separate).any()  # the numbers themselves are others
+    assert (shared != separate).any()  # but different numbers
     assert stats.ks_2samp(shared, separate).pvalue > 1e-4
 
 
-def test_draws_of_separate_entries_do_not_go_together(drawn):
-    """A shared seed would let pasting, geometry and crop rise and fall together."""
+def test_separate_entries_are_not_correlated(drawn):
+    """If entries shared a seed, pasting, geometry and crop would be correlated."""
     _, separate = drawn
     for one in ("flip", "angle", "scale"):
         for other in ("pasted", "left", "top"):

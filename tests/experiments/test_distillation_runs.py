@@ -1,4 +1,4 @@
-"""The comparison's command, with trainings that only write records: choice, runs and tables."""
+"""The comparison, with training replaced by a function that only writes log records."""
 
 import json
 import pathlib
@@ -20,7 +20,7 @@ HOW = ("alone", "as_published", "soft")
 
 
 class Trainer:
-    """Stands for `recipe.run`: CML is better by 0.1 and 2.5 times as slow; the teacher has 0.7."""
+    """Replaces `recipe.run`: CML is better by 0.1 and 2.5 times as slow; the teacher has 0.7."""
 
     def __init__(self):
         self.calls, self.configs = [], {}
@@ -52,7 +52,7 @@ class Trainer:
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    """`(argv, trainer)` for the command over a made label file."""
+    """`(argv, trainer)`: the command with a small label file, and the replaced training."""
     (tmp_path / "icdar").mkdir()
     cv2.imwrite(str(tmp_path / "icdar" / "0.png"), np.zeros((40, 60, 3), np.uint8))
     lines = "0.png\t[]\n" * 1000
@@ -76,7 +76,7 @@ def test_compared_by_updates_and_by_time(made, tmp_path):
     assert "| few | 0.4000 |  | 0.5500 | 0.4500 |  |" in tried
     updates = (tmp_path / "runs" / "updates.md").read_text()
     assert "| 11 | 0.6000, 0.5000 | 0.5000 | 0.6000, 0.5000 | 0.6000 | +0.1000 |" in updates
-    assert "+0.1000 in the worst seed. The teacher has 0.7000." in updates
+    assert "+0.1000 with the worst seed. The teacher's hmean is 0.7000." in updates
     time = (tmp_path / "runs" / "time.md").read_text()
     assert f"| 13 | {plan.STEPS * 2.5:.0f} | 0.5000 | 0.6000 | +0.1000 |" in time
     assert "2.50 times as long" in time and (tmp_path / "runs" / "curve.png").stat().st_size
@@ -120,11 +120,11 @@ def test_of_few_labels_cml_sees_the_other_pictures(made):
 def test_the_plan_is_said_and_options_are_checked(made, capsys):
     assert command.main(["--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("equal updates: the student alone: 3 runs, ")
+    assert lines[0].startswith("equal steps: student alone: 3 runs, ")
     assert len(lines) == 5 and lines[-1].endswith("on 2 CPU cores")
-    six = sum(minutes for what, _, minutes in plan.expected() if what.startswith("equal updates"))
+    six = sum(minutes for what, _, minutes in plan.expected() if what.startswith("equal steps"))
     assert six <= 120
     with pytest.raises(UserError, match="--teacher is missing"):
         command.main(made[0][:4])
-    with pytest.raises(UserError, match="--student gone: there is no such file"):
+    with pytest.raises(UserError, match="--student gone: no such file"):
         command.main(["--icdar", made[0][1], "--student", "gone"])

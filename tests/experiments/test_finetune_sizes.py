@@ -1,4 +1,4 @@
-"""The comparison's command, with trainings that only write records: what it runs, and chooses."""
+"""The comparison, with training replaced by a function that only writes log records."""
 
 import json
 import pathlib
@@ -13,7 +13,7 @@ from ppocr_jax.errors import UserError
 
 
 class Trainer:
-    """Stands for `recipe.run`: a run with rate 5e-4, and one of 600 steps, are better by 0.1."""
+    """Replaces `recipe.run`: learning rate 5e-4 and 600 steps are each better by 0.1."""
 
     def __init__(self):
         self.calls = []
@@ -42,7 +42,7 @@ class Trainer:
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    """`(argv, trainer)` for the command over a made label file."""
+    """`(argv, trainer)`: the command with a small label file, and the replaced training."""
     (tmp_path / "icdar").mkdir()
     lines = "".join(f"{index}.png\t[]\n" for index in range(1000))
     (tmp_path / "icdar" / "train_icdar2015_label.txt").write_text(lines)
@@ -70,7 +70,7 @@ def test_averaging(made, tmp_path, capsys):
     assert command.main([*argv, "--only", "averaging"]) == 0
     table = (tmp_path / "runs" / "averaging.md").read_text()
     assert "| 11 | 0.0500 | 0.0100 | 0.6000 | 0.6500 |" in table
-    assert "moves 0.20 as much" in table and "+0.0500 of hmean" in table
+    assert "moves 0.20 times as much" in table and "differs by +0.0500" in table
     assert len(trainer.calls) == 12  # six runs, each scored once
     command.main([*argv, "--only", "averaging"])
     assert len(trainer.calls) == 12 and capsys.readouterr().out.count("| 13 |") == 2
@@ -80,7 +80,8 @@ def test_settings_are_chosen_and_the_test_set_scored_once(made, tmp_path):
     argv, trainer = made
     assert command.main([*argv, "--only", "sizes"]) == 0
     (row,) = [x for x in (tmp_path / "runs" / "sizes.md").read_text().splitlines() if "| 50 |" in x]
-    # Mean of the last two evaluations, of which one has swung up; the raw network swings further.
+    # Mean of the last two evaluations, of which one is higher; the network moves more than its
+    # average.
     assert row.startswith("| 50 | 0.0005 | 600 | 640 | 0.5 to 3 | 0.2 | student | 0.7250, 0.7050 |")
     assert "| 0.6500, 0.6500 | **0.6500** |" in row
     modules = [module for module, _ in trainer.calls]
@@ -102,5 +103,5 @@ def test_the_plan_is_said_and_options_are_checked(made, capsys):
     assert len(lines) == 1 + 2 * len(plan.SIZES) + 1 and lines[-1].endswith("on 2 CPU cores")
     with pytest.raises(UserError, match="--icdar is missing"):
         command.main([])
-    with pytest.raises(UserError, match="--student gone: there is no such file"):
+    with pytest.raises(UserError, match="--student gone: no such file"):
         command.main([*made[0][:3], "gone", *made[0][4:]])

@@ -1,4 +1,4 @@
-"""The measurements of large sets, on a small one."""
+"""The measurements of large data sets, on a small one."""
 
 import argparse
 import json
@@ -15,7 +15,7 @@ from ppocr_jax.errors import UserError
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder of scenes with the names of ICDAR 2015."""
+    """A folder of synthetic scenes with the file names of ICDAR 2015."""
     folder = tmp_path_factory.mktemp("large") / "data"
     draw_data(folder)
     (folder / "train.txt").rename(folder / sets.LABELS)
@@ -24,7 +24,7 @@ def data(tmp_path_factory):
 
 
 def test_measures_and_writes_a_table(data, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(parts, "CACHES", str(tmp_path / "none"))  # leaves the system's as they are
+    monkeypatch.setattr(parts, "CACHES", str(tmp_path / "none"))  # do not empty the system's cache
     output = tmp_path / "out.json"
     options = ["--data", str(data), "--images", "50", "--folder", str(tmp_path / "set")]
     experiment.main([*options, "--only", "index", "order", "check", "--output", str(output)])
@@ -46,7 +46,7 @@ def test_pictures_a_second(data, tmp_path, monkeypatch):
 
 def test_private_memory_grows_with_what_a_process_holds():
     before = parts.private_mb("self")
-    with mmap.mmap(-1, 64 << 20) as held:  # of its own: what was let go of before may be reused
+    with mmap.mmap(-1, 64 << 20) as held:  # new memory: freed memory might be reused
         held.write(b"x" * (64 << 20))
         assert 60 < parts.private_mb("self") - before < 140
 
