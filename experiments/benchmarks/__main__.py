@@ -1,24 +1,27 @@
-"""Measures the parts of training and evaluation, and prints one table.
+"""Measures the parts of training and evaluation and prints a table.
 
     python -m experiments.benchmarks --data icdar2015 --weights student.pdparams
     python -m experiments.benchmarks --only step --quick
 
-Parts: step and operations (against the same in PyTorch, where it is installed), data, loop,
-postprocess, metric, evaluate, startup, memory, and program: what the step's program does on an
-H100, where the CUDA plugin is installed. Times are medians after warm-up, with compilation
-apart; sides that are compared take turns in one process. Without `--data` drawn scenes are used.
+Parts: step and operations (compared with PyTorch if it is installed), data, loop, postprocess,
+metric, evaluate, startup, memory, and program: what the training step does on an H100, read from
+its compiled program if JAX's CUDA plugin is installed. Times are medians after warm-up, without
+compilation; implementations that are compared alternate in one process. Without `--data` the images
+are synthetic scenes.
 
     python -m experiments.benchmarks --device gpu --minutes 14 --train 5 --output gpu \\
         --data icdar2015 --weights student.pdparams
 
-With `--minutes` the run measures a device in that time, the most worthy cases first, and keeps
-numbers as they come: see device.md. `--train` minutes of it are for a fine-tune on `--data`.
+With `--minutes` the run measures a device in that time: the most useful cases come first, and every
+number is saved at once (see device.md). `--train` minutes of it are for fine-tuning on `--data`.
 """
 
+import argparse
 import json
 import os
 import pathlib
 import tempfile
+from collections.abc import Sequence
 
 import jax
 from etils import epath
@@ -44,47 +47,54 @@ PARTS = {
 }
 
 
-def main(argv):
+def main(argv: Sequence[str]) -> int:
+    """Measures the parts, or a device in limited time; returns the exit status."""
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts")
-    arguments.add_argument("--device", help="cpu, gpu or tpu; default: what JAX finds")
-    arguments.add_argument("--quick", action="store_true", help="small sizes, few repetitions")
-    arguments.add_argument("--data", default="", help="folder of ICDAR2015")
-    arguments.add_argument("--weights", default="", help="of the student, for real maps")
-    arguments.add_argument("--steps", type=int, default=2000, help="updates of the memory part")
-    arguments.add_argument("--minutes", type=float, default=0, help="measure the device in so many")
-    arguments.add_argument("--train", type=float, default=0, help="of these, for a fine-tune")
-    arguments.add_argument("--output", help="file for the numbers, benchmarks.json; with --minutes "
-                           "or --train a folder, device_run")  # fmt: skip
+    add = arguments.add_argument
+    add("--only", choices=PARTS, nargs="+", default=list(PARTS), help="parts to measure")
+    add("--device", help="cpu, gpu or tpu; default: JAX's choice")
+    add("--quick", action="store_true", help="small sizes, few repetitions")
+    add("--data", default="", help="folder of ICDAR2015, with PaddleOCR's label files")
+    add("--weights", default="", help="the published student's weights, for real maps")
+    add("--steps", type=int, default=2000, help="training steps in the memory part")
+    add("--minutes", type=float, default=0, help="measure the device in this time")
+    add("--train", type=float, default=0, help="of these minutes, for fine-tuning")
+    add("--output", help="JSON file for the numbers, by default benchmarks.json; with --minutes or "
+        "--train a folder, by default device_run")  # fmt: skip
     args = arguments.parse_args(argv)
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs room too
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # leaves memory to PyTorch
     if args.device:
         platform = {"gpu": "cuda"}.get(args.device, args.device)
-        os.environ["JAX_PLATFORMS"] = platform  # for the processes that this one starts
+        os.environ["JAX_PLATFORMS"] = platform  # for child processes
         jax.config.update("jax_platforms", platform)
     if args.minutes or args.train:
         check_minutes(args)
         args.output = args.output or "device_run"
         return plan.run(args, " ".join(["python -m experiments.benchmarks", *argv]))
     process.keep_freed_memory()
-    result = {"machine": describe_machine(), "rows": []}
-    print(" | ".join(f"{key} {value}" for key, value in result["machine"].items()))
+    machine, rows = describe_machine(), []
+    print(" | ".join(f"{key} {value}" for key, value in machine.items()))
     print("\n| part | case | what | value |\n| --- | --- | --- | --- |")
     with tempfile.TemporaryDirectory() as folder:
         for part in args.only:
             for case, what, value, unit in PARTS[part](args, folder):
-                result["rows"].append(dict(part=part, case=case, what=what, value=value, unit=unit))
+                rows.append(dict(part=part, case=case, what=what, value=value, unit=unit))
                 print(f"| {part} | {case} | {what} | {value:.4g} {unit} |", flush=True)
-    epath.Path(args.output or "benchmarks.json").write_text(json.dumps(result, indent=1) + "\n")
+    text = json.dumps({"machine": machine, "rows": rows}, indent=1)
+    epath.Path(args.output or "benchmarks.json").write_text(text + "\n")
     return 0
 
 
-def check_minutes(args):
-    """Refuses what a run of so many minutes cannot be."""
+def check_minutes(args: argparse.Namespace) -> None:
+    """Checks the options of a run with limited time.
+
+    Raises:
+        UserError: the minutes do not add up, or fine-tuning lacks data or weights.
+    """
     if min(args.minutes, args.train) < 0 or 0 < args.minutes <= args.train:
         raise UserError(
-            f"--minutes {args.minutes:g} --train {args.train:g}: should be minutes of the whole, "
-            "and fewer of them for the fine-tune"
+            f"--minutes {args.minutes:g} --train {args.train:g}: --train is a part of --minutes: "
+            "give positive numbers, --train the smaller one"
         )
     files = [pathlib.Path(args.data) / name for name in (finetune.TRAIN, finetune.TEST)]
     missing = [path for path in (*files, pathlib.Path(args.weights)) if not path.is_file()]

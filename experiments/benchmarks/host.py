@@ -1,13 +1,17 @@
-"""What the processor does: samples, post-processing, the metric, and a whole evaluation."""
+"""Times the host's work: samples, post-processing, the metric, and a complete evaluation."""
 
+import argparse
 import os
 import time
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from ml_collections import ConfigDict
 
 from configs import ppocrv3_det_mobile
-from experiments.benchmarks.measure import per_item
+from experiments.benchmarks.measure import Row, per_item
 from experiments.benchmarks.steps import OurStep
 from ppocr_jax.data import compact
 from ppocr_jax.data.augment import Job, View, augment
@@ -16,6 +20,7 @@ from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.labels import read_sources
 from ppocr_jax.data.pipeline import make_batches
 from ppocr_jax.data.resize import read_image
+from ppocr_jax.data.sample import Sample
 from ppocr_jax.data.scenes import write_scenes
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.data.targets import draw_targets
@@ -26,11 +31,25 @@ from ppocr_jax.scoring.evaluation import evaluate
 from ppocr_jax.scoring.metrics import match_image
 
 
-def make_config(args, folder):
-    """The mobile config on the data that is there, or on scenes drawn as large as photographs."""
+class Drawn(NamedTuple):
+    """One validation image with its shrink map.
+
+    Attributes:
+        sample: path and labels.
+        shrink_map: float32 `[H, W]`.
+        size: (height, width) of the image in pixels.
+    """
+
+    sample: Sample
+    shrink_map: np.ndarray
+    size: tuple[int, int]
+
+
+def make_config(args: argparse.Namespace, folder: str) -> ConfigDict:
+    """The mobile config for `args.data`, or for synthetic scenes that it writes into a folder."""
     config = ppocrv3_det_mobile.get_config()
     config.data.root = args.data or folder
-    if not args.data:
+    if not args.data:  # as large as photographs
         write_scenes(
             folder, train_images=40, val_images=20, side=960, seed=1,
             train_labels=config.data.train, val_labels=config.data.val,
@@ -38,15 +57,15 @@ def make_config(args, folder):
     return config
 
 
-def run_data(args, folder):
-    """Milliseconds per sample of the 960x960 training path, by stage, on one core."""
+def run_data(args: argparse.Namespace, folder: str) -> Iterator[Row]:
+    """Milliseconds per 960x960 training sample by stage on one core, and batches per second."""
     config = make_config(args, folder)
     samples = [s for part in read_sources(config.data.train, config.data.root) for s in part]
     chosen = samples[:: max(1, len(samples) // (10 if args.quick else 100))]
     rng, side = np.random.default_rng(0), config.crop
     job = Job(config.data.augment.to_dict(), side)
     targets = config.data.targets.to_dict()
-    plans = []
+    plans = []  # images and crops, chosen in advance so that each stage is timed alone
     for sample in chosen:
         image = read_image(sample.image_path)
         view = View(None, image.shape[:2], sample.polygons, sample.ignore)
@@ -63,6 +82,7 @@ def run_data(args, folder):
         _, _, view = plan
         draw_targets(view.polygons, view.ignore, side, side, **targets)
 
+    # Single stages, then complete samples, then batches from threads and worker processes.
     for label, stage in (("decode", decode), ("view", draw), ("targets", targets_of)):
         yield f"{side}x{side}", label, per_item(stage, plans), "ms"
     for paste in (False, True):
@@ -74,7 +94,7 @@ def run_data(args, folder):
     counts = (0,) if args.quick else (0, 1, os.cpu_count())
     for workers in dict.fromkeys(counts):
         config.data.workers = workers
-        count = 4 if args.quick else 40  # far more than fit into the queue
+        count = 4 if args.quick else 40  # far more than the queue holds
         yield f"{workers} workers", "batches", images_per_second(config, count), "images/s"
 
     if not args.quick:
@@ -83,8 +103,8 @@ def run_data(args, folder):
         yield f"student 2 x {side}x{side}", "of a step, waiting for data", share, "%"
 
 
-def _share_waiting(config, updates=12):
-    """Percent of the time of updates, fed as in training, that goes by until a batch is there."""
+def _share_waiting(config: ConfigDict, updates: int = 12) -> float:
+    """Percentage of the training time that is spent waiting for batches."""
     step, waited = OurStep(config, "float32"), 0.0
 
     def put(batch):
@@ -105,7 +125,13 @@ def _share_waiting(config, updates=12):
         batches.close()
 
 
-def images_per_second(config, count):
+def images_per_second(config: ConfigDict, count: int) -> float:
+    """Returns the rate of training batches, in images per second.
+
+    Args:
+        config: a whole config.
+        count: timed batches, after two for warm-up.
+    """
     sources = read_sources(config.data.train, config.data.root)
     batches = make_batches(sources, config, 0, count + 2)
     try:
@@ -119,8 +145,11 @@ def images_per_second(config, count):
         batches.close()
 
 
-def draw_maps(args, folder, count):
-    """`(config, [(sample, map, size)])`: maps of a network if weights are given, else of labels."""
+def draw_maps(args: argparse.Namespace, folder: str, count: int) -> tuple[ConfigDict, list[Drawn]]:
+    """Makes shrink maps of about `count` validation images: `(config, [Drawn])`.
+
+    The network predicts them if `args.weights` is given; otherwise they are made from the labels.
+    """
     config = make_config(args, folder)
     samples = read_validation(config)
     samples = samples[:: max(1, len(samples) // count)]
@@ -130,25 +159,27 @@ def draw_maps(args, folder, count):
         items = predict_files(
             network.predict, network.variables, files, config.eval, network.sharding
         )
-        return config, [(samples[item.key], item.shrink_map, item.size) for item in items]
+        return config, [Drawn(samples[item.key], item.shrink_map, item.size) for item in items]
     drawn = []
     for sample in samples:
         size = read_image(sample.image_path).shape[:2]
-        height, width = -(-size[0] // 32) * 32, -(-size[1] // 32) * 32
+        height, width = -(-size[0] // 32) * 32, -(-size[1] // 32) * 32  # as a network's maps
         targets = draw_targets(sample.polygons, sample.ignore, height, width)
-        drawn.append((sample, targets["shrink_map"].astype(np.float32) * 0.9, size))
+        drawn.append(Drawn(sample, targets["shrink_map"].astype(np.float32) * 0.9, size))
     return config, drawn
 
 
-def run_postprocess(args, folder):
+def run_postprocess(args: argparse.Namespace, folder: str) -> Iterator[Row]:
+    """Milliseconds from one shrink map to its polygons."""
     config, drawn = draw_maps(args, folder, 10 if args.quick else 50)
     post = config.postprocess.to_dict()
-    value = per_item(lambda item: find_polygons(item[1], item[2], **post), drawn)
-    case = "x".join(map(str, drawn[0][1].shape))
+    value = per_item(lambda item: find_polygons(item.shrink_map, item.size, **post), drawn)
+    case = "x".join(map(str, drawn[0].shrink_map.shape))
     yield case, "map -> polygons", value, "ms"
 
 
-def run_metric(args, folder):
+def run_metric(args: argparse.Namespace, folder: str) -> Iterator[Row]:
+    """Milliseconds to match the boxes of one image with its labels."""
     config, drawn = draw_maps(args, folder, 10 if args.quick else 50)
     post = config.postprocess.to_dict()
     found = [(s, find_polygons(shrink, size, **post)[0]) for s, shrink, size in drawn]
@@ -156,10 +187,10 @@ def run_metric(args, folder):
     yield f"{len(found)} images", "matching", value, "ms"
 
 
-def run_evaluate(args, folder):
-    """Images per second of a whole evaluation, and of onnxruntime's forward pass alone."""
+def run_evaluate(args: argparse.Namespace, folder: str) -> Iterator[Row]:
+    """Milliseconds per image of a complete evaluation, and of onnxruntime's forward pass alone."""
     if not args.weights:
-        print("evaluate needs --weights: left out")
+        print("the part evaluate needs --weights: skipped")
         return
     from ppocr_jax.onnx_files.session import make_onnx_predict, open_session
     from ppocr_jax.onnx_files.writer import build_onnx
@@ -176,7 +207,7 @@ def run_evaluate(args, folder):
     session = open_session(path)
     predict = make_onnx_predict(session, path)
     image = np.zeros((1, 736, 1312, 3), np.uint8)
-    predict(None, image)
+    predict(None, image)  # warm-up
     ours, theirs = [], []
     for _ in range(1 if args.quick else 3):
         started = time.perf_counter()
@@ -186,7 +217,7 @@ def run_evaluate(args, folder):
         for _ in range(10):
             predict(None, image)
         theirs.append((time.perf_counter() - started) / 10 * 1e3)
-    ours, theirs = float(np.median(ours)), float(np.median(theirs))
-    yield f"{len(samples)} images", "evaluation", ours, "ms/image"
-    yield "736x1312", "onnxruntime forward alone", theirs, "ms/image"
-    yield "ratio", "evaluation / forward", ours / theirs, "x"
+    evaluation_ms, forward_ms = float(np.median(ours)), float(np.median(theirs))
+    yield f"{len(samples)} images", "evaluation", evaluation_ms, "ms/image"
+    yield "736x1312", "onnxruntime forward alone", forward_ms, "ms/image"
+    yield "ratio", "evaluation / forward", evaluation_ms / forward_ms, "x"

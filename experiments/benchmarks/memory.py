@@ -1,18 +1,21 @@
-"""Peak memory of a step, the compiler's figure beside the measured one, and whether it grows.
+"""Peak memory of a step, by the compiler and as measured, and whether it grows over many steps.
 
-Every case has a process of its own: freed memory stays with a process.
+Every case has a process of its own, because a process keeps the memory that it has freed.
 """
 
+import argparse
 import json
 import resource
 import sys
+from collections.abc import Iterator
 
-from experiments.benchmarks.measure import in_a_process
+from experiments.benchmarks.measure import Row, in_a_process
 
-CASES = ((640, 1), (640, 2), (960, 1))
+CASES = ((640, 1), (640, 2), (960, 1))  # (side in pixels, images)
 
 
-def run(args, _):
+def run(args: argparse.Namespace, _: str) -> Iterator[Row]:
+    """Peak memory of the student's step at some sizes, and its growth over `args.steps` steps."""
     for side, size in ((128, 1),) if args.quick else CASES:
         found = _measure_alone(side, size, 3)
         case = f"student {size} x {side}x{side}"
@@ -24,29 +27,39 @@ def run(args, _):
     yield f"{count} updates", "growth after the first tenth", found["growth"], "MiB"
 
 
-def _measure_alone(side, size, updates):
+def _measure_alone(side: int, size: int, updates: int) -> dict[str, float]:
     (found,) = in_a_process("experiments.benchmarks.memory", side, size, updates)
     return found
 
 
-def resident():
-    """MiB that the process has in memory now."""
+def resident() -> float:
+    """Returns the memory that the process occupies now, in MiB."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * resource.getpagesize() / 2**20
 
 
-def peak():
-    """The most MiB that the process ever had in memory.
+def peak() -> float:
+    """Returns the most memory that the process has ever occupied, in MiB.
 
-    `getrusage` would count what its parent had when it was started.
+    Not by `getrusage`: its figure starts from the parent's memory at the time of the fork.
     """
     with open("/proc/self/status", encoding="ascii") as file:
         (line,) = (line for line in file if line.startswith("VmHWM"))
     return int(line.split()[1]) / 2**10
 
 
-def measure(side, size, updates):
-    """What one process finds, MiB."""
+def measure(side: int, size: int, updates: int) -> dict[str, float]:
+    """Runs steps in this process and returns its memory in MiB.
+
+    Args:
+        side: of the crops, in pixels.
+        size: images per batch.
+        updates: training steps.
+
+    Returns:
+        `planned` by the compiler, `compiled` after compilation, `peak`, and `growth` after the
+        first tenth of the steps.
+    """
     import jax
     import jax.numpy as jnp
 
@@ -58,6 +71,7 @@ def measure(side, size, updates):
     batch = jax.tree.map(jnp.asarray, draw_batch(size, side))
     step = OurStep(load("student"), "float32").compile(batch)
     compiled = resident()
+    # Caches and buffers grow to their final size first; what grows afterwards is a leak.
     for _ in range(max(1, updates // 10)):
         step(batch)
     before = resident()

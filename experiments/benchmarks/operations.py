@@ -1,16 +1,19 @@
-"""Single convolutions of the networks, beside PyTorch's: where a step's time comes from."""
+"""Times single convolutions of the networks, and the same in PyTorch."""
 
+import argparse
 import importlib.util
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmarks.measure import take_turns
+from experiments.benchmarks.measure import Row, take_turns
 from ppocr_jax.kernels.convolution import convolve
 from ppocr_jax.runtime.compiler import compiler_options
 
-# kernel, stride, inputs, outputs, groups, images, side: the heaviest of student and teacher.
+# (kernel, stride, inputs, outputs, groups, images, side): the heaviest in student and teacher.
 CASES = (
     (3, 2, 3, 8, 1, 2, 640),
     (3, 1, 32, 32, 32, 2, 320),
@@ -29,11 +32,12 @@ PRODUCTS = ("output", "input gradient", "filter gradient")
 ROUNDS, QUICK_ROUNDS = 15, 3
 
 
-def run(args, _):
+def run(args: argparse.Namespace, _: str) -> Iterator[Row]:
+    """Milliseconds of output, input gradient and filter gradient for each convolution."""
     for case in CASES[:2] if args.quick else CASES:
         size, stride, inputs, outputs, groups, images, side = case
         rng = np.random.default_rng(0)
-        out = -(-side // stride)
+        out = -(-side // stride)  # rounded up, as with "same" padding
         arrays = [
             rng.normal(size=shape).astype(np.float32)
             for shape in (
@@ -48,14 +52,24 @@ def run(args, _):
         if importlib.util.find_spec("torch"):
             theirs = _pytorch(arrays, stride, groups)
             sides |= {f"{product}, PyTorch channels-last": f for product, f in theirs}
-        for function in sides.values():
+        for function in sides.values():  # compiles
             function()
         seconds = take_turns(sides, QUICK_ROUNDS if args.quick else ROUNDS)
         for what, value in seconds.items():
             yield name, what, value * 1e3, "ms"
 
 
-def _ours(arrays, stride, groups):
+def _ours(
+    arrays: list[np.ndarray], stride: int, groups: int
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """`(product, function)` of our three products.
+
+    Args:
+        arrays: float32 image `[B, H, W, C]`, kernel `[kh, kw, C / groups, D]` and gradient of the
+            output `[B, H', W', D]`.
+        stride: of the convolution.
+        groups: of the convolution.
+    """
     x, kernel, grad = map(jnp.asarray, arrays)
 
     def pull(argument):
@@ -68,12 +82,18 @@ def _ours(arrays, stride, groups):
     def forward(x, kernel, grad):
         return convolve(x, kernel, stride, groups)
 
-    for product, function in zip(PRODUCTS, (forward, pull(0), pull(1)), strict=True):
+    def timed(function):
         function = jax.jit(function, compiler_options=compiler_options())
-        yield product, lambda f=function: jax.block_until_ready(f(x, kernel, grad))
+        return lambda: jax.block_until_ready(function(x, kernel, grad))
+
+    for product, function in zip(PRODUCTS, (forward, pull(0), pull(1)), strict=True):
+        yield product, timed(function)
 
 
-def _pytorch(arrays, stride, groups):
+def _pytorch(
+    arrays: list[np.ndarray], stride: int, groups: int
+) -> Iterator[tuple[str, Callable[[], Any]]]:
+    """The same products in PyTorch, on NCHW tensors that lie channels last in memory."""
     import torch
 
     device = "cuda" if jax.default_backend() == "gpu" else "cpu"
@@ -84,7 +104,7 @@ def _pytorch(arrays, stride, groups):
     pad = [kernel.shape[-1] // 2] * 2
 
     def finish(result):
-        if device == "cuda":
+        if device == "cuda":  # calls return before the device is done
             torch.cuda.synchronize()
         return result
 

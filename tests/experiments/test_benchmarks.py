@@ -1,4 +1,4 @@
-"""The benchmark command on drawn data, at its smallest."""
+"""The benchmark command on synthetic data, at its smallest."""
 
 import importlib.util
 import json
@@ -27,19 +27,19 @@ def test_host_parts_are_measured(tmp_path, capsys):
 
 
 @pytest.mark.long
-def test_the_loop_is_measured_beside_a_stand_in(tmp_path):
+def test_the_loop_is_measured_on_a_simulated_device(tmp_path):
     output = tmp_path / "numbers.json"
     assert benchmarks.main(["--only", "loop", "--quick", "--output", str(output)]) == 0
     rows = {
         (row["case"], row["what"]): row["value"] for row in json.loads(output.read_text())["rows"]
     }
-    assert rows["4 x 64x64", "a sample as drawn"] == pytest.approx(64 * 64 * 10 / 1e6)
-    assert 30 < rows["4 x 64x64", "of that"] < 75
-    assert rows["waiting, slow source", "as it is"] > 30
+    assert rows["4 x 64x64", "a sample as created"] == pytest.approx(64 * 64 * 10 / 1e6)
+    assert 30 < rows["4 x 64x64", "transferred / created"] < 75
+    assert rows["waiting, slow source", "as measured"] > 30
 
 
 class OneLayer:
-    """A network of one 3x3 convolution, 4 -> 8 channels, and one 1x1 behind it, 8 -> 2."""
+    """A network of one 3x3 convolution, 4 -> 8 channels, followed by a 1x1 convolution, 8 -> 2."""
 
     def apply(self, kernels, image, **_):
         return pointwise(convolve(image, kernels[0]), kernels[1])
@@ -61,7 +61,7 @@ def test_ceilings_and_profile_are_measured():
     assert any("dot_general" in name for name, _ in found)
 
 
-def test_a_side_that_does_not_fit_is_said_and_left_out(capsys):
+def test_an_implementation_that_does_not_fit_is_named_and_skipped(capsys):
     def full():
         raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB")
 
@@ -75,13 +75,13 @@ def test_a_side_that_does_not_fit_is_said_and_left_out(capsys):
 
 
 def test_a_case_that_ends_badly_is_an_error():
-    with pytest.raises(RuntimeError, match="ended with"):
+    with pytest.raises(RuntimeError, match="exited with"):
         list(in_a_process("experiments.benchmarks.steps", "no-such-network", 64, 1, "float32"))
 
 
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
 @pytest.mark.parametrize("name", ["student", "CML"])
-def test_pytorch_makes_the_same_update(name):
+def test_pytorch_takes_the_same_step(name):
     from experiments.benchmarks.torch_side import TorchStep
 
     config, arrays = load(name), draw_batch(2, 64)

@@ -216,7 +216,7 @@ def test_a_fine_tune_says_what_its_records_say():
 @pytest.mark.parametrize(
     ("minutes", "train", "said"),
     [
-        (3, 5, "--minutes 3 --train 5: should be"),
+        (3, 5, "--minutes 3 --train 5: --train is a part"),
         (9, 5, f"{finetune.TRAIN}: no such file; --train"),
     ],
 )
