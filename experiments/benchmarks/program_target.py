@@ -1,15 +1,17 @@
-"""An update compiled for an H100, on a machine that need not have one."""
+"""Compiles the training step for an H100, on a machine with or without one."""
 
 import importlib.util
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
+from ml_collections import ConfigDict
 
 from experiments.benchmarks.measure import draw_batch
 from ppocr_jax.losses.recipes import make_loss
-from ppocr_jax.models.detector import init_variables
+from ppocr_jax.models.detector import Detector, init_variables
 from ppocr_jax.optim import make_optimizer
 from ppocr_jax.runtime.platform import assume
 from ppocr_jax.training.packed import pack
@@ -17,6 +19,7 @@ from ppocr_jax.training.state import init_roles, make_state
 from ppocr_jax.training.step import make_train_step
 
 PLUGINS = ("jax_cuda13_plugin", "jax_cuda12_plugin")
+# What XLA wants to know of a device: as an H100 reports it.
 H100 = """
 gpu_device_info {
   threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152
@@ -33,8 +36,8 @@ device_description_str: "NVIDIA H100 80GB HBM3"
 """
 
 
-def is_there():
-    """Whether programs for NVIDIA GPUs can be compiled here."""
+def is_there() -> bool:
+    """Whether programs for NVIDIA GPUs can be compiled here: JAX's CUDA plugin is installed."""
     return any(importlib.util.find_spec(name) for name in PLUGINS)
 
 
@@ -50,13 +53,17 @@ def describe_h100() -> topologies.TopologyDescription:
     )
 
 
-def compile_step(config, models, shape):
-    """The compiled update of a config for an H100. Which algorithms it takes, the device decides.
+def compile_step(
+    config: ConfigDict, models: Mapping[str, Detector], shape: tuple[int, int]
+) -> jax.stages.Compiled:
+    """Compiles the training step of a config for an H100, without autotuning.
+
+    The libraries' algorithms are chosen by trials on the device, so those stay open.
 
     Args:
         config: a whole config.
         models: `{role: Detector}`.
-        shape: `(images, side)`.
+        shape: `(images per batch, side in pixels)`.
     """
     sharding = SingleDeviceSharding(describe_h100().devices[0])
     tx = make_optimizer(config.optimizer, lambda step: 1e-4)
@@ -68,6 +75,7 @@ def compile_step(config, models, shape):
     def first_batch():
         return jax.tree.map(jnp.asarray, draw_batch(*shape))
 
+    # Shapes alone are enough to compile: no parameter is computed.
     with assume("gpu"):
         arguments = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),

@@ -1,4 +1,4 @@
-"""A run that measures a device in so many minutes: its limits, its records, its profile."""
+"""Measuring a device in limited time: limits, records, profile."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ FAILS = ROW + "raise SystemExit('the device is gone')\n"
 
 @pytest.fixture
 def scripts(monkeypatch):
-    """Lets the arguments of a case be a program of its own."""
+    """Replaces cases by short programs: the arguments of a case are the program."""
 
     def start(arguments, folder, **options):
         with open(folder / "cases.log", "ab") as log:
@@ -51,7 +51,7 @@ def is_there(pid):
         return False
 
 
-def test_a_case_that_hangs_is_ended_with_all_that_it_started(scripts, tmp_path):
+def test_a_case_that_hangs_is_killed_with_its_children(scripts, tmp_path):
     records, began = Records(tmp_path), time.monotonic()
     records.add("start", command="a run")
     cases = [Case("waits", (WAITS,), 0, 60), Case("hangs", (HANGS,), 0, 1.5),
@@ -64,7 +64,7 @@ def test_a_case_that_hangs_is_ended_with_all_that_it_started(scripts, tmp_path):
     ends = {r["case"]: r["how"] for r in found if r["kind"] == "end"}
     assert ends["waits"] == "done" and ends["hangs"] == "stopped at its limit of 2 s"
     assert ends["fails"] == "failed (1): the device is gone"
-    assert ends["long"].startswith("not run: ") and ends["long"].endswith("takes 600 or more")
+    assert ends["long"].startswith("not run: ") and ends["long"].endswith("needs at least 600")
     pid = next(int(r["value"]) for r in found if r.get("what") == "pid")
     for _ in range(50):
         if not is_there(pid):
@@ -72,10 +72,10 @@ def test_a_case_that_hangs_is_ended_with_all_that_it_started(scripts, tmp_path):
         time.sleep(0.1)
     assert not is_there(pid)
     page = (tmp_path / "summary.md").read_text()
-    assert "| hangs | step | 1.5 ms |" in page and "not at its end" in page
+    assert "| hangs | step | 1.5 ms |" in page and "still going on" in page
 
 
-def test_what_runs_beside_stands_still_while_a_case_is_timed(scripts, tmp_path):
+def test_the_background_process_is_paused_while_a_case_is_timed(scripts, tmp_path):
     counts = tmp_path / "counts"
     program = f"import time\nwhile open({str(counts)!r}, 'a').write('.'): time.sleep(0.01)"
     timed = (
@@ -91,7 +91,7 @@ def test_what_runs_beside_stands_still_while_a_case_is_timed(scripts, tmp_path):
         runner.run_cases([Case("timed", (timed,), 0, 60)], records, time.monotonic() + 60, beside)
         assert [r["value"] for r in read(tmp_path) if r["kind"] == "row"] == [0]
         after = counts.stat().st_size
-        for _ in range(100):  # it goes on when the case is over
+        for _ in range(100):  # it continues after the case
             if counts.stat().st_size > after:
                 break
             time.sleep(0.05)
@@ -100,7 +100,7 @@ def test_what_runs_beside_stands_still_while_a_case_is_timed(scripts, tmp_path):
         beside.end()
 
 
-def test_the_whole_ends_in_time_whatever_a_case_may_take(scripts, tmp_path):
+def test_the_run_ends_in_time_even_if_a_case_hangs(scripts, tmp_path):
     records, began = Records(tmp_path), time.monotonic()
     cases = [Case("hangs", (HANGS,), 0, 600), Case("next", (ROW,), 1, 600)]
     runner.run_cases(cases, records, began + runner.RESERVE_S + 2)
@@ -108,7 +108,7 @@ def test_the_whole_ends_in_time_whatever_a_case_may_take(scripts, tmp_path):
     assert [r["case"] for r in read(tmp_path) if r["kind"] == "end"] == ["hangs", "next"]
 
 
-def test_what_was_kept_of_a_run_that_was_killed_can_be_read(tmp_path):
+def test_records_of_a_killed_run_can_be_read(tmp_path):
     records = Records(tmp_path)
     records.add("start", command="the first")
     records.add("row", case="a", what="step", value=1.0, unit="ms")
@@ -117,8 +117,8 @@ def test_what_was_kept_of_a_run_that_was_killed_can_be_read(tmp_path):
     with open(tmp_path / "records.jsonl", "ab") as file:
         file.write(b'{"kind": "row", "case"')
     page = describe(read(tmp_path))
-    assert "the second" in page and "| b | the run ended in it | |" in page
-    assert "| a |" not in page and "not at its end" in page
+    assert "the second" in page and "| b | the run ended during this case | |" in page
+    assert "| a |" not in page and "still going on" in page
     Records(tmp_path).add("done")
     assert [r["kind"] for r in read(tmp_path)] == ["start", "begin", "done"]
 
@@ -130,7 +130,7 @@ def test_cases_end_with_the_run_that_was_killed(tmp_path):
         "case = runner.start(['finetune'], pathlib.Path(sys.argv[1]))\n"
         "print(case.pid, flush=True)\ntime.sleep(600)\n"
     )
-    (tmp_path / "sitecustomize.py").write_text(  # a fine-tune that takes its time
+    (tmp_path / "sitecustomize.py").write_text(  # a fine-tuning that never ends
         "import sys, time, types\n"
         "slow = types.ModuleType('experiments.benchmarks.device.finetune')\n"
         "slow.run = lambda *_: time.sleep(600)\n"
@@ -173,7 +173,7 @@ def test_times_are_counted_by_kernel_and_by_layer():
     assert found["layer backbone/stage0_1 forward"] == 5
     assert found["layer head/thresh backward"] == 15
     assert found["layer loss and update"] == 10 and found["layer origin unknown"] == 10
-    with pytest.raises(RuntimeError, match="no kernel"):
+    with pytest.raises(RuntimeError, match="no kernels"):
         list(trace.tables([], PROGRAM, 1))
 
 
@@ -195,7 +195,7 @@ def test_the_profile_comes_first_and_float32_before_the_rest(tmp_path):
     assert not any("against" in case.name for case in plan.plan(True, False, tmp_path))
 
 
-def test_a_fine_tune_says_what_its_records_say():
+def test_the_numbers_of_a_fine_tuning_come_from_its_records():
     records = [{"kind": "start", "step": 0, "time": 100.0}]
     for step in (20, 40, 60):
         rate = 400.0 if step == 40 else 600.0
@@ -220,7 +220,7 @@ def test_a_fine_tune_says_what_its_records_say():
         (9, 5, f"{finetune.TRAIN}: no such file; --train"),
     ],
 )
-def test_minutes_that_cannot_be_are_refused(tmp_path, minutes, train, said):
+def test_impossible_minutes_are_refused(tmp_path, minutes, train, said):
     args = SimpleNamespace(
         minutes=minutes, train=train, data=str(tmp_path), weights="", quick=False
     )

@@ -1,4 +1,4 @@
-"""The count of a compiled program on small ones written by hand, and the least of its maps."""
+"""The kernel and traffic counts on small hand-written programs, and the lower bound of traffic."""
 
 import pytest
 from tiny import TINY
@@ -109,20 +109,20 @@ def test_loops_calls_and_branches_are_entered():
     assert [(kernel.kind, kernel.times, kernel.moved) for kernel in kernels] == [
         ("wrapped_negate", 7, 800),
         ("copy", 1, 800),
-        ("copy", 1, 800),  # of two branches, the one that moves more
+        ("copy", 1, 800),  # the branch with more traffic
         ("copy", 1, 800),
     ]
     assert program.place(kernels[0].origin) == "update"
 
 
-def test_a_fusion_moves_what_it_reads_and_writes():
+def test_the_traffic_of_a_fusion_is_what_it_reads_and_writes():
     moved = {kernel.kind: kernel.moved for kernel in read_kernels(FUSIONS)}
     assert moved == {
-        "cut": 10 * 4 + 40 + 40,  # a part of the large operand, in the type that lies there
-        "kept": 20 + 2000 + 4000,  # the part, and all of it
+        "cut": 10 * 4 + 40 + 40,  # a slice of the large operand, in its type in memory
+        "kept": 20 + 2000 + 4000,  # the slice, and all of it
         "placed": 40 + 40,  # in place
         "total": 4 + 4000,
-        "few": 80 + 80,  # a loop over 20 results reads no more of an operand
+        "few": 80 + 80,  # an elementwise loop over 20 results reads 20 elements
         "many": 6 * 4 + 40,
         "bare": 40 + 40,
         "__cudnn$convForward": 40 + 4000 + 40,  # without the library's scratch memory
@@ -135,25 +135,25 @@ def test_library_convolutions_are_told_apart_and_placed():
     assert program.place(last.origin) == "backbone/stage0_1 backward"
     rows = {row[1]: row[2] for row in program.describe("case", FUSIONS, 2, {"maps": 4e9})}
     assert rows["kernels"] == 8 and rows["distinct library convolutions"] == 1
-    assert rows["least, maps"] == 2.0
-    assert rows["moved"] == pytest.approx(sum(k.moved for k in read_kernels(FUSIONS)) / 2 / 1e9)
+    assert rows["lower bound, maps"] == 2.0
+    assert rows["traffic"] == pytest.approx(sum(k.moved for k in read_kernels(FUSIONS)) / 2 / 1e9)
 
 
 def test_bytes_of_shapes():
     assert num_bytes("(bf16[2,3]{1,0}, pred[5]{0}, f32[])") == 12 + 5 + 4
 
 
-def test_the_least_of_maps_grows_with_their_pixels_and_types():
+def test_the_lower_bound_grows_with_pixels_and_number_format():
     models = {"student": build_detector(TINY)}
     small, large = (least_bytes(models, ("student",), (1, side, side, 3), 2) for side in (64, 128))
     assert large["maps"] == 4 * small["maps"] and large["parameters"] == small["parameters"]
     frozen = least_bytes(models, (), (1, 64, 64, 3), 2)
     assert frozen["maps"] < small["maps"] / 2 and frozen["parameters"] == small["parameters"] / 8
     wide = least_bytes(models, ("student",), (1, 64, 64, 3), 4)
-    assert small["maps"] < wide["maps"] < 2 * small["maps"]  # the last maps are float32 anyway
+    assert small["maps"] < wide["maps"] < 2 * small["maps"]  # the final maps are float32 either way
 
 
-def test_without_the_plugin_the_part_is_left_out(monkeypatch, capsys):
+def test_without_the_plugin_the_part_is_skipped(monkeypatch, capsys):
     monkeypatch.setattr(program_target, "PLUGINS", ("no_such_plugin",))
     assert list(program.run(None, None)) == []
     assert "jax[cuda13]" in capsys.readouterr().err
@@ -163,4 +163,4 @@ def test_without_the_plugin_the_part_is_left_out(monkeypatch, capsys):
 @pytest.mark.skipif(not program_target.is_there(), reason="the CUDA plugin is not installed")
 def test_a_step_is_compiled_for_a_gpu_that_is_not_there():
     rows = {row[1]: row[2] for row in program.measure("student", 64, 2, "bfloat16")}
-    assert 500 < rows["kernels"] < 1300 and rows["moved"] > 0
+    assert 500 < rows["kernels"] < 1300 and rows["traffic"] > 0

@@ -1,1 +1,1 @@
-"""What a device is measured by in few minutes: `python -m experiments.benchmarks --minutes M`."""
+"""Measures a device in limited time: `python -m experiments.benchmarks --minutes M`."""

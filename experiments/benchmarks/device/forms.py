@@ -1,6 +1,12 @@
-"""Forms of the networks' convolutions in turns: the library's, sums, products, wider channels."""
+"""Times several implementations of the networks' convolutions, in alternation.
 
+They are the library's convolution, shifted sums, matrix products and padded channels.
+"""
+
+import argparse
 import functools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +18,7 @@ from ppocr_jax.kernels import cpu_convolution
 from ppocr_jax.kernels.convolution import transposed_convolve
 from ppocr_jax.kernels.cpu_convolution import library_convolve
 
-# kernel, stride, inputs, outputs, groups, side of the map: the student at 960, then the teacher.
+# (kernel, stride, inputs, outputs, groups, side of the map): the student at 960, then the teacher.
 SHAPES = (
     (3, 2, 3, 8, 1, 960),
     (3, 1, 32, 32, 32, 240),
@@ -26,11 +32,12 @@ SHAPES = (
 )
 QUICK_SHAPES = ((3, 1, 8, 8, 8, 32), (1, 1, 8, 16, 1, 32))
 IMAGES, CALLS, ROUNDS = 8, 10, 5
-LANES = 16  # channels that a padded form has a multiple of
+LANES = 16  # padded channels are a multiple of this, a size that matrix units like
+Form = Callable[[jax.Array, jax.Array], jax.Array]  # (image, kernel) -> output
 
 
-def run(args, dtype):
-    """Milliseconds of output and gradients, for each shape and each form that it has."""
+def run(args: argparse.Namespace, dtype: str) -> Iterator[dict[str, Any]]:
+    """Yields the milliseconds of output and gradients, for each shape and each of its forms."""
     shapes, images = (QUICK_SHAPES, 1) if args.quick else (SHAPES, IMAGES)
     for size, stride, inputs, outputs, groups, side in shapes:
         rng, out = np.random.default_rng(0), -(-side // stride)
@@ -44,10 +51,16 @@ def run(args, dtype):
     yield from _time_doubling(args, images, dtype)
 
 
-def forms_of(size, stride, groups):
-    """`{name: function of (x, kernel)}`: all give the same up to rounding."""
+def forms_of(size: int, stride: int, groups: int) -> dict[str, Form]:
+    """Returns the forms of a convolution by name; all give the same result up to rounding.
+
+    Args:
+        size: of the kernel.
+        stride: of the convolution.
+        groups: 1, or the number of channels.
+    """
     library = functools.partial(library_convolve, stride=stride, groups=groups)
-    forms = {"library": library}
+    forms: dict[str, Form] = {"library": library}
     if groups > 1:
         forms["shifted sums"] = lambda x, k: cpu_convolution.depthwise(x, k, stride)
         forms["sums, own gradients left to JAX"] = functools.partial(_sums, stride=stride)
@@ -60,7 +73,8 @@ def forms_of(size, stride, groups):
     return forms
 
 
-def _sums(x, kernel, stride):
+def _sums(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """A depthwise convolution as a sum over the taps of shifted, scaled maps."""
     size, out = kernel.shape[0], -(-x.shape[1] // stride)
     pad, span = size // 2, stride * (out - 1) + 1
     x = jnp.pad(x, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
@@ -72,19 +86,30 @@ def _sums(x, kernel, stride):
     return functools.reduce(jnp.add, terms)
 
 
-def _padded(x, kernel, stride):
+def _padded(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
+    """The library's convolution with channels padded by zeros."""
     more_in, more_out = (-kernel.shape[axis] % LANES for axis in (2, 3))
     x = jnp.pad(x, ((0, 0), (0, 0), (0, 0), (0, more_in)))
     wide = jnp.pad(kernel, ((0, 0), (0, 0), (0, more_in), (0, more_out)))
     return library_convolve(x, wide, stride)[..., : kernel.shape[3]]
 
 
-def _time(name, forms, arrays, quick):
+def _time(
+    name: str, forms: Mapping[str, Form], arrays: tuple[jax.Array, ...], quick: bool
+) -> Iterator[dict[str, Any]]:
+    """Times the forms of one convolution.
+
+    Args:
+        name: of the convolution, for the rows.
+        forms: by name.
+        arrays: image, kernel, and gradient of the output.
+        quick: whether few calls are enough.
+    """
     begin("compiling")
     sides = {}
     for label, form in forms.items():
         sides[label] = _block(form, arrays, 1 if quick else CALLS)
-        sides[label]()
+        sides[label]()  # compiles
     begin("timing")
     seconds = take_turns(sides, 2 if quick else ROUNDS)
     for label, value in seconds.items():
@@ -92,7 +117,9 @@ def _time(name, forms, arrays, quick):
         yield {"what": f"{name}: {label}", "value": milliseconds, "unit": "ms"}
 
 
-def _block(form, arrays, calls):
+def _block(form: Form, arrays: tuple[jax.Array, ...], calls: int) -> Callable[[], None]:
+    """A function that computes output and gradients `calls` times and waits once."""
+
     @jax.jit
     def products(x, kernel, grad):
         out, back = jax.vjp(form, x, kernel)
@@ -106,17 +133,17 @@ def _block(form, arrays, calls):
     return block
 
 
-def _time_doubling(args, images, dtype):
-    """The head's transposed convolution: a product and a reshape, or the library's."""
+def _time_doubling(args: argparse.Namespace, images: int, dtype: str) -> Iterator[dict[str, Any]]:
+    """Times the head's transposed convolution: a product and a reshape against the library's."""
     rng, side, width = np.random.default_rng(0), 16 if args.quick else 240, 24
     x = jnp.asarray(rng.normal(size=(images, side, side, width)), dtype)
     kernel = jnp.asarray(rng.normal(size=(2, 2, width, width)), dtype)
     grad = jnp.asarray(rng.normal(size=(images, 2 * side, 2 * side, width)), dtype)
-    forms = {
+    forms: dict[str, Form] = {
         "product": lambda x, k: transposed_convolve(x, k, jnp.zeros(width, x.dtype)),
         "library": lambda x, k: jax.lax.conv_transpose(
             x, k, (2, 2), "VALID", dimension_numbers=cpu_convolution.DIMENSIONS
         ),
     }
-    name = f"doubling {width}->{width}, {images} x {side}^2"
+    name = f"transposed 2x2/2 {width}->{width}, {images} x {side}^2"
     yield from _time(name, forms, (x, kernel, grad), args.quick)

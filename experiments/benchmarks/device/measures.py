@@ -1,12 +1,17 @@
-"""What one case finds of a step: where its time goes, what PyTorch takes, what options change.
+"""The measurements of a training step: a profile, the comparison with PyTorch, compiler options.
 
-Every function yields rows `{"what", "value", "unit"}`.
+Every public function takes the arguments of a case, as text, and yields rows
+`{"what", "value", "unit"}`.
 """
 
+import argparse
+import functools
 import gzip
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +22,10 @@ from experiments.benchmarks.device import trace
 from experiments.benchmarks.device.case import begin
 from experiments.benchmarks.measure import WIDTHS, describe_machine, draw_batch, take_turns
 
-UPDATES, ROUNDS, PROFILED = 10, 5, 5  # of a block that is timed; blocks; updates in a profile
+UPDATES, ROUNDS, PROFILED = 10, 5, 5  # steps per timed block; blocks; steps in a profile
 QUICK_UPDATES, QUICK_ROUNDS, QUICK_PROFILED = 1, 2, 2
-MOST_TRACE = 12 << 20  # bytes of a kept profile
+MOST_TRACE = 12 << 20  # bytes; larger profiles are not kept
+Rows = Iterator[dict[str, Any]]
 QUICK_SMALL = dict(
     backbone=dict(name="MobileNetV3", scale=0.35, squeeze_excite=False, blocks=(1, 3, 6, 12)),
     neck=dict(name="RSEFPN", channels=16, shortcut=True),
@@ -30,23 +36,29 @@ QUICK_LARGE = dict(
     neck=dict(name="LKPAN", channels=16, mode="lite"),
     head=dict(name="DBHead", kernels=(7, 2, 2), k=50.0),
 )
-# Without them a quick case compiles for longer than it runs.
-QUICK_OPTIONS = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-OPTIONS = {
+# Without these options a quick case compiles for longer than it runs.
+QUICK_OPTIONS: dict[str, Any] = {
+    "xla_backend_optimization_level": 0,
+    "xla_llvm_disable_expensive_passes": True,
+}
+OPTIONS: dict[str, dict[str, Any]] = {
     "without command buffers": {"xla_gpu_enable_command_buffer": ""},
     "autotuning with checks": {"xla_gpu_autotune_level": 4},
     "with Triton's products": {"xla_gpu_enable_triton_gemm": True},
     "latency hiding": {"xla_gpu_enable_latency_hiding_scheduler": True},
 }
-QUICK_CHOICES = {"without fast loops": {"xla_cpu_enable_fast_math": False}}
+QUICK_CHOICES: dict[str, dict[str, Any]] = {
+    "without fast loops": {"xla_cpu_enable_fast_math": False}
+}
 
 
-def row(what, value, unit):
+def row(what: str, value: float, unit: str) -> dict[str, Any]:
+    """Returns one row."""
     return {"what": what, "value": float(value), "unit": unit}
 
 
-def describe(args):
-    """The machine, and what it reaches in a copy and in products."""
+def describe(args: argparse.Namespace) -> Rows:
+    """Describes the machine and measures its copy bandwidth and matrix rates."""
     yield {"machine": describe_machine()}
     begin("timing")
     for width in WIDTHS:
@@ -56,23 +68,42 @@ def describe(args):
 
 
 class Step:
-    """Our update of a case, compiled; `block` makes some and waits once.
+    """Our training step of a case, compiled; `block` runs several steps and waits once.
+
+    Waiting after every step would add the host's latency to each of them.
+
+    Args:
+        args: of the case; `quick` chooses small networks and few repetitions.
+        name: of the network, key of `steps.CONFIGS`.
+        side: of the crops, in pixels.
+        size: images per batch.
+        width: number format, key of `WIDTHS`.
+        options: XLA options besides our own.
 
     Attributes:
         ours: `steps.OurStep`.
         arrays, batch: the batch on the host and on the device.
-        updates: of a block.
+        updates: steps per block.
+        rounds: blocks to time.
     """
 
-    def __init__(self, args, name, side, size, width, options=None):
+    def __init__(
+        self,
+        args: argparse.Namespace,
+        name: str,
+        side: str | int,
+        size: str | int,
+        width: str,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         self.side, self.size, self.width = int(side), int(size), width
         self.updates = QUICK_UPDATES if args.quick else UPDATES
         self.rounds = QUICK_ROUNDS if args.quick else ROUNDS
         self.config = steps.load(name)
         if args.quick:
-            learns = {"student": QUICK_SMALL, "student2": QUICK_SMALL, "teacher": QUICK_LARGE}
+            small = {"student": QUICK_SMALL, "student2": QUICK_SMALL, "teacher": QUICK_LARGE}
             for role in self.config.roles:
-                self.config.roles[role] = QUICK_LARGE if name == "DML" else learns[role]
+                self.config.roles[role] = QUICK_LARGE if name == "DML" else small[role]
         self.arrays = draw_batch(self.size, self.side)
         self.batch = jax.tree.map(jnp.asarray, self.arrays)
         cheap = QUICK_OPTIONS if args.quick and jax.default_backend() == "cpu" else {}
@@ -80,16 +111,17 @@ class Step:
             self.batch, {**cheap, **(options or {})} or None
         )
 
-    def block(self):
+    def block(self) -> None:
+        """Runs `updates` steps and waits for the last."""
         self.ours.run(self.batch, self.updates)
 
-    def compiled(self):
-        """Rows of its compilation."""
+    def compiled(self) -> Rows:
+        """Yields compile time and temporary memory."""
         yield row("compile", self.ours.compile_seconds, "s")
         yield row("temporaries", self.ours.memory.temp_size_in_bytes / 2**30, "GiB")
 
-    def reached(self, seconds):
-        """Rows on an update that takes so many seconds."""
+    def reached(self, seconds: float) -> Rows:
+        """Yields the rates that a step of this many seconds reaches."""
         yield row("step", seconds * 1e3, "ms")
         yield row("rate", self.size / seconds, "images/s")
         flops = step_flops(
@@ -100,8 +132,8 @@ class Step:
         yield row("traffic, by the compiler", traffic / seconds / 1e9, "GB/s")
 
 
-def profile(args, name, side, size, width):
-    """A step's time, and where it goes; the profile is kept in the folder where it is small."""
+def profile(args: argparse.Namespace, name: str, side: str, size: str, width: str) -> Rows:
+    """Times a step, then profiles it; the profile is saved to the run's folder if it is small."""
     begin("compiling")
     step = Step(args, name, side, size, width)
     yield from step.compiled()
@@ -119,23 +151,29 @@ def profile(args, name, side, size, width):
         yield row(*found)
 
 
-def _median(step):
+def _median(step: Step) -> float:
+    """Median seconds per step."""
     return take_turns({"ours": step.block}, step.rounds)["ours"] / step.updates
 
 
-def _keep(path, target):
+def _keep(path: pathlib.Path, target: pathlib.Path) -> None:
     data = gzip.compress(path.read_bytes())
     if len(data) <= MOST_TRACE:
         target.write_bytes(data)
 
 
-def against(args, name, side, size, width, *labels):
-    """The same update in PyTorch, in turns with ours."""
+def against(
+    args: argparse.Namespace, name: str, side: str, size: str, width: str, *labels: str
+) -> Rows:
+    """Times the same step in PyTorch, alternating with ours.
+
+    `labels` are keys of `steps.TORCH_FORMS`; without any, all are measured.
+    """
     begin("compiling")
     step = Step(args, name, side, size, width)
     yield from step.compiled()
     first = step.ours(step.batch)
-    sides = {"ppocr_jax": step.block}
+    sides: dict[str, Callable[[], Any]] = {"ppocr_jax": step.block}
     case = f"{name} {size} x {side}x{side} {width}"
     for label, other, given in steps.torch_sides(
         step.config, step.ours, width, step.arrays, labels or tuple(steps.TORCH_FORMS)
@@ -143,11 +181,11 @@ def against(args, name, side, size, width, *labels):
         started = time.perf_counter()
         total = float(other.gradients(given))
         yield row(f"first step, {label}", time.perf_counter() - started, "s")
-        if width != "bfloat16":
+        if width != "bfloat16":  # which is too coarse to compare by
             steps.compare(case, label, first, total, other.gradient_norm())
-        sides[label] = lambda other=other, given=given: _torch_block(other, given, step.updates)
+        sides[label] = functools.partial(_torch_block, other, given, step.updates)
     begin("timing")
-    take_turns(sides, 1)
+    take_turns(sides, 1)  # warm-up
     seconds = take_turns(sides, step.rounds)
     for label, value in seconds.items():
         yield row(f"step, {label}", value / step.updates * 1e3, "ms")
@@ -155,26 +193,32 @@ def against(args, name, side, size, width, *labels):
             yield row(f"{label} / ppocr_jax", value / seconds["ppocr_jax"], "x")
 
 
-def _torch_block(step, batch, updates):
+def _torch_block(step: Any, batch: Mapping[str, Any], updates: int) -> None:
+    """Runs several of PyTorch's steps and waits once, as `Step.block` does."""
     for _ in range(updates):
         total = step.gradients(batch)
         step.optimizer.step()
     float(total)  # waits for the device
 
 
-def warm(args, *cases):
-    """Fills the cache of `torch.compile` for cases `network:side:batch:numbers`."""
+def warm(args: argparse.Namespace, *cases: str) -> Rows:
+    """Fills the cache of `torch.compile` for cases `network:side:batch size:number format`."""
     for case in cases:
         name, side, size, width = case.split(":")
         config, arrays = steps.load(name), draw_batch(int(size), int(side))
-        ours = steps.OurStep(config, width)  # its variables alone are of use here
+        ours = steps.OurStep(config, width)  # only its variables are used
         for _, step, given in steps.torch_sides(config, ours, width, arrays, ["torch.compile"]):
             float(step.gradients(given))
         yield row(case, 1, "filled")
 
 
-def options(args, name, side, size, width, *labels):
-    """A step with options of XLA, in turns with the same step without."""
+def options(
+    args: argparse.Namespace, name: str, side: str, size: str, width: str, *labels: str
+) -> Rows:
+    """Times a step with XLA options, alternating with the same step without them.
+
+    `labels` are keys of `OPTIONS`; without any, all are measured.
+    """
     choices = QUICK_CHOICES if args.quick and jax.default_backend() == "cpu" else OPTIONS
     begin("compiling")
     base = Step(args, name, side, size, width)
@@ -184,7 +228,7 @@ def options(args, name, side, size, width, *labels):
         try:
             other = Step(args, name, side, size, width, choices[label])
         except jax.errors.JaxRuntimeError as error:  # another release of XLA
-            yield row(f"not known here, {label}: {str(error)[:80]}", 0, "")
+            yield row(f"unknown to this XLA, {label}: {str(error)[:80]}", 0, "")
             continue
         yield row(f"compile, {label}", other.ours.compile_seconds, "s")
         begin("timing")

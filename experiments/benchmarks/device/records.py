@@ -1,8 +1,10 @@
-"""Numbers of a run, kept as they come: JSON lines, and a page that is made of them."""
+"""Saves the numbers of a run as they come, as JSON lines, and writes a page with them."""
 
 import json
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import Any
 
 from ppocr_jax.files import write_text
 
@@ -10,34 +12,34 @@ NAME, PAGE = "records.jsonl", "summary.md"
 
 
 class Records:
-    """What a run has found, in `records.jsonl`; each line is there as a whole or not at all.
+    """Appends to `records.jsonl`; a line is complete or missing.
 
     Args:
-        folder: of the run; made when it is missing. Lines of an earlier run there are kept.
+        folder: of the run, created if missing. Lines of an earlier run in it are kept.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         path = self.folder / NAME
         cut = path.exists() and not path.read_bytes().endswith(b"\n") and path.stat().st_size
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         if cut:
-            os.write(self._file, b"\n")  # a power cut in an earlier run
+            os.write(self._file, b"\n")  # an earlier run was cut off while writing
 
-    def add(self, kind, **values):
-        """Appends a line and has it on the disk before it returns."""
+    def add(self, kind: str, **values: Any) -> None:
+        """Appends a line and waits until it is on the disk."""
         os.write(self._file, (json.dumps({"kind": kind, **values}) + "\n").encode())
         os.fsync(self._file)
 
-    def write_page(self):
-        """Makes `summary.md` anew from what there is."""
+    def write_page(self) -> None:
+        """Rewrites `summary.md` with all records so far."""
         write_text(self.folder / PAGE, describe(read(self.folder)))
 
 
-def read(folder):
-    """The records of the last run in a folder; a line that is cut short is left out."""
-    found = []
+def read(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Returns the records of the last run in a folder; lines that are cut short are skipped."""
+    found: list[dict[str, Any]] = []
     for line in (pathlib.Path(folder) / NAME).read_text(encoding="utf-8").splitlines():
         try:
             record = json.loads(line)
@@ -47,9 +49,9 @@ def read(folder):
     return found
 
 
-def describe(records):
-    """The page: a table of the numbers, and what did not run, with its reason."""
-    start = next((r for r in records if r["kind"] == "start"), {})
+def describe(records: Sequence[dict[str, Any]]) -> str:
+    """Returns the page: a table of the numbers, and one of the cases with how they ended."""
+    start: dict[str, Any] = next((r for r in records if r["kind"] == "start"), {})
     lines = [f"# {start.get('command', 'A run')}", ""]
     for machine in (r for r in records if r["kind"] == "machine"):
         facts = {k: v for k, v in machine.items() if k != "kind"}
@@ -63,7 +65,7 @@ def describe(records):
         lines.append(f"| {end['case']} | {end['how']} | {end['seconds']:.0f} |")
     begun = [r["case"] for r in records if r["kind"] == "begin"]
     for case in [name for name in begun if name not in [end["case"] for end in ends]]:
-        lines.append(f"| {case} | the run ended in it | |")
+        lines.append(f"| {case} | the run ended during this case | |")
     if not any(r["kind"] == "done" for r in records):
-        lines += ["", "This run is not at its end, or was ended from outside."]
+        lines += ["", "This run is still going on, or it was killed."]
     return "\n".join(lines) + "\n"

@@ -1,27 +1,31 @@
-"""Cases one after the other, each in a process group with a limit; the whole ends in time."""
+"""Runs cases one after the other, each as a process group with a time limit, until a deadline."""
 
 import contextlib
 import json
 import os
+import pathlib
 import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
-RESERVE_S = 5.0  # of the whole, for the last case's end and the page
+from experiments.benchmarks.device.records import Records
+
+RESERVE_S = 5.0  # at the end, to kill the last case and to write the page
 
 
 class Case(NamedTuple):
     """One measurement.
 
     Attributes:
-        name: in the records.
+        name: for the records.
         arguments: of `python -m experiments.benchmarks.device.case`.
-        least_s: it is not begun with less time than that.
-        most_s: it is ended after that.
+        least_s: it is not started with fewer seconds left.
+        most_s: it is killed after this many seconds.
     """
 
     name: str
@@ -30,18 +34,19 @@ class Case(NamedTuple):
     most_s: float
 
 
-def process_age():
-    """Seconds since this process was started; 0 where nobody knows."""
+def process_age() -> float:
+    """Returns the seconds since this process was started; 0 if the system does not tell."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         with open("/proc/self/stat", encoding="utf-8") as file:
+            # Field 22 of proc(5): the start, in clock ticks since boot.
             ticks = int(file.read().rsplit(")", 1)[1].split()[19])
         with open("/proc/uptime", encoding="utf-8") as file:
             return float(file.read().split()[0]) - ticks / os.sysconf("SC_CLK_TCK")
     return 0.0
 
 
-def end_with_parent():
-    """Lets the system end this process when the one that started it is gone, however it went."""
+def end_with_parent() -> None:
+    """Asks Linux to kill this process when its parent ends, even if the parent is killed."""
     import ctypes
 
     pr_set_pdeathsig = 1
@@ -49,19 +54,24 @@ def end_with_parent():
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
-def run_cases(cases, records, deadline, beside=None):
-    """Runs cases in their order until the time is up.
+def run_cases(
+    cases: Iterable[Case],
+    records: Records,
+    deadline: float,
+    beside: "Beside | None" = None,
+) -> None:
+    """Runs cases in order until the time is up.
 
     Args:
-        cases: of `Case`, the most worthy first.
-        records: `records.Records`.
+        cases: the most useful first.
+        records: where their numbers go.
         deadline: by `time.monotonic`.
-        beside: `Beside`, what may run while nothing is timed; None for nothing.
+        beside: a process in the background, paused while a case is timed.
     """
     for case in cases:
         left = deadline - RESERVE_S - time.monotonic()
         if left < case.least_s:
-            how = f"not run: {max(0, left):.0f} s were left, it takes {case.least_s:.0f} or more"
+            how = f"not run: {max(0, left):.0f} s left, needs at least {case.least_s:.0f}"
             records.add("end", case=case.name, how=how, seconds=0)
         else:
             records.add("begin", case=case.name, seconds=min(left, case.most_s))
@@ -70,8 +80,16 @@ def run_cases(cases, records, deadline, beside=None):
         records.write_page()
 
 
-def start(arguments, folder, **options):
-    """A process of `case`, leader of its group; what it says on stderr goes to `cases.log`."""
+def start(
+    arguments: Sequence[object], folder: pathlib.Path, **options: Any
+) -> "subprocess.Popen[bytes]":
+    """Starts a process of `case` as the leader of a new group; its stderr goes to `cases.log`.
+
+    Args:
+        arguments: of `case`.
+        folder: of the run.
+        options: of `subprocess.Popen`.
+    """
     command = [sys.executable, "-m", "experiments.benchmarks.device.case", *map(str, arguments)]
     with open(folder / "cases.log", "ab") as log:
         return subprocess.Popen(
@@ -80,18 +98,21 @@ def start(arguments, folder, **options):
         )  # fmt: skip
 
 
-def kill_group(process):
-    """Ends a process and all that it has started."""
+def kill_group(process: "subprocess.Popen[bytes]") -> None:
+    """Kills a process and its children."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
-def _run(case, records, limit_s, beside):
-    print(f"{case.name}: {limit_s:.0f} s at most", flush=True)
+def _run(case: Case, records: Records, limit_s: float, beside: "Beside | None") -> None:
+    """Runs one case with a limit and records its numbers and how it ended."""
+    print(f"{case.name}: at most {limit_s:.0f} s", flush=True)
     began, log = time.monotonic(), records.folder / "cases.log"
     said_before = log.stat().st_size if log.exists() else 0
-    process, lines = start(case.arguments, records.folder), queue.Queue()
+    process = start(case.arguments, records.folder)
+    # A thread reads its output, so that waiting for a line can end at the limit.
+    lines: queue.Queue[bytes | None] = queue.Queue()
     reader = threading.Thread(target=_read, args=(process.stdout, lines), daemon=True)
     reader.start()
     how = f"stopped at its limit of {limit_s:.0f} s"
@@ -115,23 +136,34 @@ def _run(case, records, limit_s, beside):
     print(f"{case.name}: {how} ({seconds:.0f} s)", flush=True)
 
 
-def _read(stream, lines):
+def _read(stream: Iterable[bytes], lines: "queue.Queue[bytes | None]") -> None:
+    """Passes on a stream's lines, and None at its end."""
     for line in stream:
         lines.put(line)
     lines.put(None)
 
 
-def _take(line, case, records, process, beside):
-    """Keeps a row; at the beginning of a phase, lets it begin when what runs beside is ready."""
+def _take(
+    line: bytes,
+    case: Case,
+    records: Records,
+    process: "subprocess.Popen[bytes]",
+    beside: "Beside | None",
+) -> None:
+    """Handles one line of a case: records a row, or lets an announced phase start.
+
+    Before timing starts the background process is paused.
+    """
     try:
         row = json.loads(line)
     except json.JSONDecodeError:
-        return  # what a library prints
+        return  # output of a library
     if not isinstance(row, dict):
         return
     if "phase" in row:
         if beside:
             (beside.pause if row["phase"] == "timing" else beside.go_on)()
+        assert process.stdin is not None  # `start` made it a pipe
         with contextlib.suppress(BrokenPipeError):
             process.stdin.write(b"go\n")
             process.stdin.flush()
@@ -142,37 +174,46 @@ def _take(line, case, records, process, beside):
         print(f"| {case.name} | {row['what']} | {row['value']:.4g} {row['unit']} |", flush=True)
 
 
-def _explain(status, log, since):
-    """Why a case failed: its last line on stderr, or the last error of a command that it ran."""
+def _explain(status: int, log: pathlib.Path, since: int) -> str:
+    """Why a case failed: its last `error:` line, or else its last line.
+
+    Args:
+        status: exit status.
+        log: `cases.log`.
+        since: byte at which its own output starts.
+    """
     with open(log, "rb") as file:
         file.seek(since)
         said = file.read().decode(errors="replace").strip().splitlines()
     errors = [line for line in said if line.startswith("error: ")] or said
-    return f"failed ({status}): {errors[-1][:200] if errors else 'without a word'}"
+    return f"failed ({status}): {errors[-1][:200] if errors else 'no message'}"
 
 
 class Beside:
-    """A case that runs beside the others while they compile, and stands still while they time.
+    """A case in the background: it runs while the others compile and is paused while they time.
 
     Args:
         arguments: of `case`.
         folder: of the run.
     """
 
-    def __init__(self, arguments, folder):
+    def __init__(self, arguments: Sequence[object], folder: pathlib.Path) -> None:
         self._process = start(arguments, folder, preexec_fn=lambda: os.nice(10))
 
-    def pause(self):
+    def pause(self) -> None:
+        """Stops it, and waits until the device has finished its work."""
         self._signal(signal.SIGSTOP)
-        time.sleep(0.2)  # what it has given to the device comes to its end
+        time.sleep(0.2)
 
-    def go_on(self):
+    def go_on(self) -> None:
+        """Lets it continue."""
         self._signal(signal.SIGCONT)
 
-    def end(self):
+    def end(self) -> None:
+        """Kills it."""
         kill_group(self._process)
 
-    def _signal(self, number):
+    def _signal(self, number: int) -> None:
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)

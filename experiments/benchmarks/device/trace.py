@@ -1,24 +1,26 @@
-"""What a profile says: which kernels and which layers take the time, and how long nothing runs."""
+"""Reads a profile: the time by kernel and by layer, and the idle time of the device."""
 
 import collections
+import os
 import pathlib
 import re
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import jax
 from jax.profiler import ProfileData
 
 TOP = 25  # of each table
-UPDATE = "loss and update"  # what belongs to no layer
+UPDATE = "loss and update"  # operations outside the networks' layers
 
 
 class Kernel(NamedTuple):
-    """One run of something on the device; times in nanoseconds.
+    """One execution of a kernel.
 
     Attributes:
-        name: of the kernel; on CPU of the operation.
-        operation: of the compiled program; "" where the profile does not say.
-        start, end: on the profile's clock.
+        name: of the kernel; on a CPU of the operation.
+        operation: of the compiled program; "" if the profile does not name it.
+        start, end: in nanoseconds, on the profile's clock.
     """
 
     name: str
@@ -27,20 +29,21 @@ class Kernel(NamedTuple):
     end: int
 
 
-def record(function, folder):
-    """Runs `function` under the profiler; the profile's files lie below `folder`."""
+def record(function: Callable[[], Any], folder: str | os.PathLike[str]) -> list[pathlib.Path]:
+    """Runs `function` under the profiler and returns the profile's files, in `folder`."""
     with jax.profiler.trace(str(folder)):
         function()
     return sorted(pathlib.Path(folder).rglob("*.xplane.pb"))
 
 
-def read_kernels(paths):
-    """All `Kernel` of profiles, by their start.
+def read_kernels(paths: Iterable[str | os.PathLike[str]]) -> list[Kernel]:
+    """Returns the kernels of profiles in order of their start.
 
-    On a GPU that is what ran in its streams, copies included. On CPU it is what the profile knows
-    of operations: not what XLA gives to its pool of threads, and loops beside what they hold.
+    On a GPU these are all that ran in its streams, copies included. On a CPU these are the
+    operations in the profile: it lacks what XLA runs in its thread pool, and counts loops besides
+    their contents.
     """
-    found = []
+    found: list[Kernel] = []
     for path in paths:
         planes = list(ProfileData.from_file(str(path)).planes)
         devices = [plane for plane in planes if plane.name.startswith("/device:")]
@@ -53,33 +56,41 @@ def read_kernels(paths):
     return sorted(found, key=lambda kernel: kernel.start)
 
 
-def _kernel(event):
+def _kernel(event: Any) -> Kernel:
     start, stats = int(event.start_ns), dict(event.stats)
     operation = str(stats.get("hlo_op", ""))
-    if not operation:  # some releases have it in a text with other facts
+    if not operation:  # some releases put it into a text with other facts
         texts = (str(value) for value in stats.values() if "hlo_op=" in str(value))
-        operation = next((re.search(r"hlo_op=([\w.-]+)", text)[1] for text in texts), "")
+        found = (re.search(r"hlo_op=([\w.-]+)", text) for text in texts)
+        operation = next((match[1] for match in found if match), "")
     return Kernel(event.name, operation, start, start + int(event.duration_ns))
 
 
-def busy_ns(kernels):
-    """Nanoseconds in which at least one of the kernels ran."""
+def busy_ns(kernels: Iterable[Kernel]) -> int:
+    """Returns the time in which at least one kernel ran, in nanoseconds."""
     total, until = 0, 0
     for kernel in sorted(kernels, key=lambda kernel: kernel.start):
+        # Streams overlap: only the part after the end of all earlier kernels is new.
         total += max(0, kernel.end - max(kernel.start, until))
         until = max(until, kernel.end)
     return total
 
 
-def origins(program):
-    """`{operation: what of the networks it comes from}` of a compiled program's text."""
+def origins(program: str) -> dict[str, str]:
+    """Returns `{operation: op_name}` of a compiled program's text.
+
+    The `op_name` tells where in the networks an operation comes from.
+    """
     return dict(re.findall(r"%?([\w.-]+) = [^\n]*op_name=\"([^\"]+)\"", program))
 
 
-def layer_of(origin):
-    """`backbone/stage0_1 backward` of `jit(..)/transpose(jvp(Detector))/../backbone/stage0_1/..`.
+def layer_of(origin: str) -> str:
+    """Returns the layer of an `op_name`, such as "backbone/stage0_1 backward".
 
-    An activation's gradient that the compiler made part of the forward pass counts there.
+    An activation's gradient that the compiler moved into the forward pass counts as forward.
+
+    Args:
+        origin: such as `jit(..)/transpose(jvp(Detector))/../backbone/stage0_1/..`.
     """
     found = re.search(r"\b(backbone|neck|head)/([\w.-]+)", origin)
     if not found:
@@ -88,23 +99,26 @@ def layer_of(origin):
     return f"{found[1]}/{found[2]} {direction}"
 
 
-def kind_of(name):
-    """A kernel's name without its number, at most 60 characters."""
+def kind_of(name: str) -> str:
+    """Returns a kernel's name without its number, at most 60 characters."""
     return re.sub(r"([._]\d+)+$", "", name)[:60]
 
 
-def tables(kernels, program, steps):
-    """Rows `(what, value, unit)` on the kernels of `steps` updates.
+def tables(kernels: Sequence[Kernel], program: str, steps: int) -> Iterator[tuple[str, float, str]]:
+    """Yields rows `(what, value, unit)`: busy and idle time, then time by kernel and by layer.
 
     Args:
-        kernels: of `read_kernels`.
-        program: text of the compiled update.
-        steps: how many updates were profiled.
+        kernels: from `read_kernels`.
+        program: text of the compiled training step.
+        steps: how many steps were profiled.
+
+    Raises:
+        RuntimeError: there are no kernels.
     """
     if not kernels:
-        raise RuntimeError("the profile holds no kernel: nothing can be said")
+        raise RuntimeError("the profile contains no kernels")
     origin = origins(program)
-    # A kernel of a command buffer has no operation beside it, but the name of one, with `_`.
+    # A kernel in a command buffer has no operation, but its name is that of one, with `_`.
     by_name = {re.sub(r"[.-]", "_", name): name for name in origin}
     window = max(kernel.end for kernel in kernels) - kernels[0].start
     busy, whole = busy_ns(kernels), sum(k.end - k.start for k in kernels)
@@ -112,8 +126,12 @@ def tables(kernels, program, steps):
     yield "device idle", 100 * (1 - busy / window), "%"
     yield "step, profiled", window / steps / 1e6, "ms"
     yield "kernels", len(kernels) / steps, "a step"
-    times = {"kernel": collections.Counter(), "layer": collections.Counter()}
-    counts, known = collections.Counter(), 0
+    times: dict[str, collections.Counter[str]] = {
+        "kernel": collections.Counter(),
+        "layer": collections.Counter(),
+    }
+    counts: collections.Counter[str] = collections.Counter()
+    known = 0
     for kernel in kernels:
         length = kernel.end - kernel.start
         named = by_name.get(re.sub(r"[.-]", "_", kernel.name), "")
