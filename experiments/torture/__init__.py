@@ -1,1 +1,1 @@
-"""Kills, damages, floods and misleads the commands at random, and counts what they do about it."""
+"""Disturbs the commands at random: kills, damaged files, hostile input. Counts broken rules."""

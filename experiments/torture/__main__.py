@@ -1,12 +1,12 @@
-"""Trials at random against the commands of a checkout: kills, damage, floods, hostile input.
+"""Disturbs the commands of a checkout at random: kills, damaged files, hostile input.
 
     python -m experiments.torture --minutes 30 --seed 0
     python -m experiments.torture --minutes 30 --seed 0 --project ../older --output runs/torture
 
-Every kind of trial takes its turn until the time is over, three trials at a time; where a slow
-machine has not come to enough of each by then, for up to half that time more. Prints a table with
-a row per kind, and keeps of each kind that failed the smallest input, with its command and what
-came out, below `--output`. The status is 1 when a trial failed or a kind had too few trials.
+The kinds of trial take turns, three trials at a time, until the time is over, and for up to half of
+it again if some kinds had too few trials. Prints a table with one row per kind. For each kind that
+failed, the smallest input is kept below `--output`, with its commands and their output. The exit
+status is 1 if a trial failed or a kind had too few trials.
 """
 
 import argparse
@@ -20,52 +20,58 @@ import tempfile
 import threading
 import time
 import traceback
+from collections.abc import Iterable, Sequence
 
 from experiments.torture.commands import Server
-from experiments.torture.ground import Ground
 from experiments.torture.judge import Failure
 from experiments.torture.kinds import KINDS
 from experiments.torture.report import Report
 from experiments.torture.trial import Trial
+from experiments.torture.valid import ValidInputs
 
-LANES = 3  # trials at a time: on two cores, since some trials only wait
-# The compiler works less: what is tried are not its programs.
+LANES = 3  # trials at a time, on two cores: some trials only wait
+# Faster compilation; the speed of the compiled programs does not matter here.
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-HANGS = 3  # trials of a kind that went on for ever, after which the others get less time
-SHORT_PATIENCE, LONG_PATIENCE = 5.0, 60.0  # seconds beyond the usual ones
-LEAST = 30  # trials of each kind that make a run of half an hour one
+HANGS = 3  # trials of a kind may hang; further ones of that kind get less time
+SHORT_PATIENCE, LONG_PATIENCE = 5.0, 60.0  # seconds beyond the usual time of a command
+LEAST = 30  # trials of each kind that a run of half an hour should have
 
 
-def parse(argv):
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads the options."""
     arguments = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = arguments.add_argument
-    add("--minutes", type=float, default=30.0, help="how long new trials begin")
-    add("--seed", type=int, default=0)
-    add("--rounds", type=int, default=10**6, help="most trials of each kind; default: no limit")
-    add("--project", default=".", metavar="DIR", help="the checkout that is tried; default: this")
-    add("--output", metavar="DIR", help="folder for failing inputs; default: a temporary one")
+    add("--minutes", type=float, default=30.0, help="how long trials are started")
+    add("--seed", type=int, default=0, help="of the random numbers (default: 0)")
+    add("--rounds", type=int, default=10**6, help="most trials per kind (default: no limit)")
+    add("--project", default=".", metavar="DIR", help="checkout to test (default: this)")
+    add("--output", metavar="DIR", help="folder for failing inputs (default: temporary)")
     add("--kinds", nargs="+", choices=list(KINDS), metavar="KIND", help="; ".join(KINDS))
-    add("--least", type=int, help=f"trials that each kind must have; default: one a minute, "
-        f"{LEAST} at most")  # fmt: skip
+    add("--least", type=int, help=f"trials that each kind must have (default: one per minute, "
+        f"at most {LEAST})")  # fmt: skip
     return arguments.parse_args(argv)
 
 
 class Turns:
-    """Whose turn it is: each kind in order, round after round, until the time is over.
+    """Hands out trials: each kind in order, round after round, until the time is over.
 
-    Half as long again at most, where that takes `least` rounds.
+    Args:
+        kinds: their names.
+        seconds: for all trials.
+        rounds: most rounds.
+        least: if fewer rounds are done in time, up to half the time is added.
     """
 
-    def __init__(self, kinds, seconds, rounds, least):
+    def __init__(self, kinds: Iterable[str], seconds: float, rounds: int, least: int) -> None:
         self._kinds, self._lock, self._count = list(kinds), threading.Lock(), 0
         self._least, self._last = least * len(self._kinds), rounds * len(self._kinds)
         now = time.monotonic()
         self._until, self._at_most = now + seconds, now + 1.5 * seconds
 
-    def take(self):
-        """`(kind, number)` of the next trial, None at the end."""
+    def take(self) -> tuple[str, int] | None:
+        """Returns `(kind, number)` of the next trial, or None at the end."""
         with self._lock:
             until = self._at_most if self._count < self._least else self._until
             if time.monotonic() > until or self._count == self._last:
@@ -75,27 +81,49 @@ class Turns:
             return self._kinds[place], number
 
 
-def work(turns, server, ground, folder, args, report):
-    """Makes trials in one lane until the time is over."""
+def work(
+    turns: Turns,
+    server: Server,
+    valid: ValidInputs,
+    folder: pathlib.Path,
+    args: argparse.Namespace,
+    report: Report,
+) -> None:
+    """Runs trials in one lane until the time is over.
+
+    Args:
+        turns: which trial comes next; shared by all lanes.
+        server: of this lane.
+        valid: the valid inputs.
+        folder: for the folders of trials.
+        args: the options.
+        report: takes the results; shared by all lanes.
+    """
     while not report.closed and (turn := turns.take()):
         kind, number = turn
         place = folder / f"{kind}-{number}"
         patience = SHORT_PATIENCE if report.hangs(kind) >= HANGS else LONG_PATIENCE
-        trial = Trial(args.seed, kind, number, place, ground, server, patience)
+        trial = Trial(args.seed, kind, number, place, valid, server, patience)
         started = time.monotonic()
+        failure = None
         try:
             KINDS[kind](trial)
-            failure = None
         except Failure as broken:
             failure = str(broken)
-        except Exception:  # the tool's own: to be seen, and no reason to end the other trials
-            failure = "the tool itself: " + traceback.format_exc()
+        except Exception:  # a bug of this tool: report it, but let the other trials go on
+            failure = "bug in this tool: " + traceback.format_exc()
         report.add(kind, number, trial, failure, time.monotonic() - started)
         shutil.rmtree(place, ignore_errors=True)
 
 
-def torture(args, folder):
-    """All trials; the `Report` on them."""
+def torture(args: argparse.Namespace, folder: pathlib.Path) -> Report:
+    """Runs all trials.
+
+    Args:
+        args: the options.
+        folder: temporary, for everything but the failing inputs.
+    """
+    # Commands share a cache of compiled programs, kept between runs, and never touch the user's.
     programs = str(pathlib.Path(tempfile.gettempdir(), "ppocr_jax_torture"))
     env = {
         "JAX_COMPILATION_CACHE_DIR": os.environ.get("JAX_COMPILATION_CACHE_DIR", programs),
@@ -114,14 +142,17 @@ def torture(args, folder):
             for lane in range(LANES)
         ]
         if not servers[0].warm:
-            print("its imports start threads: every command is a fresh process", file=sys.stderr)
-        ground = Ground(folder / "ground", servers[0])
-        ground.build(pair=bool({"host-dies", "hosts-differ"} & set(kinds)))
+            print(
+                "the package's imports start threads: every command needs a new interpreter",
+                file=sys.stderr,
+            )
+        valid = ValidInputs(folder / "valid", servers[0])
+        valid.build(pair=bool({"host-dies", "hosts-differ"} & set(kinds)))
         turns = Turns(kinds, 60 * args.minutes, args.rounds, least)
         lanes = [
             threading.Thread(
                 target=work,
-                args=(turns, server, ground, folder / "trials", args, report),
+                args=(turns, server, valid, folder / "trials", args, report),
                 daemon=True,
             )
             for server in servers
@@ -131,18 +162,19 @@ def torture(args, folder):
         try:
             for lane in lanes:
                 lane.join()
-        except (KeyboardInterrupt, SystemExit):  # the table is of the trials until then
+        except (KeyboardInterrupt, SystemExit):  # print the table of the trials so far
             print("stopped", file=sys.stderr)
         report.close()
-    for lane in lanes:  # whose command, if any, has ended with its server
+    for lane in lanes:  # their commands have ended with the servers
         lane.join(30)
     return report
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the trials, prints the table and returns the exit status."""
     args = parse(argv)
     args.project = os.path.abspath(args.project)
-    for number in (signal.SIGHUP, signal.SIGTERM):  # all is cleared away then too
+    for number in (signal.SIGHUP, signal.SIGTERM):  # clean up before ending
         signal.signal(number, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="torture-", ignore_cleanup_errors=True) as folder:
         report = torture(args, pathlib.Path(folder))

@@ -1,24 +1,28 @@
-"""Wrong arguments, and YAML that is no config of PaddleOCR, or not quite."""
+"""Trials with wrong arguments, and with YAML files that are not valid PaddleOCR configs."""
+
+from typing import Any
 
 import yaml
 
 from experiments.torture import damage
-from experiments.torture.ground import SHORT
 from experiments.torture.judge import require_refused
+from experiments.torture.trial import Trial
+from experiments.torture.valid import SHORT
 
 
-def wrong_arguments(trial):
-    """Arguments that mean nothing, or something else, end in one line."""
+def wrong_arguments(trial: Trial) -> None:
+    """Meaningless arguments are refused with one line."""
     command, argv = trial.rng.choice(_wrong(trial))
     trial.note = f"{command} {' '.join(map(str, argv))}"[:150]
     require_refused(trial.run(command, *argv))
 
 
-def _wrong(trial):
+def _wrong(trial: Trial) -> list[tuple[str, tuple[Any, ...]]]:
+    """`[(command, arguments)]`, each wrong in some way."""
     paddle = trial.folder / "mine.yml"
     paddle.write_text("Global:\n  epoch_num: 3\n")
     rng, new = trial.rng, trial.folder / "new"
-    run, config = trial.ground.path("run"), trial.ground.config
+    run, config = trial.valid.path("run"), trial.valid.config
     key = rng.choice(
         ["steps", "batch_size", "learning_rate", "crop", "eval.limit_side", "data.workers"]
     )
@@ -94,8 +98,8 @@ Eval:
 """
 
 
-def broken_yaml(trial):
-    """A YAML file of PaddleOCR with values changed, or bytes: converted, or refused in one line."""
+def broken_yaml(trial: Trial) -> None:
+    """A PaddleOCR YAML file with changed values or bytes is converted, or refused with one line."""
     output = trial.folder / "mine.py"
     if trial.rng.random() < 0.6:
         tree = yaml.safe_load(YAML)
@@ -103,7 +107,7 @@ def broken_yaml(trial):
             trial.note, tree = damage.change_node(trial.rng, tree)
         try:
             text = yaml.safe_dump(tree, allow_unicode=True)
-        except RecursionError:  # PyYAML cannot write such a tree, but a file may hold one
+        except RecursionError:  # too deep for PyYAML to write, but a file may contain it
             text = f"Global: {'[' * 20_000}"
         path = trial.write("bad.yml", text)
     else:

@@ -1,4 +1,4 @@
-"""Starts commands of the checkout under test, waits for them, and says how they ended."""
+"""Starts commands of the checkout under test, waits for them and tells how they ended."""
 
 import contextlib
 import dataclasses
@@ -12,6 +12,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,13 +21,13 @@ class Outcome:
     """How a command ended.
 
     Attributes:
-        line: as one would type it.
-        status: exit status; negative: the signal that ended it; None: it had to be ended.
-        out, err: what it wrote.
+        line: the command line.
+        status: exit status; negative: the signal that ended it; None: it hung and was killed.
+        out, err: what it wrote to stdout and stderr.
         seconds: from start to end.
-        cpu: seconds of processors.
-        peak_mb: of resident memory, of it and those of its children that it waited for.
-        left: what stayed behind: processes of its session, segments of shared memory.
+        peak_mb: largest resident memory, of the command or a child that it waited for.
+        cpu: seconds of CPU time.
+        left: what it left behind: processes of its session, segments of shared memory.
     """
 
     line: str
@@ -38,63 +40,77 @@ class Outcome:
     left: tuple[str, ...] = ()
 
     @property
-    def lines(self):
+    def lines(self) -> list[str]:
+        """Lines on stderr that are not blank."""
         return [line for line in self.err.splitlines() if line.strip()]
 
     @property
-    def errors(self):
-        """The lines that say what is wrong; argparse puts the program's name before them."""
+    def errors(self) -> list[str]:
+        """The `error:` lines on stderr; argparse puts the program's name before them."""
         return [line for line in self.lines if re.match(r"(\S+ ?\S*: )?error: ", line)]
 
-    def said(self, good):
-        """Lines on stderr of a form that the undisturbed command has not: something was said."""
+    def said(self, good: "Outcome") -> list[str]:
+        """Lines on stderr that the undisturbed command does not print, numbers and paths aside."""
         usual = {_form(line) for line in good.lines}
         return [line for line in self.lines if _form(line) not in usual]
 
 
-def _form(line):
+def _form(line: str) -> str:
+    """A line with its hashes, paths and numbers masked."""
     return re.sub(r"hash \w+|/\S+|-?\d+(\.\d+)?(e[+-]?\d+)?|\d:\d+:\d+", "#", line)
 
 
 class Running:
-    """A command that was started."""
+    """A command that was started.
 
-    def __init__(self, line, order):
+    Args:
+        line: the command line.
+        order: what the server was asked, see `Server.start`.
+
+    Attributes:
+        pid: of the command, which leads a session of its own.
+        started: by `time.monotonic`.
+        seen: segments of shared memory that it was seen to use.
+    """
+
+    def __init__(self, line: str, order: Mapping[str, Any]) -> None:
+        self.seen: set[str] = set()
         self.line, self._order = line, order
         self._result = pathlib.Path(order["result"])
         until = time.monotonic() + 20
         while not self._result.with_name(self._result.name + ".pid").exists():
             if time.monotonic() > until:
-                raise RuntimeError("the server does not start commands any more")
+                raise RuntimeError("the server no longer starts commands")
             time.sleep(0.005)
         self.pid = int(self._result.with_name(self._result.name + ".pid").read_text())
         self.started = time.monotonic()
 
-    def ended(self):
+    def ended(self) -> bool:
+        """Whether the command has ended."""
         return self._result.exists()
 
-    def err(self):
-        """What it has written to stderr so far."""
+    def err(self) -> str:
+        """Returns what the command has written to stderr so far."""
         return pathlib.Path(self._order["err"]).read_text(errors="backslashreplace")
 
-    def until(self, condition, seconds=60):
-        """Waits until `condition()` holds, or it has ended; whether it holds."""
+    def until(self, condition: Callable[[], bool], seconds: float = 60) -> bool:
+        """Waits until `condition()` holds or the command has ended; returns whether it holds."""
         until = time.monotonic() + seconds
         while not condition() and not self.ended() and time.monotonic() < until:
             time.sleep(0.01)
-        return condition()  # once more: it may have ended between the two questions
+        return condition()  # again: it may have become true just before the end
 
-    def send(self, number, everybody=False):
-        """Sends a signal to it; to its whole session, as a terminal does, if asked to."""
+    def send(self, number: int, everybody: bool = False) -> None:
+        """Sends a signal to the command, or to its whole process group, as a terminal does."""
         with contextlib.suppress(ProcessLookupError):
             (os.killpg if everybody else os.kill)(self.pid, number)
 
-    def wait(self, limit, grace=0.0):
-        """Its Outcome.
+    def wait(self, limit: float, grace: float = 0.0) -> Outcome:
+        """Waits for the command to end.
 
         Args:
-            limit: seconds from its start after which it is ended.
-            grace: seconds that its workers have after its end; 0: nobody looks for them.
+            limit: seconds from its start after which it is killed.
+            grace: seconds that its workers may take to end after it; 0: they are not checked.
         """
         late = not self.until(self.ended, limit - (time.monotonic() - self.started))
         if late:
@@ -114,10 +130,10 @@ class Running:
             left,
         )
 
-    def has_mapped(self, name):
-        """Whether a fresh process has loaded a library of that name.
+    def has_mapped(self, name: str) -> bool:
+        """Whether a new interpreter has loaded a library of that name.
 
-        Until it has become the program, it is a fork of the server, which has loaded all of them.
+        Before `exec` the process is a fork of the server, which has loaded all libraries.
         """
         place = pathlib.Path(f"/proc/{self.pid}")
         with contextlib.suppress(OSError):
@@ -125,94 +141,118 @@ class Running:
             return not forked and name in (place / "maps").read_text(encoding="utf-8")
         return False
 
-    def segments(self):
-        """Shared memory that its processes have mapped."""
+    def segments(self) -> set[str]:
+        """Returns the shared memory that its processes use now, and remembers it for `wait`."""
         found = set()
         for pid in session(self.pid):
             with contextlib.suppress(OSError):
                 maps = pathlib.Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
                 found |= set(re.findall(r"/dev/shm/\S+", maps))
-        self.seen = getattr(self, "seen", set()) | found
+        self.seen |= found
         return found
 
-    def _look_behind(self, grace):
+    def _look_behind(self, grace: float) -> tuple[str, ...]:
+        """What still exists after `grace` seconds: processes and shared memory."""
         until = time.monotonic() + grace
         while grace and time.monotonic() < until and self._rests():
             time.sleep(0.1)
         return tuple(self._rests()) if grace else ()
 
-    def _rests(self):
-        segments = [path for path in getattr(self, "seen", ()) if os.path.exists(path)]
+    def _rests(self) -> list[str]:
+        segments = [path for path in self.seen if os.path.exists(path)]
         return [f"process {pid}" for pid in session(self.pid)] + segments
 
 
-def session(number):
-    """Processes of a session that live."""
+def session(number: int) -> list[int]:
+    """Returns the ids of the living processes of a session."""
     alive = []
     for path in glob.glob("/proc/[0-9]*/stat"):
         with contextlib.suppress(OSError):
+            # proc(5): the name in brackets may hold anything; then state, parent, group, session.
             fields = pathlib.Path(path).read_text(errors="replace").rpartition(")")[2].split()
             if int(fields[3]) == number and fields[0] not in "ZX":
                 alive.append(int(path.split("/")[2]))
     return alive
 
 
-def end_session(number):
+def end_session(number: int) -> None:
+    """Kills all processes of a session."""
     for pid in session(number):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 
 
 class Server:
-    """Starts commands of a checkout, see `server.py`. Use as a context manager."""
+    """Starts commands of a checkout through `server.py`. Use as a context manager.
 
-    def __init__(self, project, folder, env):
-        self._project, self._folder, self._count = str(project), pathlib.Path(folder), 0
+    Args:
+        project: folder of the checkout.
+        folder: for the output of commands.
+        env: environment variables of all commands, besides those of this process.
+
+    Attributes:
+        warm: whether commands are forks with all imports done, not new interpreters.
+    """
+
+    def __init__(
+        self, project: str | os.PathLike[str], folder: pathlib.Path, env: Mapping[str, str]
+    ) -> None:
+        self._project, self._folder, self._count = str(project), folder, 0
         self._env = {**env, "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        self._running = []
+        self._running: list[Running] = []
 
-    def __enter__(self):
+    def __enter__(self) -> "Server":
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._process = subprocess.Popen(
+        self._process = process = subprocess.Popen(
             [sys.executable, str(pathlib.Path(__file__).with_name("server.py"))],
             cwd=self._project, env={**os.environ, **self._env}, text=True, bufsize=1,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True,
             stderr=(self._folder / "server.log").open("w"),
         )  # fmt: skip
-        answer = self._process.stdout.readline()
+        assert process.stdin and process.stdout
+        self._stdin, self._stdout = process.stdin, process.stdout
+        answer = self._stdout.readline()
         if not answer:
             raise RuntimeError((self._folder / "server.log").read_text())
-        self.warm = json.loads(answer)
+        self.warm: bool = json.loads(answer)
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         for running in self._running:
             end_session(running.pid)
-        self._process.stdin.close()
+        self._stdin.close()  # the end of its input ends the server
         self._process.wait(20)
-        self._process.stdout.close()
+        self._stdout.close()
 
-    def start(self, command, *argv, fresh=False, program=None, env=None, file_bytes=0):
+    def start(
+        self,
+        command: str,
+        *argv: object,
+        fresh: bool = False,
+        program: str | None = None,
+        env: Mapping[str, str] | None = None,
+        file_bytes: int = 0,
+    ) -> Running:
         """Starts a command.
 
         Args:
             command: such as "train"; "" with `program`.
             argv: its arguments.
-            fresh: in a new interpreter, whose imports belong to what is tried.
-            program: any other program, in the checkout.
-            env: variables besides those of the server.
-            file_bytes: a file may not grow beyond this many; 0: any size.
+            fresh: whether in a new interpreter, so that its imports are part of the test.
+            program: another program to run in the checkout instead.
+            env: environment variables besides those of the server.
+            file_bytes: largest size of a file that it writes; 0: no limit.
         """
         self._count += 1
         base = str(self._folder / str(self._count))
-        argv = [str(word) for word in argv]
+        words = [str(word) for word in argv]
         order = {
-            "command": command, "argv": argv, "fresh": fresh, "program": program,
+            "command": command, "argv": words, "fresh": fresh, "program": program,
             "env": env or {}, "file_bytes": file_bytes,
             "out": base + ".out", "err": base + ".err", "result": base + ".result",
         }  # fmt: skip
-        self._process.stdin.write(json.dumps(order) + "\n")
+        self._stdin.write(json.dumps(order) + "\n")
         head = [program] if program else ["python", "-m", f"ppocr_jax.{command}"]
-        running = Running(shlex.join([*head, *argv]), order)
+        running = Running(shlex.join([*head, *words]), order)
         self._running = [*[r for r in self._running if not r.ended()], running]
         return running

@@ -1,5 +1,7 @@
 """All kinds of trials, by name."""
 
+from collections.abc import Callable
+
 from experiments.torture import (
     arguments,
     hosts,
@@ -10,8 +12,10 @@ from experiments.torture import (
     surroundings,
     weights,
 )
+from experiments.torture.trial import Trial
 
-KINDS = {  # name -> `trial -> None`, which raises Failure where a rule is broken
+# name -> a function that runs one trial and raises Failure if a rule is broken
+KINDS: dict[str, Callable[[Trial], None]] = {
     "gt-folders": labels.gt_forms,
     "label-lines": labels.changed_lines,
     "label-polygons": labels.crossing_points,

@@ -1,20 +1,40 @@
-"""Label files and folders as people really have them, and as nobody should."""
+"""Trials with label files and folders: odd forms that people have, and broken ones."""
 
 import json
 import os
+import pathlib
+import random
 import re
+from collections.abc import Callable
+from typing import Any
 
 from experiments.torture import damage
-from experiments.torture.ground import read_lines, scores
+from experiments.torture.commands import Outcome
 from experiments.torture.judge import require, require_refused
+from experiments.torture.trial import Trial
+from experiments.torture.valid import read_lines, scores
 
 READ_BY = ("check_data", "check_data", "evaluate", "train")
 
 
-def _given(trial, labels, command=None, root=None, other="val.txt"):
-    """A command that reads these labels, `other` beside them: `(command, Outcome)`."""
+def _given(
+    trial: Trial,
+    labels: pathlib.Path,
+    command: str | None = None,
+    root: pathlib.Path | None = None,
+    other: str = "val.txt",
+) -> tuple[str, Outcome]:
+    """Runs a command on a label file or folder; returns `(command, Outcome)`.
+
+    Args:
+        trial: the trial.
+        labels: for training, or for validation if the command is `evaluate`.
+        command: which one; None: at random.
+        root: folder of the pictures; None: the valid ones.
+        other: label file of the other split.
+    """
     command = command or trial.rng.choice(READ_BY)
-    root = root or trial.ground.path("data")
+    root = root or trial.valid.path("data")
     data = [f"--config.data.root={root}"]
     if command == "evaluate":
         data.append(f"--config.data.val={labels}")
@@ -22,19 +42,19 @@ def _given(trial, labels, command=None, root=None, other="val.txt"):
         data += [f"--config.data.train={labels}", f"--config.data.val={other}"]
     if command == "train":
         workdir = trial.folder / "new"
-        argv = trial.ground.short(workdir, *data)
+        argv = trial.valid.short(workdir, *data)
         return command, trial.run("train", *argv, writes=(workdir,))
-    weights = ("--weights", trial.ground.path("net.pdparams")) if command == "evaluate" else ()
-    return command, trial.run(command, "--config", trial.ground.config, *weights, *data)
+    weights = ("--weights", trial.valid.path("net.pdparams")) if command == "evaluate" else ()
+    return command, trial.run(command, "--config", trial.valid.config, *weights, *data)
 
 
-def gt_forms(trial):
-    """A folder of `gt_*.txt` in one of the forms there are is read rightly, or refused by name."""
+def gt_forms(trial: Trial) -> None:
+    """A folder of `gt_*.txt` in one of the usual forms is read correctly, or refused by name."""
     name, write = trial.rng.choice(list(FORMS.items()))
     trial.input = trial.folder / "gt"
     trial.input.mkdir()
     marked = False
-    for picture, labels in read_lines(trial.ground.path("data/val.txt")):
+    for picture, labels in read_lines(trial.valid.path("data/val.txt")):
         lines = [write(trial.rng, _numbers(label), label["transcription"]) for label in labels]
         marked = marked or name.startswith("ignored")
         text = "\n".join(lines) + "\n"
@@ -46,25 +66,26 @@ def gt_forms(trial):
     if outcome.status:
         require_refused(outcome, "/gt")
     elif command == "evaluate":
-        good, _ = scores(trial.ground.good["evaluate net.pdparams"])
+        good, _ = scores(trial.valid.good["evaluate net.pdparams"])
         found, _ = scores(outcome)
         if marked:
             right = found["boxes_labelled"] == 0
-            require(right or outcome.said(trial.ground.good["evaluate net.pdparams"]),
-                    "SILENT: words that are marked are counted")  # fmt: skip
+            require(right or outcome.said(trial.valid.good["evaluate net.pdparams"]),
+                    "SILENT: ignored words are counted")  # fmt: skip
         else:
             require(found["hmean"] == good["hmean"], f"SILENT: hmean {found['hmean']:.3f} instead "
                     f"of {good['hmean']:.3f}")  # fmt: skip
     elif marked:
         counted = re.search(r"\b0 words|mark", outcome.out)
-        require(counted, "SILENT: check_data counts words that are marked")
+        require(counted, "SILENT: check_data counts ignored words")
 
 
-def _numbers(label):
+def _numbers(label: dict[str, Any]) -> str:
     return ",".join(str(value) for point in label["points"] for value in point)
 
 
-FORMS = {  # in which ICDAR, MLT and their relatives are found
+# Forms of lines in the files of ICDAR, MLT and related data sets: (rng, points, text) -> line.
+FORMS: dict[str, Callable[[random.Random, str, str], str]] = {
     "plain": lambda rng, numbers, text: f"{numbers},{text}",
     "without text": lambda rng, numbers, text: numbers,
     "numbers as text": lambda rng, numbers, text: f"{numbers},{rng.randrange(10**6):,}",
@@ -82,9 +103,9 @@ FORMS = {  # in which ICDAR, MLT and their relatives are found
 }  # fmt: skip
 
 
-def changed_lines(trial):
-    """A valid label file with one value, or a few bytes, of one line changed."""
-    lines = read_lines(trial.ground.path("data/train.txt"))  # as many as a run usually has
+def changed_lines(trial: Trial) -> None:
+    """A label file with one changed value, or a few changed bytes, is read or refused by name."""
+    lines = read_lines(trial.valid.path("data/train.txt"))
     row = trial.rng.randrange(len(lines))
     picture, labels = lines[row]
     way = trial.rng.random()
@@ -102,7 +123,8 @@ def changed_lines(trial):
         require_refused(outcome, "labels.txt", picture, "nothing")
 
 
-def _points(value):
+def _points(value: object) -> str:
+    """A line's labels with one polygon, whose points are the given JSON."""
     return f'[{{"transcription": "a", "points": {value}}}]'
 
 
@@ -122,19 +144,19 @@ WRONG_LINES = (
 )
 
 
-def crossing_points(trial):
-    """A polygon of thousands of points that cross each other takes no minutes."""
+def crossing_points(trial: Trial) -> None:
+    """A polygon with thousands of edges that cross each other does not take minutes."""
     count = trial.rng.choice([500, 2000, 5000, 20_000])
     points = [[trial.rng.randrange(96), trial.rng.randrange(96)] for _ in range(count)]
     entry = {"transcription": "a", "points": points}
     trial.note = f"{count} points"
-    lines = trial.ground.path("data/train.txt").read_text().splitlines()
+    lines = trial.valid.path("data/train.txt").read_text().splitlines()
     lines[0] = "train_0.png\t" + json.dumps([entry])
     _given(trial, trial.write("labels.txt", "\n".join(lines) + "\n"))
 
 
-def strange_files(trial):
-    """A pipe, a device or a folder in the place of a picture or of a label file ends in a line."""
+def strange_files(trial: Trial) -> None:
+    """A pipe, device or folder instead of a picture or label file is named."""
     place = trial.folder / "strange"
     trial.input = place
     make = trial.rng.choice(["fifo", "/dev/zero", "/dev/stdin", "folder", "loop", "empty"])
@@ -150,21 +172,21 @@ def strange_files(trial):
     if trial.rng.random() < 0.3:
         _, outcome = _given(trial, place)
     else:
-        lines = trial.ground.path("data/train.txt").read_text().splitlines()
+        lines = trial.valid.path("data/train.txt").read_text().splitlines()
         path = trial.folder / "labels.txt"
         path.write_text("\n".join([*lines[1:], f"{place}\t[]"]) + "\n")
         _, outcome = _given(trial, path)
     require("strange" in outcome.err + outcome.out, "does not name it")
 
 
-def other_names(trial):
-    """Names with another slash, a dot before or another Unicode form are found, or named."""
+def other_names(trial: Trial) -> None:
+    """Names with backslashes, a leading dot or another Unicode form are found, or explained."""
     import shutil
     import unicodedata
 
     root = trial.folder / "root"
     (root / "põ").mkdir(parents=True)
-    lines = read_lines(trial.ground.path("data/val.txt"))
+    lines = read_lines(trial.valid.path("data/val.txt"))
     trial.note, change = trial.rng.choice([
         ("backslashes", lambda name: f"põ\\{name}"),
         ("a dot before", lambda name: f"./põ/{name}"),
@@ -176,18 +198,18 @@ def other_names(trial):
     texts = []
     for name, labels in lines:
         shutil.copy(
-            trial.ground.path("data") / name, root / "põ" / (f" {name} " if blanks else name)
+            trial.valid.path("data") / name, root / "põ" / (f" {name} " if blanks else name)
         )
         texts.append(f"{change(name)}\t{json.dumps(labels)}\n")
     path = trial.write("root/labels.txt", "".join(texts))
     _, outcome = _given(trial, path, "evaluate", root)
-    if outcome.status:  # No such file, said of a name that looks like the one that is there
+    if outcome.status:  # "no such file" alone is no help if the name looks like an existing one
         text = (outcome.err + outcome.out).replace("\\\\", "\\")
         right = {"backslashes": "\\", "backslash and dot": "\\", "decomposed": "nicode"}
         say = right.get(trial.note)
-        require(say is None or say in text, "does not say why the name is not found")
+        require(say is None or say in text, "does not tell why the name is not found")
         require(say is not None, f"does not find {change('val_0.png')!r}")
     else:
-        good, _ = scores(trial.ground.good["evaluate net.pdparams"])
+        good, _ = scores(trial.valid.good["evaluate net.pdparams"])
         found, _ = scores(outcome)
         require(found["hmean"] == good["hmean"], "SILENT: another hmean")

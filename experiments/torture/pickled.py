@@ -1,10 +1,12 @@
-"""Pickles as nobody writes them: each function gives `(what it is, bytes)`."""
+"""Hostile pickles. Each function returns `(what it is, bytes)`."""
 
 import pickletools
+import random
 
 
-def laughs(rng):
-    """A pickle of a few dozen bytes that names 2^n empty tuples, in a place where they are read."""
+def laughs(rng: random.Random) -> tuple[str, bytes]:
+    """Makes a "billion laughs" pickle: a few dozen bytes that describe 2^n nested empty tuples."""
+    # `)` pushes an empty tuple; `2` duplicates it and 0x86 pairs the two: twice the size each time.
     doubled = b")" + b"2\x86" * rng.choice([30, 60, 1500])
     place = rng.choice(list(PLACES))
     return f"doubled tuples as {place}", b"\x80\x02" + PLACES[place].replace(
@@ -12,7 +14,7 @@ def laughs(rng):
     ) + b"."
 
 
-PLACES = {
+PLACES = {  # where in a pickle LAUGHS are replaced by those tuples
     "a key": b"}LAUGHSK\x01s",
     "a value": b"}X\x01\0\0\0aLAUGHSs",
     "all": b"LAUGHS",
@@ -32,8 +34,8 @@ OPERATIONS = (
 )  # fmt: skip
 
 
-def change_operations(rng, data):
-    """A valid pickle with operations taken away, doubled, exchanged or put in between."""
+def change_operations(rng: random.Random, data: bytes) -> tuple[str, bytes]:
+    """Removes, doubles, swaps or inserts operations of a valid pickle."""
     places = [place for _, _, place in pickletools.genops(data)]
     parts = [data[a:b] for a, b in zip(places, [*places[1:], len(data)], strict=True)]
     for _ in range(rng.choice([1, 1, 3])):
@@ -50,8 +52,9 @@ def change_operations(rng, data):
     return f"operation {at} of {len(parts)} {way}", b"".join(parts)
 
 
-def claim(rng, data):
-    """A valid pickle whose first shape claims more than the file holds."""
+def claim(rng: random.Random, data: bytes) -> tuple[str, bytes]:
+    """Changes the first array's shape in a valid pickle to one that the data cannot fill."""
+    # The shape (8, 3, 3, 3) of the first convolution, as pickle writes it.
     shape = b"(K\x08K\x03K\x03K\x03t"
     if shape not in data:
         return change_operations(rng, data)

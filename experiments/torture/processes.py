@@ -1,56 +1,75 @@
-"""Kills and signals at any time, two runs in one folder, and folders that go away."""
+"""Trials with kills and signals at any time, two runs in one folder, and folders that disappear."""
 
+import pathlib
 import shutil
 import signal
 import time
+from collections.abc import Callable, Sequence
 
-from experiments.torture.ground import steps_of
+from experiments.torture.commands import Outcome, Running
 from experiments.torture.judge import MORE_SECONDS, require
 from experiments.torture.runs import same_end
+from experiments.torture.trial import Trial
+from experiments.torture.valid import steps_of
 
-GRACE = 8.0  # seconds after its end in which everything of a command is gone
+GRACE = 8.0  # seconds after a command's end in which its workers and shared memory must be gone
 
 
-def _disturb(trial, workdir, disturb, signals=(), workers=0, judged=True, fresh=False):
-    """Starts a short run, disturbs it, and waits for its end: its Outcome.
+def _disturb(
+    trial: Trial,
+    workdir: pathlib.Path,
+    disturb: Callable[[Running], object],
+    signals: Sequence[int] = (),
+    workers: int = 0,
+    judged: bool = True,
+    fresh: bool = False,
+) -> Outcome:
+    """Starts a short run, disturbs it, and waits for its end.
 
     Args:
-        trial: Trial.
+        trial: the trial.
         workdir: of the run.
-        disturb: `running -> None`.
+        disturb: is called with the running command.
         signals, judged: see `Trial.finish`.
-        workers: processes that make its batches.
+        workers: number of worker processes.
         fresh: see `Server.start`.
     """
-    argv = trial.ground.short(workdir, f"--config.data.workers={workers}")
+    argv = trial.valid.short(workdir, f"--config.data.workers={workers}")
     running = trial.start("train", *argv, fresh=fresh)
     disturb(running)
     return trial.finish(running, "train", signals, grace=GRACE, judged=judged)
 
 
-def _at_random(trial, running, workers=0):
-    """Waits for a moment of the run, from its start to about its end."""
-    seconds = trial.ground.needs["train"][0] * (1.5 if workers else 1.0)
+def _at_random(trial: Trial, running: Running, workers: int = 0) -> None:
+    """Waits until a random moment between the start of the run and about its end."""
+    seconds = trial.valid.needs["train"][0] * (1.5 if workers else 1.0)
     moment = trial.rng.uniform(0.1, seconds)
     until = time.monotonic() + moment
 
     def over():
         if workers:
-            running.segments()  # remembered, to be looked for afterwards
+            running.segments()  # remembers them, to check that they are gone afterwards
         return time.monotonic() > until
 
     running.until(over, moment + 1)
     trial.note += f" after {moment:.2f} s"
 
 
-def _goes_on(trial, workdir):
-    """The same command goes on and ends as an undisturbed run does."""
-    outcome = trial.run("train", *trial.ground.short(workdir), writes=(workdir,))
-    require(outcome.status == 0, f"does not go on: {outcome.errors}")
+def _resumes(trial: Trial, workdir: pathlib.Path) -> None:
+    """The same command resumes, and ends like an undisturbed run."""
+    outcome = trial.run("train", *trial.valid.short(workdir), writes=(workdir,))
+    require(outcome.status == 0, f"does not resume: {outcome.errors}")
     same_end(trial, workdir)
 
 
-def _kill(trial, workers, moment):
+def _kill(trial: Trial, workers: int, moment: Callable[[Running], None]) -> None:
+    """Kills a run at some moment; it must leave nothing behind and resume.
+
+    Args:
+        trial: the trial.
+        workers: number of worker processes.
+        moment: waits for the moment.
+    """
     workdir = trial.folder / "run"
     trial.note = f"kill -9, {workers} workers,"
 
@@ -61,21 +80,21 @@ def _kill(trial, workers, moment):
 
     outcome = _disturb(trial, workdir, disturb, workers=workers, judged=False)
     require(not outcome.left, f"left behind: {', '.join(outcome.left[:3])}")
-    _goes_on(trial, workdir)
+    _resumes(trial, workdir)
 
 
-def killed(trial):
-    """kill -9 at any time loses nothing that was saved."""
+def killed(trial: Trial) -> None:
+    """A run resumes after `kill -9` at any time."""
     _kill(trial, 0, lambda running: _at_random(trial, running))
 
 
-def killed_with_workers(trial):
-    """kill -9 of a run with two workers leaves neither processes nor shared memory."""
+def killed_with_workers(trial: Trial) -> None:
+    """`kill -9` of a run with two workers leaves no processes and no shared memory behind."""
     _kill(trial, 2, lambda running: _at_random(trial, running, 2))
 
 
-def killed_while_saving(trial):
-    """kill -9 while a state is being written."""
+def killed_while_saving(trial: Trial) -> None:
+    """A run resumes after `kill -9` while a checkpoint is being written."""
     number = trial.rng.randrange(1, 8)
 
     def moment(running):
@@ -94,8 +113,8 @@ def killed_while_saving(trial):
     _kill(trial, 0, moment)
 
 
-def signalled(trial):
-    """SIGTERM, SIGINT and SIGHUP at any time: a fitting status, one line, and it goes on."""
+def signalled(trial: Trial) -> None:
+    """SIGTERM, SIGINT or SIGHUP gives the right status and one line; the run then resumes."""
     number = trial.rng.choice([signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
     workers = trial.rng.choice([0, 0, 2])
     everybody = number == signal.SIGINT and trial.rng.random() < 0.5
@@ -107,55 +126,50 @@ def signalled(trial):
         running.send(number, everybody)
 
     outcome = _disturb(trial, workdir, disturb, (number,), workers)
-    # Before the first line of a program no handler can be there: the signal's own effect is right.
-    require(outcome.status != 0 or "done:" in outcome.err, "status 0 though it was stopped")
-    _goes_on(trial, workdir)
+    # Before the program's first line there can be no handler: then it may simply die of the signal.
+    require(outcome.status != 0 or "done:" in outcome.err, "status 0 although it was stopped")
+    _resumes(trial, workdir)
 
 
-def interrupted_early(trial):
-    """SIGINT while modules load or programs compile: one line, status 130."""
+def interrupted_early(trial: Trial) -> None:
+    """SIGINT while modules are imported or programs compiled gives one line and status 130."""
     command = trial.rng.choice(["train", "evaluate", "predict", "extract", "export", "check_data"])
     workdir, output = trial.folder / "run", trial.folder / "out"
-    weights = trial.ground.path("net.pdparams")
+    weights = trial.valid.path("net.pdparams")
     argv = {
-        "train": trial.ground.short(workdir),
-        "evaluate": trial.ground.evaluating(weights),
-        "predict": trial.ground.predicting(weights, trial.ground.path("data"), output),
+        "train": trial.valid.short(workdir),
+        "evaluate": trial.valid.evaluating(weights),
+        "predict": trial.valid.predicting(weights, trial.valid.path("data"), output),
         "extract": ("--weights", weights, "--role", "student", "--output", output),
         "export": (
-            "--config",
-            trial.ground.config,
-            "--weights",
-            weights,
-            "--output",
-            f"{output}.onnx",
+            "--config", trial.valid.config, "--weights", weights, "--output", f"{output}.onnx",
         ),
-        "check_data": ("--config", trial.ground.config),
-    }[command]
+        "check_data": ("--config", trial.valid.config),
+    }[command]  # fmt: skip
     running = trial.start(command, *argv, fresh=True)
-    moment = trial.rng.uniform(0, trial.ground.needs[command][0])
+    moment = trial.rng.uniform(0, trial.valid.needs[command][0])
     trial.note = f"SIGINT to {command}, {moment:.2f} s after its first library"
-    running.until(lambda: running.has_mapped("numpy"))  # before, Python itself is still starting
+    running.until(lambda: running.has_mapped("numpy"))  # until then Python itself is starting
     running.until(lambda: False, moment)
     over = running.ended()
     running.send(signal.SIGINT, everybody=True)
     outcome = trial.finish(running, command, (signal.SIGINT,), grace=GRACE)
     require(over or outcome.status in (0, 130), f"status {outcome.status}")
-    require(len(outcome.lines) > 0 or outcome.status == 0, "ends without a word")
+    require(len(outcome.lines) > 0 or outcome.status == 0, "ends without a message")
 
 
-def two_runs(trial):
-    """A second run in a workdir says in one line who holds it; the first is not disturbed."""
+def two_runs(trial: Trial) -> None:
+    """A second run in the same workdir ends with one line; the first is not disturbed."""
     workdir = trial.folder / "run"
-    first = trial.start("train", *trial.ground.short(workdir))
-    moment = trial.rng.uniform(0.3, trial.ground.needs["train"][0])
+    first = trial.start("train", *trial.valid.short(workdir))
+    moment = trial.rng.uniform(0.3, trial.valid.needs["train"][0])
     first.until(lambda: bool(steps_of(workdir)) and trial.rng.random() < 0.05, moment)
-    second = trial.start("train", *trial.ground.short(workdir))
+    second = trial.start("train", *trial.valid.short(workdir))
     trial.note = "a second run"
     outcome = trial.finish(second, "train", judged=False)
     trial.finish(first, "train")
     late = outcome.status == 0 and "continuing from step 16" in outcome.err
-    if not late:  # the first had ended before the second looked
+    if not late:  # the second one looked before the first had ended
         trial.outcomes.remove(outcome)
         trial.outcomes.append(outcome)
         require(outcome.status not in (0, None) or _began_after(outcome), "both ran in one folder")
@@ -166,25 +180,25 @@ def two_runs(trial):
         require("disk space" not in outcome.errors[0], f"wrong advice: {outcome.errors[0]}")
 
 
-def _began_after(outcome):
-    """Whether a run found another one's last state, not its first ones."""
+def _began_after(outcome: Outcome) -> bool:
+    """Whether a run resumed from a checkpoint of the other one."""
     return "continuing from step" in outcome.err
 
 
-def read_while_training(trial):
-    """Commands that read a workdir bear that a run saves and prunes states meanwhile."""
+def read_while_training(trial: Trial) -> None:
+    """A workdir can be evaluated while a run saves and deletes checkpoints in it."""
     workdir = trial.folder / "run"
     trial.note = "evaluated while it trains"
     more = ("--config.eval.every_steps=2", "--config.save.every_steps=1")
-    training = trial.start("train", *trial.ground.short(workdir, *more))
+    training = trial.start("train", *trial.valid.short(workdir, *more))
     training.until(lambda: bool(list(workdir.glob("checkpoints/*/metrics"))))
     which = trial.rng.choice([workdir, workdir / "latest"])
-    trial.finish(trial.start("evaluate", *trial.ground.evaluating(which)), "evaluate")
+    trial.finish(trial.start("evaluate", *trial.valid.evaluating(which)), "evaluate")
     trial.finish(training, "train", within=2 * MORE_SECONDS)
 
 
-def workdir_gone(trial):
-    """A workdir that is deleted or moved while its run goes on: one line, and nothing elsewhere."""
+def workdir_gone(trial: Trial) -> None:
+    """If the workdir is deleted or moved, its run ends with one line and does not recreate it."""
     workdir, place = trial.folder / "in" / "run", trial.folder / "in"
     place.mkdir()
     way = trial.rng.choice(["deleted", "moved", "checkpoints deleted"])
@@ -194,7 +208,9 @@ def workdir_gone(trial):
     def disturb(running):
         running.until(lambda: len(steps_of(workdir)) >= min(wait_for, 2))
         gone = workdir / "checkpoints" if way == "checkpoints deleted" else workdir
-        gone.rename(trial.folder / "elsewhere")  # at once: deleting takes time, and may meet a save
+        gone.rename(
+            trial.folder / "elsewhere"
+        )  # a rename is atomic; deleting takes time and may overlap with a save
         if way != "moved":
             shutil.rmtree(trial.folder / "elsewhere", ignore_errors=True)
 
@@ -204,7 +220,7 @@ def workdir_gone(trial):
         and "done:" in outcome.err
         and steps_of(trial.folder / "elsewhere")[-1:] == [16]
     ):
-        return  # it had written all before its folder moved
-    require(outcome.status == 2, f"status {outcome.status} though its folder is gone")
+        return  # it had finished before its folder was moved
+    require(outcome.status == 2, f"status {outcome.status} although its folder is gone")
     require(str(workdir) in outcome.errors[0], f"does not name it: {outcome.errors[0]}")
-    require(way == "checkpoints deleted" or not steps_of(workdir), "made its folder again")
+    require(way == "checkpoints deleted" or not steps_of(workdir), "recreated its folder")

@@ -1,8 +1,8 @@
-"""Starts commands of a checkout quickly: imports once, then forks for each.
+"""Starts commands of a checkout quickly: imports the libraries once, then forks for each command.
 
-Run as a file with the checkout as current folder. Each line on stdin is a JSON object: what to
-start and where its output and its result go. The server never waits: a keeper beside every command
-does, and writes the result when the command has ended.
+It is run as a file, in the folder of the checkout. Each line on stdin is a JSON object with what to
+start, and where output and result go. The server never waits: a second process per command, its
+keeper, waits for it and writes the result.
 """
 
 import contextlib
@@ -14,39 +14,42 @@ import runpy
 import signal
 import sys
 import time
+from typing import Any
 
 COMMANDS = ("train", "evaluate", "predict", "extract", "export", "check_data", "convert_config")
-MOST_MEMORY = 12_000_000 << 10  # bytes of addresses: a command that runs wild ends before the host
+MOST_MEMORY = (
+    12_000_000 << 10
+)  # bytes of address space: a leaking command must not take the machine down
 
 
-def warm_up():
-    """Imports what the commands import, but nothing that starts threads, which no fork survives.
+def warm_up() -> bool:
+    """Imports the commands' libraries, except those that start threads: a fork has only one thread.
 
     Returns:
-        Whether a fork of this process is as good as a fresh one.
+        Whether this process has no other threads, so that its forks behave like new interpreters.
     """
-    sys.modules["onnxruntime"] = None  # its import starts a thread
+    sys.modules["onnxruntime"] = None  # type: ignore[assignment]  # blocks it: it starts a thread
     for name in COMMANDS:
         with contextlib.suppress(ImportError):
             importlib.import_module(f"ppocr_jax.{name}")
     del sys.modules["onnxruntime"]
-    for name in COMMANDS:  # each command runs its own file, as `python -m` does
+    for name in COMMANDS:  # `python -m` runs a command's file itself
         sys.modules.pop(f"ppocr_jax.{name}", None)
     return len(os.listdir("/proc/self/task")) == 1
 
 
-def serve(warm):
-    """Starts what is asked for, until stdin ends."""
+def serve(warm: bool) -> None:
+    """Starts a command for every line on stdin, until it ends."""
     for line in iter(sys.stdin.readline, ""):
         if os.fork() == 0:
             return keep(json.loads(line), warm)
-        with contextlib.suppress(ChildProcessError):  # keepers that have ended
+        with contextlib.suppress(ChildProcessError):  # collects keepers that have ended
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
 
 
-def keep(order, warm):
-    """Starts one command in a session of its own, and writes how it ended."""
+def keep(order: dict[str, Any], warm: bool) -> None:
+    """Starts one command in a session of its own, waits for it and writes how it ended."""
     started = time.time()
     pid = os.fork()
     if pid == 0:
@@ -62,14 +65,16 @@ def keep(order, warm):
     os._exit(0)
 
 
-def write(path, value):
+def write(path: str, value: Any) -> None:
+    """Writes a JSON file; readers see it complete or not at all."""
     with open(path + ".tmp", "w", encoding="utf-8") as file:
         json.dump(value, file)
     os.rename(path + ".tmp", path)
 
 
-def begin(order, warm):
-    """Becomes the command, with streams, signals and limits as from a shell."""
+def begin(order: dict[str, Any], warm: bool) -> None:
+    """Turns this process into the command, with streams, signals and limits as from a shell."""
+    # A session, default signals, streams to files.
     os.setsid()
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
@@ -82,20 +87,22 @@ def begin(order, warm):
         handle = os.open(path, flags)
         os.dup2(handle, target)
         os.close(handle)
+    # Environment and limits.
     os.environ.update(order["env"])
     resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
     if order["file_bytes"]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"],) * 2)
     module = "ppocr_jax." + order["command"]
     fresh = order["fresh"] or not warm
-    if order["program"] or fresh:  # Python ignores it, and what it starts would do so too
+    # The command: another program, a new interpreter, or this one.
+    if order["program"] or fresh:  # Python ignores SIGPIPE, and `exec` would inherit that
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if order["program"]:
         os.execvp(order["program"], [order["program"], *order["argv"]])
     if fresh:
         os.execv(sys.executable, [sys.executable, "-m", module, *order["argv"]])
     sys.argv = ["-m", *order["argv"]]
-    importlib.reload(sys.modules["ppocr_jax"])  # it takes over Ctrl-C when a command is started
+    importlib.reload(sys.modules["ppocr_jax"])  # sets its Ctrl-C handler at the start of a command
     sys.argv[0] = module
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 

@@ -1,14 +1,18 @@
-"""Full disks, closed pipes, odd names."""
+"""Trials with full disks, closed pipes and odd names."""
 
 import functools
+import pathlib
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 from experiments.torture.judge import require, require_refused
 from experiments.torture.runs import same_end
+from experiments.torture.trial import Trial
 
-# A small file system that nobody else sees, and that is gone with the shell that made it.
+# Runs a command on a small file system in a namespace of its own, which ends with the shell. Lists
+# the files that the command leaves there on descriptor 3.
 ON_SMALL_DISK = """
 small=$1
 mkdir -p "$small" && mount -t tmpfs -o size=$2k tmpfs "$small" || exit 99
@@ -19,78 +23,80 @@ exit $status
 """
 
 
-def full_disk(trial):
-    """A disk without room: one line with the path, nothing half written, and then it goes on."""
+def full_disk(trial: Trial) -> None:
+    """On a full disk a command ends with one line with the path and leaves no partial file."""
     small = trial.folder / "small"
-    room = trial.rng.choice([0, 4, 60, 200, 400, 800, 1600])  # KiB, below what any output takes
+    room = trial.rng.choice([0, 4, 60, 200, 400, 800, 1600])  # KiB, less than any output needs
     command, argv, output = trial.rng.choice(_writers(trial, small))
     trial.note = f"{command} with {room} KiB for {output.name}"
     if command == "train" and trial.rng.random() < 0.5 or not _has_small_disks():
-        return _goes_on_later(trial)
+        return _resumes_later(trial)
     listing = trial.folder / "listing"
     argv = (small, max(room, 4), *_python(command), *argv)
     shell = f"exec 3>'{listing}'; {ON_SMALL_DISK}"
     running = trial.start("", "-rm", "sh", "-c", shell, "sh", *argv, program="unshare")
     outcome = trial.finish(running, command)
     if outcome.status == 0:
-        return  # there was room enough
+        return  # it fitted
     require(str(small) in outcome.errors[0], f"names no path: {outcome.errors[0]}")
     halves = (".tmp", ".unchecked", ".part")
-    whole = output.name if output.name not in ("run", "out") else ""  # folders are there at once
+    whole = (
+        output.name if output.name not in ("run", "out") else ""
+    )  # folders are created at the start
     rests = [n for n in listing.read_text().split() if n.endswith(halves) or n == whole]
     require(not rests, f"leaves {', '.join(rests)}")
 
 
 @functools.cache
-def _has_small_disks():
-    """Whether this user may mount one that nobody else sees."""
+def _has_small_disks() -> bool:
+    """Whether this user may mount a file system in a namespace."""
     argv = ["unshare", "-rm", "mount", "-t", "tmpfs", "tmpfs", "/mnt"]
     return (
         bool(shutil.which("unshare")) and not subprocess.run(argv, capture_output=True).returncode
     )
 
 
-def _python(command):
+def _python(command: str) -> tuple[str, ...]:
     return (sys.executable, "-m", f"ppocr_jax.{command}")
 
 
-def _writers(trial, folder):
-    """`[(command, arguments, output)]` of what writes into a folder."""
-    weights = trial.ground.path("run")
-    config = ("--config", trial.ground.config)
+def _writers(trial: Trial, folder: pathlib.Path) -> list[tuple[str, tuple[Any, ...], pathlib.Path]]:
+    """`[(command, arguments, output)]` of the commands that write, each into this folder."""
+    weights = trial.valid.path("run")
+    config = ("--config", trial.valid.config)
     run = ("--weights", weights, "--output")
-    pictures = trial.ground.path("data")
+    pictures = trial.valid.path("data")
     return [
-        ("train", trial.ground.short(folder / "run"), folder / "run"),
+        ("train", trial.valid.short(folder / "run"), folder / "run"),
         ("extract", (*run, folder / "x"), folder / "x"),
         ("extract", (*run, folder / "x.pdparams"), folder / "x.pdparams"),
         ("export", (*config, *run, folder / "x.onnx"), folder / "x.onnx"),
-        ("predict", trial.ground.predicting(weights, pictures, folder / "out"), folder / "out"),
+        ("predict", trial.valid.predicting(weights, pictures, folder / "out"), folder / "out"),
         ("evaluate", (*config, *run, folder / "m.json"), folder / "m.json"),
     ]
 
 
-def _goes_on_later(trial):
-    """A run whose files may not grow beyond a size ends in one line, and goes on without it."""
+def _resumes_later(trial: Trial) -> None:
+    """A run with limited file sizes ends with one line, and resumes without the limit."""
     workdir = trial.folder / "run"
     most = trial.rng.choice([1_000, 20_000, 60_000, 200_000])
     trial.note = f"train with files of at most {most} bytes"
-    running = trial.start("train", *trial.ground.short(workdir), file_bytes=most)
+    running = trial.start("train", *trial.valid.short(workdir), file_bytes=most)
     outcome = trial.finish(running, "train")
     require(outcome.status == 0 or str(workdir) in outcome.errors[0],
             f"names no path: {outcome.errors[:1]}")  # fmt: skip
-    again = trial.run("train", *trial.ground.short(workdir), writes=(workdir,))
-    require(again.status == 0, f"does not go on: {again.errors}")
+    again = trial.run("train", *trial.valid.short(workdir), writes=(workdir,))
+    require(again.status == 0, f"does not resume: {again.errors}")
     same_end(trial, workdir)
 
 
-def cut_pipe(trial):
-    """Output that nobody reads to its end ends a command quietly."""
-    weights = trial.ground.path("run")
+def cut_pipe(trial: Trial) -> None:
+    """A command whose output is not read to the end ends quietly."""
+    weights = trial.valid.path("run")
     command, argv = trial.rng.choice([
         ("extract", f"--weights {weights} --list"),
         ("evaluate", f"--weights {weights}"),
-        ("check_data", f"--config {trial.ground.config} --config.data.val=train.txt"),
+        ("check_data", f"--config {trial.valid.config} --config.data.val=train.txt"),
         ("train", "--help"),
         ("convert_config", "--help"),
     ])  # fmt: skip
@@ -99,29 +105,32 @@ def cut_pipe(trial):
     line = f"{' '.join(_python(command))} {argv} | {reader} > /dev/null; exit ${{PIPESTATUS[0]}}"
     running = trial.start("", "-c", line, program="bash")
     outcome = trial.finish(running, command, (13,))
-    require("Broken pipe" not in outcome.err.replace("error: ", ""), f"says: {outcome.lines[-1:]}")
+    require(
+        "Broken pipe" not in outcome.err.replace("error: ", ""), f"prints: {outcome.lines[-1:]}"
+    )
 
 
 ODD = (
     "a\nb", "\x1b[31mred", " blank ", "tab\there", "~", "x" * 250, "\u202eabc", "per%cent",
     "com,ma", "-dash", "\udcff",
 )  # fmt: skip
-NO_TEXT = "\udcff"  # bytes that are no UTF-8: libraries in C++ take no such name
+NO_TEXT = "\udcff"  # a byte that is not UTF-8: C++ libraries reject such a name
 
 
-def odd_names(trial):
-    """Names with control characters are shown escaped; any name that is text is used as it is."""
+def odd_names(trial: Trial) -> None:
+    """Control characters in names are printed escaped; any name that is text works."""
     odd = trial.rng.choice(ODD)
     trial.note = repr(odd)[:40]
     folder = trial.folder / odd
+    # Without checkpoints the folder has to be refused, and its name printed.
     if trial.rng.random() < 0.5:
-        shutil.copytree(trial.ground.path("run"), folder)
+        shutil.copytree(trial.valid.path("run"), folder)
         shutil.rmtree(folder / "checkpoints")
-        outcome = trial.run("evaluate", *trial.ground.evaluating(folder))
+        outcome = trial.run("evaluate", *trial.valid.evaluating(folder))
         require_refused(outcome)
         return
-    shutil.copytree(trial.ground.path("extracted"), folder)
-    outcome = trial.run("evaluate", *trial.ground.evaluating(folder))
+    shutil.copytree(trial.valid.path("extracted"), folder)
+    outcome = trial.run("evaluate", *trial.valid.evaluating(folder))
     if odd == NO_TEXT and outcome.status:
         return require_refused(outcome)
-    require(outcome.status == 0, f"does not take a good folder: {outcome.errors}")
+    require(outcome.status == 0, f"rejects a valid folder: {outcome.errors}")

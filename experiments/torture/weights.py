@@ -1,34 +1,40 @@
-"""Weights files from elsewhere: damaged, hostile, not finite, of other types, or none at all."""
+"""Trials with weights files: damaged, hostile, not finite, of other types, or something else."""
 
 import json
+import pathlib
 import pickle
+import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from experiments.torture import damage, pickled
-from experiments.torture.ground import scores
+from experiments.torture.commands import Outcome
 from experiments.torture.judge import require, require_refused, require_said
+from experiments.torture.trial import Trial
+from experiments.torture.valid import scores
 
 USES = ("evaluate", "evaluate", "predict", "extract", "export", "train")
 
 
-def _use(trial, weights, command=None):
-    """A command that takes weights: its Outcome."""
+def _use(trial: Trial, weights: pathlib.Path, command: str | None = None) -> Outcome:
+    """Runs a command with these weights; at random, if none is named."""
     command = command or trial.rng.choice(USES)
     output = trial.folder / "out"
-    config = ("--config", trial.ground.config)
+    config = ("--config", trial.valid.config)
     if command == "train":
-        argv = trial.ground.short(output, f"--config.init_from.student={weights}")
+        argv = trial.valid.short(output, f"--config.init_from.student={weights}")
         return trial.run("train", *argv, writes=(output,))
     if command == "evaluate":
         return trial.run("evaluate", *config, "--weights", weights)
     output.mkdir(exist_ok=True)
     if command == "predict":
-        picture = trial.ground.path("data/val_0.png")
+        picture = trial.valid.path("data/val_0.png")
         return trial.run(
-            "predict", *trial.ground.predicting(weights, picture, output), writes=(output,)
+            "predict", *trial.valid.predicting(weights, picture, output), writes=(output,)
         )
     if command == "extract":
         argv = ("--weights", weights, "--role", "student", "--output", output / "x.pdparams")
@@ -37,9 +43,9 @@ def _use(trial, weights, command=None):
     return trial.run("export", *config, *argv, writes=(output,))
 
 
-def hostile_pickles(trial):
-    """A `.pdparams` that is damaged, or made to hang, to grow or to crash, ends in one line."""
-    data = trial.ground.path("net.pdparams").read_bytes()
+def hostile_pickles(trial: Trial) -> None:
+    """A `.pdparams` file that is damaged, or made to hang or to exhaust memory, is refused."""
+    data = trial.valid.path("net.pdparams").read_bytes()
     way = trial.rng.choice(["flip", "cut", "operations", "operations", "laughs", "laughs", "sizes"])
     if way == "laughs":
         trial.note, data = pickled.laughs(trial.rng)
@@ -57,14 +63,14 @@ def hostile_pickles(trial):
     if outcome.status:
         require_refused(outcome, "bad.pdparams")
     else:
-        require(way != "laughs", "takes what holds no weights")
+        require(way != "laughs", "accepts a file without weights")
 
 
-def not_finite(trial):
-    """Weights with one NaN or infinity are refused by the tensor's name at every entrance."""
+def not_finite(trial: Trial) -> None:
+    """Every command refuses weights with a NaN or infinity, with the tensor's name."""
     value = trial.rng.choice([np.nan, np.inf, -np.inf])
     if trial.rng.random() < 0.6:
-        arrays = pickle.loads(trial.ground.path("net.pdparams").read_bytes())
+        arrays = pickle.loads(trial.valid.path("net.pdparams").read_bytes())
         name = trial.rng.choice(
             [k for k, v in arrays.items() if getattr(v, "dtype", None) == "float32"]
         )
@@ -72,7 +78,7 @@ def not_finite(trial):
         path = trial.write("bad.pdparams", pickle.dumps(arrays, protocol=2))
         outcome = _use(trial, path)
     else:
-        model = onnx.load(trial.ground.path("net.onnx"))
+        model = onnx.load(trial.valid.path("net.onnx"))
         floats = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT]
         tensor = trial.rng.choice(floats)
         name = tensor.name
@@ -83,23 +89,24 @@ def not_finite(trial):
     require_refused(outcome, name.split(".")[-1], "finite")
 
 
-def _with(array, value, rng):
+def _with(array: np.ndarray, value: float, rng: random.Random) -> np.ndarray:
+    """A copy of an array with one element replaced."""
     array = np.array(array)
     array.reshape(-1)[rng.randrange(array.size)] = value
     return array
 
 
-def flipped_onnx(trial):
-    """One bit of an ONNX file that `export` wrote: the file knows what it should hold."""
+def flipped_onnx(trial: Trial) -> None:
+    """Flips one bit of an ONNX file that `export` wrote, with a checksum."""
     path = trial.copy("net.onnx")
     trial.note = damage.flip_bit(trial.rng, path)
     outcome = _use(trial, path, "evaluate")
-    require_said(outcome, trial.ground.good["evaluate net.onnx"], scores)
+    require_said(outcome, trial.valid.good["evaluate net.onnx"], scores)
 
 
-def foreign_onnx(trial):
-    """An ONNX file from elsewhere: nodes gone or changed, other kinds of values, odd metadata."""
-    model = onnx.load(trial.ground.path("net.onnx"))
+def foreign_onnx(trial: Trial) -> None:
+    """An ONNX file with changed nodes, other types or odd metadata works, or is refused."""
+    model = onnx.load(trial.valid.path("net.onnx"))
     for _ in range(trial.rng.choice([1, 1, 2, 4])):
         trial.note = _change_graph(trial.rng, model)
     path = trial.write("bad.onnx", model.SerializeToString())
@@ -107,13 +114,14 @@ def foreign_onnx(trial):
         trial.note = damage.damage(trial.rng, path)
     command = trial.rng.choice(["evaluate", "evaluate", "predict", "extract"])
     outcome = _use(trial, path, command)
-    if outcome.status > 1:
+    if (outcome.status or 0) > 1:
         require_refused(outcome, "bad.onnx")
 
 
-def _change_graph(rng, model):
+def _change_graph(rng: random.Random, model: Any) -> str:
+    """Changes something in an ONNX model and returns what."""
     graph = model.graph
-    node = rng.choice(list(graph.node)) if graph.node else None
+    node: Any = rng.choice(list(graph.node)) if graph.node else None
     way = rng.randrange(10) if node is not None else 8
     if way == 0:
         graph.node.remove(node)
@@ -144,17 +152,17 @@ def _change_graph(rng, model):
     return f"change {way} of {node.op_type if node is not None else 'an empty graph'}"
 
 
-def no_detector(trial):
-    """What is no detector's weights at all is refused, and said to be what it is."""
+def no_detector(trial: Trial) -> None:
+    """A file that is not a detector's weights is refused."""
     trial.note, name, data = trial.rng.choice(STRANGERS)(trial.rng)
     outcome = _use(trial, trial.write(name, data))
     require_refused(outcome, name)
 
 
-def _classifier(rng):
-    """An ONNX network that gives `[N, 2]`, or a row of letters, instead of a map."""
+def _classifier(rng: random.Random) -> tuple[str, str, bytes]:
+    """An ONNX network with output `[N, 3]` instead of a map."""
     make, kinds = onnx.helper, onnx.TensorProto
-    shape = ["N", 3, 48, 192] if rng.random() < 0.5 else ["N", 3, "H", "W"]
+    shape: list[str | int | None] = ["N", 3, 48, 192] if rng.random() < 0.5 else ["N", 3, "H", "W"]
     nodes = [
         make.make_node("GlobalAveragePool", ["x"], ["p"]),
         make.make_node("Flatten", ["p"], ["y"]),
@@ -166,13 +174,14 @@ def _classifier(rng):
     return "a classifier", "other.onnx", model.SerializeToString()
 
 
-STRANGERS = (
+# Files that are something else: `rng -> (what, name, content)`.
+STRANGERS: tuple[Callable[[random.Random], tuple[str, str, str | bytes]], ...] = (
     _classifier,
     lambda rng: ("LFS", f"x{rng.choice(['.pdparams', '.onnx'])}", "version https://git-lfs.github.com/"
                  f"spec/v1\noid sha256:{'0' * 64}\nsize {rng.randrange(10**8)}\n"),
     lambda rng: ("a web page", f"x{rng.choice(['.pdparams', '.onnx'])}",
                  "<!DOCTYPE html>\n<html><head><title>404</title></head></html>\n"),
-    lambda rng: ("PyTorch's", "x.pth", b"PK\x03\x04\x14\0\0\x08\x08\0" + rng.randbytes(200)),
+    lambda rng: ("a PyTorch file", "x.pth", b"PK\x03\x04\x14\0\0\x08\x08\0" + rng.randbytes(200)),
     lambda rng: ("a list", "x.pdparams", pickle.dumps([1, 2])),
     lambda rng: ("empty", f"x{rng.choice(['.pdparams', '.onnx'])}", b""),
     lambda rng: ("JSON", "x.pdparams", json.dumps({"a": [1]})),
@@ -180,14 +189,14 @@ STRANGERS = (
 )  # fmt: skip
 
 
-def other_types(trial):
-    """Weights as float16, bfloat16's integers or doubles load as they are, or are refused."""
-    arrays = pickle.loads(trial.ground.path("net.pdparams").read_bytes())
+def other_types(trial: Trial) -> None:
+    """Weights in float16, bfloat16 or float64 give the same maps, or are refused."""
+    arrays = pickle.loads(trial.valid.path("net.pdparams").read_bytes())
     floats = [k for k, v in arrays.items() if getattr(v, "dtype", None) == "float32"]
     kind = trial.rng.choice(["float16", "float64", "uint16", "overflow"])
     for name in floats if trial.rng.random() < 0.5 else [trial.rng.choice(floats)]:
         array = arrays[name]
-        if kind == "uint16":  # Paddle keeps bfloat16 so: the upper half of a float32
+        if kind == "uint16":  # Paddle stores bfloat16 as the upper half of a float32
             array = (np.ascontiguousarray(array).view(np.uint32) >> 16).astype(np.uint16)
         else:
             array = array.astype("float64" if kind == "overflow" else kind)
@@ -199,8 +208,8 @@ def other_types(trial):
     if outcome.status:
         require_refused(outcome, "other.pdparams")
         return
-    good = scores(trial.ground.good["evaluate net.pdparams"])[0]["map_mean"]
+    good = scores(trial.valid.good["evaluate net.pdparams"])[0]["map_mean"]
     found = scores(outcome)[0]["map_mean"]
     near = abs(found - good) < 0.02
-    require(near or outcome.said(trial.ground.good["evaluate net.pdparams"]),
-            f"SILENT: mean of the maps {found:.4f} instead of {good:.4f}")  # fmt: skip
+    require(near or outcome.said(trial.valid.good["evaluate net.pdparams"]),
+            f"SILENT: mean of the maps is {found:.4f}, not {good:.4f}")  # fmt: skip

@@ -130,18 +130,22 @@ def test_cases_end_with_the_run_that_was_killed(tmp_path):
         "case = runner.start(['finetune'], pathlib.Path(sys.argv[1]))\n"
         "print(case.pid, flush=True)\ntime.sleep(600)\n"
     )
+    begun = tmp_path / "begun"
     (tmp_path / "sitecustomize.py").write_text(  # a fine-tuning that never ends
         "import sys, time, types\n"
         "slow = types.ModuleType('experiments.benchmarks.device.finetune')\n"
-        "slow.run = lambda *_: time.sleep(600)\n"
+        f"slow.run = lambda *_: (open({str(begun)!r}, 'w').close(), time.sleep(600))\n"
         "sys.modules[slow.__name__] = slow\n"
     )
     env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"}
     with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, env=env,
                           stdout=subprocess.PIPE, text=True) as run:  # fmt: skip
         pid = int(run.stdout.readline())
-        time.sleep(1)
-        assert is_there(pid)
+        for _ in range(600):
+            if begun.exists():
+                break
+            time.sleep(0.1)
+        assert begun.exists() and is_there(pid)
         run.send_signal(signal.SIGKILL)
     for _ in range(50):
         if not is_there(pid):

@@ -1,4 +1,4 @@
-"""The job script for Slurm, with two processes on this machine in the place of two nodes."""
+"""The job script for Slurm, with two processes on this machine instead of two nodes."""
 
 import json
 import os
@@ -10,8 +10,8 @@ import pytest
 from tiny import ROOT, draw_data, write_config
 
 SCRIPT = ROOT / "experiments" / "slurm" / "train.sbatch"
-# Starts what follows its options once per task, with the variables that Slurm's own sets; under a
-# time limit, it ends the tasks when their first state is there.
+# Replaces srun: starts the command once per task, with Slurm's variables. With a time limit it
+# stops the tasks after their first checkpoint.
 SRUN = """
 import os, pathlib, subprocess, sys, time
 
@@ -35,7 +35,7 @@ SCONTROL = "import os, sys; open(os.environ['QUEUED'], 'a').write(' '.join(sys.a
 
 @pytest.fixture
 def job(tmp_path):
-    """Runs the script as Slurm would, with options for the training: the finished process."""
+    """Runs the script as Slurm does, with options for the training; returns the finished process."""
     (tmp_path / "bin").mkdir()
     for name, program in (("srun", SRUN), ("scontrol", SCONTROL)):
         path = tmp_path / "bin" / name
@@ -65,7 +65,7 @@ def job(tmp_path):
 
 
 @pytest.mark.long
-def test_a_job_that_meets_its_time_limit_is_queued_again_and_goes_on(job, tmp_path):
+def test_a_job_that_reaches_its_time_limit_is_requeued_and_resumes(job, tmp_path):
     steps = ("--config.steps=40", "--config.save.every_steps=2", "--config.log.every_steps=1")
     first = job(*steps, limited=True)
     assert first.returncode == 143, first.stderr

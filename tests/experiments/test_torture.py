@@ -1,4 +1,4 @@
-"""The torture's rules can be broken, its trials repeat, and a short one finds nothing."""
+"""Every rule can be broken, trials are reproducible, and one trial of each kind finds nothing."""
 
 import dataclasses
 import random
@@ -50,7 +50,7 @@ def test_every_rule_can_be_broken(changes):
         judged(REFUSED, **changes)
 
 
-def test_silence_is_a_failure_and_a_word_is_none():
+def test_silently_wrong_results_are_a_failure():
     other = dataclasses.replace(GOOD, out='{"hmean": 0}')
     with pytest.raises(Failure, match="SILENT"):
         require_said(other, GOOD, lambda outcome: outcome.out)
@@ -70,7 +70,7 @@ def test_a_refusal_names_what_it_refuses():
 
 def test_the_same_seed_damages_in_the_same_way(tmp_path):
     def damaged(seed):
-        trial = Trial(seed, "any", 3, tmp_path / str(random.random()), ground=None, server=None)
+        trial = Trial(seed, "any", 3, tmp_path / str(random.random()), valid=None, server=None)
         path = trial.write("file", bytes(100))
         return damage.flip_bit(trial.rng, path), path.read_bytes(), pickled.laughs(trial.rng)
 
@@ -81,7 +81,7 @@ def test_the_same_seed_damages_in_the_same_way(tmp_path):
 def test_the_table_counts_and_keeps_the_smallest_input(tmp_path):
     report = Report(["a", "b"], least=2, output=tmp_path / "out")
     for number, size in enumerate((30, 10, 20)):
-        trial = Trial(0, "a", number, tmp_path / f"t{number}", ground=None, server=None)
+        trial = Trial(0, "a", number, tmp_path / f"t{number}", valid=None, server=None)
         trial.write("x.bin", bytes(size))
         report.add("a", number, trial, "reason one" if size < 30 else None, 1.0)
     rows = list(report.table())
@@ -90,11 +90,11 @@ def test_the_table_counts_and_keeps_the_smallest_input(tmp_path):
     assert (tmp_path / "out/a/input.bin").stat().st_size == 10
 
 
-PAIRS = ("hosts-differ", "host-dies")  # a minute each, since processes of a pair compile anew
+PAIRS = ("hosts-differ", "host-dies")  # a minute each: the processes of a pair have to compile
 
 
-def test_every_other_kind_once(tmp_path, capfd):
-    """A fixed seed: what this finds it finds again, and keeps below the folder that is named."""
+def test_one_trial_of_every_other_kind(tmp_path, capfd):
+    """With a fixed seed, so that a failure can be repeated; failing inputs are kept."""
     kinds = [kind for kind in KINDS if kind not in PAIRS]
     argv = ["--minutes", "4", "--rounds", "1", "--least", "1", "--seed", "1", "--kinds", *kinds]
     status = torture.main([*argv, "--output", str(tmp_path / "failed")])

@@ -11,9 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from experiments.benchmarks.device.records import Records
+if TYPE_CHECKING:  # every case imports this file: it has to stay light
+    from experiments.benchmarks.device.records import Records
 
 RESERVE_S = 5.0  # at the end, to kill the last case and to write the page
 
@@ -56,7 +57,7 @@ def end_with_parent() -> None:
 
 def run_cases(
     cases: Iterable[Case],
-    records: Records,
+    records: "Records",
     deadline: float,
     beside: "Beside | None" = None,
 ) -> None:
@@ -105,7 +106,7 @@ def kill_group(process: "subprocess.Popen[bytes]") -> None:
     process.wait()
 
 
-def _run(case: Case, records: Records, limit_s: float, beside: "Beside | None") -> None:
+def _run(case: Case, records: "Records", limit_s: float, beside: "Beside | None") -> None:
     """Runs one case with a limit and records its numbers and how it ended."""
     print(f"{case.name}: at most {limit_s:.0f} s", flush=True)
     began, log = time.monotonic(), records.folder / "cases.log"
@@ -146,7 +147,7 @@ def _read(stream: Iterable[bytes], lines: "queue.Queue[bytes | None]") -> None:
 def _take(
     line: bytes,
     case: Case,
-    records: Records,
+    records: "Records",
     process: "subprocess.Popen[bytes]",
     beside: "Beside | None",
 ) -> None:

@@ -1,4 +1,4 @@
-"""Valid inputs, made by the commands under test themselves, and what those make of them."""
+"""Valid inputs, made by the commands under test, and how undisturbed commands behave on them."""
 
 import json
 import pathlib
@@ -6,10 +6,12 @@ import re
 import shutil
 import signal
 import socket
+from typing import Any
 
 import cv2
 import numpy as np
 
+from experiments.torture.commands import Outcome, Server
 from experiments.torture.judge import Failure, judge
 
 WORDS = 3  # in each picture
@@ -41,43 +43,52 @@ def get_config():
     config.save.every_steps = config.log.every_steps = 60
     return config
 """
-SHORT = (  # a run that is stopped, killed and continued many times
+SHORT = (  # overrides of a run that is stopped, killed and resumed many times
     "--config.steps=16", "--config.eval.every_steps=8", "--config.save.every_steps=2",
     "--config.log.every_steps=1", "--config.learning_rate=1e-3",
 )  # fmt: skip
 
 
-class Ground:
-    """Valid inputs in one folder, by name, and what undisturbed commands need and give.
+class ValidInputs:
+    """Valid inputs in one folder, by name, and how undisturbed commands behave on them.
 
-    `data/` pictures with `train.txt` and `val.txt`; `config.py`; `run/` a trained workdir;
-    `short/` one of few updates, `half/` the same stopped on its way; `extracted/`, `net.onnx`,
-    `net.pdparams` of `run`.
+    `data/`: pictures with `train.txt` and `val.txt`; `config.py`; `run/`: the workdir of a trained
+    network; `short/`: of a run of few steps; `half/`: of the same run, stopped half way;
+    `extracted/`, `net.onnx`, `net.pdparams`: the network of `run`.
+
+    Args:
+        folder: for all of that.
+        server: starts the commands.
 
     Attributes:
-        folder: of all that.
         good: `{name: Outcome}` of undisturbed commands.
-        needs: `{command: (seconds, peak MB)}` of undisturbed ones.
+        needs: `{command: (seconds, peak MB)}` of undisturbed commands.
     """
 
-    def __init__(self, folder, server):
-        self.folder, self._server = pathlib.Path(folder), server
-        self.good, self.needs = {}, {}
+    def __init__(self, folder: pathlib.Path, server: Server) -> None:
+        self.folder, self._server = folder, server
+        self.good: dict[str, Outcome] = {}
+        self.needs: dict[str, tuple[float, float]] = {}
         self.config = self.folder / "config.py"
 
-    def path(self, name):
+    def path(self, name: str) -> pathlib.Path:
+        """Path of an input, by its name."""
         return self.folder / name
 
-    def short(self, workdir, *more):
-        """Arguments of a run of few updates."""
+    def short(self, workdir: pathlib.Path, *more: str) -> tuple[Any, ...]:
+        """Arguments of `train` for a run of few steps."""
         return ("--config", self.config, "--workdir", workdir, *SHORT, *more)
 
-    def build(self, pair=True):
-        """Makes everything; `pair`: also a run of two processes.
+    def build(self, pair: bool = True) -> None:
+        """Makes all inputs.
+
+        Args:
+            pair: whether also a run of two processes.
 
         Raises:
-            Failure: a command does not even take valid input.
+            Failure: a command does not accept valid input.
         """
+        # Pictures, and training runs: complete, short, two processes, stopped and resumed.
         draw_data(self.path("data"))
         self.config.write_text(CONFIG.format(root=str(self.path("data"))))
         run, view = self.path("run"), self.path("view")
@@ -87,6 +98,7 @@ class Ground:
             self._run_pair()
         self._stop_half_way()
         self._run("continued", "train", *self.short(self._copy("half", "continued")))
+        # The trained network in its other forms, then every command that reads one.
         for name, output in (("extract", "extracted"), ("to_pdparams", "net.pdparams")):
             argv = ("--weights", run, "--role", "student", "--output", self.path(output))
             self._run(name, "extract", *argv)
@@ -98,25 +110,20 @@ class Ground:
             self._run(f"predict {name}", "predict", *argv)
         self._run("check_data", "check_data", "--config", self.config)
 
-    def evaluating(self, weights, with_config=True):
-        """Arguments of an evaluation."""
+    def evaluating(self, weights: pathlib.Path, with_config: bool = True) -> tuple[Any, ...]:
+        """Arguments of `evaluate`."""
         named = ("--config", self.config) if with_config else ()
         return (*named, "--weights", weights)
 
-    def predicting(self, weights, images, output):
-        """Arguments of a prediction."""
-        return (
-            "--config",
-            self.config,
-            "--weights",
-            weights,
-            "--images",
-            images,
-            "--output",
-            output,
-        )
+    def predicting(
+        self, weights: pathlib.Path, images: pathlib.Path, output: pathlib.Path
+    ) -> tuple[Any, ...]:
+        """Arguments of `predict`."""
+        paths = ("--weights", weights, "--images", images, "--output", output)
+        return ("--config", self.config, *paths)
 
-    def _run(self, name, command, *argv):
+    def _run(self, name: str, command: str, *argv: object) -> None:
+        """Runs a command on valid input and remembers its outcome and needs."""
         outcome = self._server.start(command, *argv).wait(300)
         try:
             judge(outcome, command, 300, 1e6)
@@ -125,11 +132,12 @@ class Ground:
         if outcome.status:
             raise Failure(f"on valid input: {outcome.line}: {outcome.err}")
         seconds, peak = self.needs.get(command, (outcome.seconds, 0.0))
-        # The quickest: the first run of a program compiles, which none of the trials has to do.
+        # The shortest time: the first run of a program compiles, which the trials never have to.
         self.needs[command] = min(seconds, outcome.seconds), max(peak, outcome.peak_mb)
         self.good[name] = outcome
 
-    def _run_pair(self):
+    def _run_pair(self) -> None:
+        """A short run of two processes."""
         argv, port = self.short(self.path("pair"), "--config.eval.pictures=0"), free_port()
         numbers = ("--num_processes=2", f"--coordinator_address=localhost:{port}", "--process_id")
         for running in [self._server.start("train", *argv, *numbers, i) for i in range(2)]:
@@ -138,10 +146,10 @@ class Ground:
             if outcome.status:
                 raise Failure(f"on valid input: {outcome.line}: {outcome.err}")
 
-    def _stop_half_way(self):
-        """A run that SIGTERM stopped between its first and its last state."""
+    def _stop_half_way(self) -> None:
+        """A short run that SIGTERM stopped between its first and last checkpoint."""
         workdir = self.path("half")
-        for _ in range(8):
+        for _ in range(8):  # it may reach its end before the signal does
             shutil.rmtree(workdir, ignore_errors=True)
             running = self._server.start("train", *self.short(workdir))
             running.until(lambda: steps_of(workdir)[-1:] >= [6])
@@ -151,19 +159,25 @@ class Ground:
                 return
         raise Failure("a run could not be stopped half way")
 
-    def _copy(self, name, target):
+    def _copy(self, name: str, target: str) -> pathlib.Path:
         return shutil.copytree(self.path(name), self.path(target))
 
 
-def free_port():
-    """A port that nobody listens on."""
+def free_port() -> int:
+    """Returns a port that is not in use."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return free.getsockname()[1]
 
 
-def draw_data(folder, train=10, val=4, side=96):
-    """Pictures with dark bars on light ground in place of words, and their label files."""
+def draw_data(folder: pathlib.Path, train: int = 10, val: int = 4, side: int = 96) -> None:
+    """Makes pictures with dark bars for words, on a light background, and their label files.
+
+    Args:
+        folder: to create.
+        train, val: number of pictures.
+        side: of a picture, in pixels.
+    """
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True)
     for split, count in (("train", train), ("val", val)):
@@ -182,21 +196,21 @@ def draw_data(folder, train=10, val=4, side=96):
         (folder / f"{split}.txt").write_text("".join(lines))
 
 
-def read_lines(path):
-    """`[(name, labels)]` of a label file."""
+def read_lines(path: pathlib.Path) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Returns `[(name of a picture, its labels)]` of a label file."""
     pairs = (line.split("\t") for line in path.read_text().splitlines())
     return [(name, json.loads(labels)) for name, labels in pairs]
 
 
-def steps_of(workdir):
-    """Steps of the whole states of a workdir, ascending."""
+def steps_of(workdir: pathlib.Path) -> list[int]:
+    """Returns the steps of the complete checkpoints of a workdir, ascending."""
     folder = workdir / "checkpoints"
     names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
     return sorted(int(name) for name in names if name.isdigit())
 
 
-def best_of(workdir):
-    """The step that was scored best, the newest of equals."""
+def best_of(workdir: pathlib.Path) -> int:
+    """Returns the step of the checkpoint with the best hmean, the latest of equals."""
     scores = []
     for step in steps_of(workdir):
         path = workdir / "checkpoints" / str(step) / "metrics" / "metrics"
@@ -205,8 +219,8 @@ def best_of(workdir):
     return max(scores)[1]
 
 
-def scores(outcome):
-    """What `evaluate` gives: numbers, and the hash of the values that it has loaded."""
+def scores(outcome: Outcome) -> tuple[dict[str, Any], list[str]]:
+    """Returns the result of `evaluate`: its metrics, and the hashes of the weights it loaded."""
     line = json.loads((outcome.out.splitlines() or ["{}"])[-1] or "{}")
     numbers = {k: v for k, v in line.items() if k not in ("images_per_s", "weights")}
     return numbers, re.findall(r"hash (\w+)", outcome.err)
