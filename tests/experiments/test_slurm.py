@@ -35,7 +35,7 @@ SCONTROL = "import os, sys; open(os.environ['QUEUED'], 'a').write(' '.join(sys.a
 
 @pytest.fixture
 def job(tmp_path):
-    """Runs the script as Slurm does, with options for the training; returns the finished process."""
+    """Runs the script as Slurm does, with options of `train`; returns the finished process."""
     (tmp_path / "bin").mkdir()
     for name, program in (("srun", SRUN), ("scontrol", SCONTROL)):
         path = tmp_path / "bin" / name
