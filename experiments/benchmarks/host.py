@@ -25,13 +25,13 @@ from ppocr_jax.data.scenes import write_scenes
 from ppocr_jax.data.splits import read_validation
 from ppocr_jax.data.targets import draw_targets
 from ppocr_jax.detection.inference import predict_files
-from ppocr_jax.detection.network import open_network
+from ppocr_jax.detection.network import load_network, open_network
 from ppocr_jax.detection.postprocess import find_polygons
 from ppocr_jax.scoring.evaluation import evaluate
 from ppocr_jax.scoring.metrics import match_image
 
 
-class Drawn(NamedTuple):
+class ImageMap(NamedTuple):
     """One validation image with its shrink map.
 
     Attributes:
@@ -100,7 +100,7 @@ def run_data(args: argparse.Namespace, folder: str) -> Iterator[Row]:
     if not args.quick:
         config.data.workers, config.batch_size, config.data.prefetch_mb = 0, 2, 1
         share = _share_waiting(config)
-        yield f"student 2 x {side}x{side}", "of a step, waiting for data", share, "%"
+        yield f"student 2 x {side}x{side}", "share of a step, waiting for data", share, "%"
 
 
 def _share_waiting(config: ConfigDict, updates: int = 12) -> float:
@@ -145,8 +145,10 @@ def images_per_second(config: ConfigDict, count: int) -> float:
         batches.close()
 
 
-def draw_maps(args: argparse.Namespace, folder: str, count: int) -> tuple[ConfigDict, list[Drawn]]:
-    """Makes shrink maps of about `count` validation images: `(config, [Drawn])`.
+def make_maps(
+    args: argparse.Namespace, folder: str, count: int
+) -> tuple[ConfigDict, list[ImageMap]]:
+    """Makes shrink maps of about `count` validation images: `(config, [ImageMap])`.
 
     The network predicts them if `args.weights` is given; otherwise they are made from the labels.
     """
@@ -159,30 +161,30 @@ def draw_maps(args: argparse.Namespace, folder: str, count: int) -> tuple[Config
         items = predict_files(
             network.predict, network.variables, files, config.eval, network.sharding
         )
-        return config, [Drawn(samples[item.key], item.shrink_map, item.size) for item in items]
-    drawn = []
+        return config, [ImageMap(samples[item.key], item.shrink_map, item.size) for item in items]
+    images = []
     for sample in samples:
         size = read_image(sample.image_path).shape[:2]
         height, width = -(-size[0] // 32) * 32, -(-size[1] // 32) * 32  # as a network's maps
         targets = draw_targets(sample.polygons, sample.ignore, height, width)
-        drawn.append(Drawn(sample, targets["shrink_map"].astype(np.float32) * 0.9, size))
-    return config, drawn
+        images.append(ImageMap(sample, targets["shrink_map"].astype(np.float32) * 0.9, size))
+    return config, images
 
 
 def run_postprocess(args: argparse.Namespace, folder: str) -> Iterator[Row]:
     """Milliseconds from one shrink map to its polygons."""
-    config, drawn = draw_maps(args, folder, 10 if args.quick else 50)
+    config, images = make_maps(args, folder, 10 if args.quick else 50)
     post = config.postprocess.to_dict()
-    value = per_item(lambda item: find_polygons(item.shrink_map, item.size, **post), drawn)
-    case = "x".join(map(str, drawn[0].shrink_map.shape))
+    value = per_item(lambda item: find_polygons(item.shrink_map, item.size, **post), images)
+    case = "x".join(map(str, images[0].shrink_map.shape))
     yield case, "map -> polygons", value, "ms"
 
 
 def run_metric(args: argparse.Namespace, folder: str) -> Iterator[Row]:
     """Milliseconds to match the boxes of one image with its labels."""
-    config, drawn = draw_maps(args, folder, 10 if args.quick else 50)
+    config, images = make_maps(args, folder, 10 if args.quick else 50)
     post = config.postprocess.to_dict()
-    found = [(s, find_polygons(shrink, size, **post)[0]) for s, shrink, size in drawn]
+    found = [(s, find_polygons(shrink, size, **post)[0]) for s, shrink, size in images]
     value = per_item(lambda item: match_image(item[0].polygons, item[0].ignore, item[1]), found)
     yield f"{len(found)} images", "matching", value, "ms"
 
@@ -200,7 +202,7 @@ def run_evaluate(args: argparse.Namespace, folder: str) -> Iterator[Row]:
     network = open_network(config, args.weights, "student")
     arguments = (network.predict, network.variables, samples, config, network.sharding)
     evaluate(*arguments[:2], samples[:8], *arguments[3:])  # compiles
-    _, variables, _ = network.load_network(config, args.weights, "student")
+    _, variables, _ = load_network(config, args.weights, "student")
     path = f"{folder}/student.onnx"
     with open(path, "wb") as file:
         file.write(build_onnx(config.roles.student, variables).SerializeToString())

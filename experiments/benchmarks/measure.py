@@ -103,7 +103,7 @@ def _processor() -> str:
     return f"{facts.get('model name', platform.machine())} ({', '.join(wide)})"
 
 
-def draw_batch(size: int, side: int, seed: int = 0) -> dict[str, np.ndarray]:
+def random_batch(size: int, side: int, seed: int = 0) -> dict[str, np.ndarray]:
     """Makes a training batch of random numbers; the time of a step does not depend on its values.
 
     Args:

@@ -19,12 +19,17 @@ def run(args: argparse.Namespace, _: str) -> Iterator[Row]:
     for side, size in ((128, 1),) if args.quick else CASES:
         found = _measure_alone(side, size, 3)
         case = f"student {size} x {side}x{side}"
-        yield case, "step, by the compiler", found["planned"], "MiB"
-        yield case, "most in memory, measured", found["peak"], "MiB"
-        yield case, "of that after compilation", found["peak"] - found["compiled"], "MiB"
+        yield case, "memory of a step, by the compiler", found["planned"], "MiB"
+        yield case, "peak memory, measured", found["peak"], "MiB"
+        yield (
+            case,
+            "peak memory, beyond that after compilation",
+            found["peak"] - found["compiled"],
+            "MiB",
+        )
     count = 50 if args.quick else args.steps
     found = _measure_alone(64, 1, count)
-    yield f"{count} updates", "growth after the first tenth", found["growth"], "MiB"
+    yield f"{count} steps", "growth after the first tenth", found["growth"], "MiB"
 
 
 def _measure_alone(side: int, size: int, updates: int) -> dict[str, float]:
@@ -63,12 +68,12 @@ def measure(side: int, size: int, updates: int) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
-    from experiments.benchmarks.measure import draw_batch
+    from experiments.benchmarks.measure import random_batch
     from experiments.benchmarks.steps import OurStep, load
     from ppocr_jax.runtime import process
 
     process.prepare()
-    batch = jax.tree.map(jnp.asarray, draw_batch(size, side))
+    batch = jax.tree.map(jnp.asarray, random_batch(size, side))
     step = OurStep(load("student"), "float32").compile(batch)
     compiled = resident()
     # Caches and buffers grow to their final size first; what grows afterwards is a leak.

@@ -16,7 +16,7 @@ BYTES = dict(  # of a value, by HLO's name of its type
     f32=4, s32=4, u32=4, f64=8, s64=8, u64=8,
 )  # fmt: skip
 SHAPE = re.compile(rf"\b({'|'.join(BYTES)})\[([\d,]*)\]")
-COMMENT = re.compile(r"/\*.*?\*/")  # HLO numbers every fifth entry of long tuples so
+COMMENT = re.compile(r"/\*.*?\*/")  # such as the index at every fifth entry of a tuple
 # An instruction: `ROOT %name = type[shape] operation(operands), attributes`.
 LINE = re.compile(r"\s*(ROOT )?%?([\w.-]+) = (\([^=]*?\)|\S+) ([\w-]+)\((.*)")
 # The head of a computation, and the computations that an instruction calls.
@@ -218,6 +218,7 @@ def _uses(fused: Sequence[Line]) -> dict[int, tuple[str, list[Line]]]:
 def _in_place(fused: Sequence[Line]) -> list[tuple[int, int, int]]:
     """Operands that a fusion updates in place: `[(index, bytes in all, bytes that change)]`."""
     lines, found = {line.name: line for line in fused}, []
+    # A result is an update in place if it is a dynamic-update-slice of an operand, bitcasts aside.
     for root in (line for line in fused if line.root):
         ends = [lines[name] for name in root.operands] if root.op == "tuple" else [root]
         for end in ends:

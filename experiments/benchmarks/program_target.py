@@ -9,7 +9,7 @@ from jax.experimental import topologies
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
-from experiments.benchmarks.measure import draw_batch
+from experiments.benchmarks.measure import random_batch
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import Detector, init_variables
 from ppocr_jax.optim import make_optimizer
@@ -73,7 +73,7 @@ def compile_step(
         return pack(make_state(variables, tx, config.trainable), config.trainable)
 
     def first_batch():
-        return jax.tree.map(jnp.asarray, draw_batch(*shape))
+        return jax.tree.map(jnp.asarray, random_batch(*shape))
 
     # Shapes alone are enough to compile: no parameter is computed.
     with assume("gpu"):

@@ -18,7 +18,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments.benchmarks.ceilings import measure_ceilings, profile, step_flops
-from experiments.benchmarks.measure import WIDTHS, Row, draw_batch, in_a_process, take_turns
+from experiments.benchmarks.measure import WIDTHS, Row, in_a_process, random_batch, take_turns
 from ppocr_jax.losses.recipes import make_loss
 from ppocr_jax.models.detector import build_detector, init_variables
 from ppocr_jax.optim import make_optimizer
@@ -147,7 +147,7 @@ def measure(name: str, side: int, size: int, dtype: str, quick: bool) -> Iterato
     """
     # The limits of the device, and our step.
     config, case = load(name), f"{name} {size} x {side}x{side} {dtype}"
-    arrays = draw_batch(size, side)
+    arrays = random_batch(size, side)
     batch = jax.tree.map(jnp.asarray, arrays)
     bandwidth, rate = measure_ceilings(dtype, quick)
     yield case, "copy bandwidth", bandwidth / 1e9, "GB/s"
@@ -192,9 +192,9 @@ def measure(name: str, side: int, size: int, dtype: str, quick: bool) -> Iterato
     flops = step_flops(ours.models, ours.variables, config.trainable, batch["image"])
     traffic = ours.costs.get("bytes accessed", 0)
     yield case, "arithmetic", flops / 1e12, "TFLOP"
-    yield case, "of the matrix rate", 100 * flops / ours_s / rate, "%"
+    yield case, "share of the matrix rate", 100 * flops / ours_s / rate, "%"
     yield case, "traffic, by the compiler", traffic / 1e9, "GB"
-    yield case, "of the copy bandwidth", 100 * traffic / ours_s / bandwidth, "%"
+    yield case, "share of the copy bandwidth", 100 * traffic / ours_s / bandwidth, "%"
     for operation, milliseconds in profile(sides["ppocr_jax"], ours.program):
         yield case, operation, milliseconds, "ms"
 

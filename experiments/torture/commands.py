@@ -49,7 +49,7 @@ class Outcome:
         """The `error:` lines on stderr; argparse puts the program's name before them."""
         return [line for line in self.lines if re.match(r"(\S+ ?\S*: )?error: ", line)]
 
-    def said(self, good: "Outcome") -> list[str]:
+    def new_messages(self, good: "Outcome") -> list[str]:
         """Lines on stderr that the undisturbed command does not print, numbers and paths aside."""
         usual = {_form(line) for line in good.lines}
         return [line for line in self.lines if _form(line) not in usual]

@@ -85,7 +85,7 @@ def _is_young(outcome: Outcome) -> bool:
     return "step " not in outcome.err
 
 
-def require_said(outcome: Outcome, good: Outcome, digits: Callable[[Outcome], Any]) -> None:
+def require_message(outcome: Outcome, good: Outcome, digits: Callable[[Outcome], Any]) -> None:
     """Checks that results which differ from those of valid input come with a message.
 
     Args:
@@ -96,7 +96,7 @@ def require_said(outcome: Outcome, good: Outcome, digits: Callable[[Outcome], An
         Failure: the results differ silently.
     """
     if outcome.status == 0 and digits(outcome) != digits(good):
-        require(outcome.said(good), "SILENT: status 0, other values, no message")
+        require(outcome.new_messages(good), "SILENT: status 0, other values, no message")
 
 
 def require_refused(outcome: Outcome, *names: object) -> None:

@@ -5,7 +5,7 @@ import pathlib
 import shutil
 
 from experiments.torture import damage
-from experiments.torture.judge import require, require_said
+from experiments.torture.judge import require, require_message
 from experiments.torture.runs import same_end
 from experiments.torture.trial import Trial
 from experiments.torture.valid import best_of, scores, steps_of
@@ -14,7 +14,7 @@ from experiments.torture.valid import best_of, scores, steps_of
 def _evaluated(trial: Trial, weights: pathlib.Path, name: str) -> None:
     """Damaged weights score like the undamaged ones called `name`, or a message says why not."""
     outcome = trial.run("evaluate", *trial.valid.evaluating(weights, trial.rng.random() < 0.5))
-    require_said(outcome, trial.valid.good[f"evaluate {name}"], scores)
+    require_message(outcome, trial.valid.good[f"evaluate {name}"], scores)
     if outcome.status:  # the damage may be in the config beside it: only the folder must be named
         require(trial.folder.name in outcome.errors[0], f"does not name it: {outcome.errors[0]}")
 
@@ -57,7 +57,7 @@ def flip_in_config(trial: Trial) -> None:
     trial.input = folder / "config.json"
     trial.note = damage.damage(trial.rng, trial.input, (damage.flip_bit, damage.flip_low_bit))
     outcome = trial.run("evaluate", "--weights", folder)
-    require_said(outcome, trial.valid.good[f"evaluate {name}"], scores)
+    require_message(outcome, trial.valid.good[f"evaluate {name}"], scores)
 
 
 def flip_in_extracted(trial: Trial) -> None:
@@ -106,7 +106,10 @@ def _extracted(trial: Trial, folder: pathlib.Path) -> None:
     argv = ("--weights", folder, "--role", "student", "--output", output)
     outcome = trial.run("extract", *argv, writes=(output,))
     if outcome.status == 0 and output.read_bytes() != trial.valid.path("net.pdparams").read_bytes():
-        require(outcome.said(trial.valid.good["to_pdparams"]), "SILENT: other weights, no message")
+        require(
+            outcome.new_messages(trial.valid.good["to_pdparams"]),
+            "SILENT: other weights, no message",
+        )
 
 
 def resume_small_files(trial: Trial) -> None:

@@ -89,7 +89,7 @@ class ValidInputs:
             Failure: a command does not accept valid input.
         """
         # Pictures, and training runs: complete, short, two processes, stopped and resumed.
-        draw_data(self.path("data"))
+        make_data(self.path("data"))
         self.config.write_text(CONFIG.format(root=str(self.path("data"))))
         run, view = self.path("run"), self.path("view")
         self._run("train", "train", "--config", self.config, "--workdir", run)
@@ -170,7 +170,7 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
-def draw_data(folder: pathlib.Path, train: int = 10, val: int = 4, side: int = 96) -> None:
+def make_data(folder: pathlib.Path, train: int = 10, val: int = 4, side: int = 96) -> None:
     """Makes pictures with dark bars for words, on a light background, and their label files.
 
     Args:

@@ -13,7 +13,7 @@ from onnx import numpy_helper
 
 from experiments.torture import damage, pickled
 from experiments.torture.commands import Outcome
-from experiments.torture.judge import require, require_refused, require_said
+from experiments.torture.judge import require, require_message, require_refused
 from experiments.torture.trial import Trial
 from experiments.torture.valid import scores
 
@@ -101,7 +101,7 @@ def flipped_onnx(trial: Trial) -> None:
     path = trial.copy("net.onnx")
     trial.note = damage.flip_bit(trial.rng, path)
     outcome = _use(trial, path, "evaluate")
-    require_said(outcome, trial.valid.good["evaluate net.onnx"], scores)
+    require_message(outcome, trial.valid.good["evaluate net.onnx"], scores)
 
 
 def foreign_onnx(trial: Trial) -> None:
@@ -211,5 +211,5 @@ def other_types(trial: Trial) -> None:
     good = scores(trial.valid.good["evaluate net.pdparams"])[0]["map_mean"]
     found = scores(outcome)[0]["map_mean"]
     near = abs(found - good) < 0.02
-    require(near or outcome.said(trial.valid.good["evaluate net.pdparams"]),
+    require(near or outcome.new_messages(trial.valid.good["evaluate net.pdparams"]),
             f"SILENT: mean of the maps is {found:.4f}, not {good:.4f}")  # fmt: skip

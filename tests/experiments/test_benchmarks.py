@@ -10,7 +10,7 @@ import pytest
 from experiments.benchmarks import __main__ as benchmarks
 from experiments.benchmarks import steps
 from experiments.benchmarks.ceilings import measure_ceilings, profile, step_flops
-from experiments.benchmarks.measure import draw_batch, in_a_process
+from experiments.benchmarks.measure import in_a_process, random_batch
 from experiments.benchmarks.steps import OurStep, load
 from ppocr_jax.kernels.convolution import convolve, pointwise
 
@@ -36,6 +36,17 @@ def test_the_loop_is_measured_on_a_simulated_device(tmp_path):
     assert rows["4 x 64x64", "a sample as created"] == pytest.approx(64 * 64 * 10 / 1e6)
     assert 30 < rows["4 x 64x64", "transferred / created"] < 75
     assert rows["waiting, slow source", "as measured"] > 30
+
+
+@pytest.mark.long
+def test_an_evaluation_is_measured_beside_onnxruntime(shared, tmp_path):
+    output = tmp_path / "numbers.json"
+    weights = shared("weights/ch_PP-OCRv3_det_student.pdparams")
+    argv = ["--only", "evaluate", "--quick", "--weights", str(weights), "--output", str(output)]
+    assert benchmarks.main(argv) == 0
+    values = {row["what"]: row["value"] for row in json.loads(output.read_text())["rows"]}
+    forward, both = values["onnxruntime forward alone"], values["evaluation / forward"]
+    assert forward > 0 and both == pytest.approx(values["evaluation"] / forward)
 
 
 class OneLayer:
@@ -84,7 +95,7 @@ def test_a_case_that_ends_badly_is_an_error():
 def test_pytorch_takes_the_same_step(name):
     from experiments.benchmarks.torch_side import TorchStep
 
-    config, arrays = load(name), draw_batch(2, 64)
+    config, arrays = load(name), random_batch(2, 64)
     ours = OurStep(config, "float32")
     torch_step = TorchStep(config, ours.models, ours.variables, "cpu")
     first = ours(jax.tree.map(jnp.asarray, arrays))

@@ -68,7 +68,7 @@ def made(tmp_path, monkeypatch):
     return [*argv, "--workdir", str(tmp_path / "runs")], trainer
 
 
-def test_compared_by_updates_and_by_time(made, tmp_path):
+def test_compared_with_equal_steps_and_equal_time(made, tmp_path):
     argv, trainer = made
     assert command.main(argv) == 0
     tried = (tmp_path / "runs" / "tries.md").read_text()
@@ -86,7 +86,7 @@ def test_compared_by_updates_and_by_time(made, tmp_path):
     assert len(trainer.calls) == done  # nothing is done again
 
 
-def test_runs_differ_in_the_teacher_alone(made):
+def test_runs_differ_only_in_the_teacher(made):
     argv, trainer = made
     command.main([*argv, "--only", "tries"])
     records = {name: dict(configs.record(c)) for name, c in trainer.configs.items()}
@@ -102,7 +102,7 @@ def test_runs_differ_in_the_teacher_alone(made):
     assert soft["loss"]["mutual"] == pairs and taught["loss"]["mutual"] == pairs[:1]
 
 
-def test_of_few_labels_cml_sees_the_other_pictures(made):
+def test_with_few_labels_cml_also_sees_the_other_pictures(made):
     argv, trainer = made
     command.main([*argv, "--only", "tries"])
     data = trainer.configs["few_everywhere_seed1_steps300"].data
@@ -117,7 +117,7 @@ def test_of_few_labels_cml_sees_the_other_pictures(made):
     assert alone.train == data.train.split(",")[0] and alone.ratios == (1.0,)
 
 
-def test_the_plan_is_said_and_options_are_checked(made, capsys):
+def test_the_plan_is_printed_and_options_are_checked(made, capsys):
     assert command.main(["--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("equal steps: student alone: 3 runs, ")

@@ -91,12 +91,12 @@ def test_settings_are_chosen_and_the_test_set_scored_once(made, tmp_path):
     assert len(trainer.calls) == done
 
 
-def test_minutes_leave_out_what_lies_between_two_attempts():
+def test_minutes_leave_out_the_time_between_attempts():
     times = [("start", 0), ("eval", 60), ("start", 9e5), ("eval", 9e5 + 120)]
     assert stages.minutes([{"kind": kind, "time": time} for kind, time in times]) == 3.0
 
 
-def test_the_plan_is_said_and_options_are_checked(made, capsys):
+def test_the_plan_is_printed_and_options_are_checked(made, capsys):
     assert command.main(["--plan"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("averaging: 3 seeds, raw and averaged: 6 runs")

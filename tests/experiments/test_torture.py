@@ -8,7 +8,7 @@ import pytest
 from experiments.torture import __main__ as torture
 from experiments.torture import damage, pickled
 from experiments.torture.commands import Outcome
-from experiments.torture.judge import Failure, judge, require_refused, require_said
+from experiments.torture.judge import Failure, judge, require_message, require_refused
 from experiments.torture.kinds import KINDS
 from experiments.torture.report import Report
 from experiments.torture.trial import Trial
@@ -53,12 +53,12 @@ def test_every_rule_can_be_broken(changes):
 def test_silently_wrong_results_are_a_failure():
     other = dataclasses.replace(GOOD, out='{"hmean": 0}')
     with pytest.raises(Failure, match="SILENT"):
-        require_said(other, GOOD, lambda outcome: outcome.out)
+        require_message(other, GOOD, lambda outcome: outcome.out)
     said = dataclasses.replace(other, err="role: hash 77ff\nwarning: fell back\n")
-    require_said(said, GOOD, lambda outcome: outcome.out)
+    require_message(said, GOOD, lambda outcome: outcome.out)
     same_form = dataclasses.replace(other, err="role: hash 77ff\n")
     with pytest.raises(Failure, match="SILENT"):
-        require_said(same_form, GOOD, lambda outcome: outcome.out)
+        require_message(same_form, GOOD, lambda outcome: outcome.out)
 
 
 def test_a_refusal_names_what_it_refuses():

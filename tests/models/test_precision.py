@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from experiments.benchmarks import program_target
-from experiments.benchmarks.measure import draw_batch
+from experiments.benchmarks.measure import random_batch
 from ppocr_jax import defaults
 from ppocr_jax.detection.network import make_predict
 from ppocr_jax.losses.recipes import make_loss
@@ -58,7 +58,7 @@ def prepare_update(precision, sharding=None):
     model, config = Small(), defaults.base(epochs=1)
     tx = make_optimizer(config.optimizer, lambda step: 1e-4)
     loss = make_loss(ConfigDict(defaults.losses(("student",))))
-    batch = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, draw_batch(1, 64)))
+    batch = jax.eval_shape(lambda: jax.tree.map(jnp.asarray, random_batch(1, 64)))
 
     def first():
         return make_state({"student": init(model)}, tx, ("student",))

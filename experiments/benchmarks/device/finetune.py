@@ -57,7 +57,7 @@ def run(
     began = time.monotonic()
     train(runs / "measured", options, measured, measured, measured // 10)
     took = time.monotonic() - began
-    facts = look_at(runs / "measured", batch)
+    facts = read_facts(runs / "measured", batch)
     yield from ({**row, "what": f"measured: {row['what']}"} for row in facts.rows())
 
     # As many steps as fit. Three processes still have to start: training, which loads its compiled
@@ -73,7 +73,7 @@ def run(
 
     # Its log, its test score and its weights.
     shutil.copy(runs / "student" / "metrics.jsonl", folder / "finetune.metrics.jsonl")
-    yield from look_at(runs / "student", batch).rows()
+    yield from read_facts(runs / "student", batch).rows()
     yield from score(runs / "student", folder, quick, data)
     call("extract", "--weights", runs / "student", "--role", ROLE,
          "--output", folder / "student.pdparams")  # fmt: skip
@@ -148,7 +148,7 @@ def call(command: str, *arguments: object) -> None:
         raise SystemExit(f"{command} exited with {status}")
 
 
-def look_at(workdir: pathlib.Path, batch: int) -> "Facts":
+def read_facts(workdir: pathlib.Path, batch: int) -> "Facts":
     """Reads the `Facts` of a run from its log; `batch` is its images per batch.
 
     Raises:

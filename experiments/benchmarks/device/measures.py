@@ -20,7 +20,7 @@ from experiments.benchmarks import steps
 from experiments.benchmarks.ceilings import measure_ceilings, step_flops
 from experiments.benchmarks.device import trace
 from experiments.benchmarks.device.case import begin
-from experiments.benchmarks.measure import WIDTHS, describe_machine, draw_batch, take_turns
+from experiments.benchmarks.measure import WIDTHS, describe_machine, random_batch, take_turns
 
 UPDATES, ROUNDS, PROFILED = 10, 5, 5  # steps per timed block; blocks; steps in a profile
 QUICK_UPDATES, QUICK_ROUNDS, QUICK_PROFILED = 1, 2, 2
@@ -104,7 +104,7 @@ class Step:
             small = {"student": QUICK_SMALL, "student2": QUICK_SMALL, "teacher": QUICK_LARGE}
             for role in self.config.roles:
                 self.config.roles[role] = QUICK_LARGE if name == "DML" else small[role]
-        self.arrays = draw_batch(self.size, self.side)
+        self.arrays = random_batch(self.size, self.side)
         self.batch = jax.tree.map(jnp.asarray, self.arrays)
         cheap = QUICK_OPTIONS if args.quick and jax.default_backend() == "cpu" else {}
         self.ours = steps.OurStep(self.config, width).compile(
@@ -205,7 +205,7 @@ def warm(args: argparse.Namespace, *cases: str) -> Rows:
     """Fills the cache of `torch.compile` for cases `network:side:batch size:number format`."""
     for case in cases:
         name, side, size, width = case.split(":")
-        config, arrays = steps.load(name), draw_batch(int(size), int(side))
+        config, arrays = steps.load(name), random_batch(int(size), int(side))
         ours = steps.OurStep(config, width)  # only its variables are used
         for _, step, given in steps.torch_sides(config, ours, width, arrays, ["torch.compile"]):
             float(step.gradients(given))
