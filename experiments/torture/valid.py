@@ -15,6 +15,7 @@ from experiments.torture.commands import Outcome, Server
 from experiments.torture.judge import Failure, judge
 
 WORDS = 3  # in each picture
+LONGEST = 300  # seconds that an undisturbed command may take on a busy machine
 CONFIG = """
 from configs import parts
 
@@ -124,9 +125,9 @@ class ValidInputs:
 
     def _run(self, name: str, command: str, *argv: object) -> None:
         """Runs a command on valid input and remembers its outcome and needs."""
-        outcome = self._server.start(command, *argv).wait(300)
+        outcome = self._server.start(command, *argv).wait(LONGEST)
         try:
-            judge(outcome, command, 300, 1e6)
+            judge(outcome, command, LONGEST, 1e6)
         except Failure as failure:
             raise Failure(f"on valid input: {outcome.line}: {failure}: {outcome.err}") from None
         if outcome.status:
@@ -141,7 +142,7 @@ class ValidInputs:
         argv, port = self.short(self.path("pair"), "--config.eval.pictures=0"), free_port()
         numbers = ("--num_processes=2", f"--coordinator_address=localhost:{port}", "--process_id")
         for running in [self._server.start("train", *argv, *numbers, i) for i in range(2)]:
-            outcome = running.wait(300)
+            outcome = running.wait(LONGEST)
             self.needs["pair"] = outcome.seconds, outcome.peak_mb
             if outcome.status:
                 raise Failure(f"on valid input: {outcome.line}: {outcome.err}")
@@ -152,10 +153,10 @@ class ValidInputs:
         for _ in range(8):  # it may reach its end before the signal does
             shutil.rmtree(workdir, ignore_errors=True)
             running = self._server.start("train", *self.short(workdir))
-            running.until(lambda: steps_of(workdir)[-1:] >= [6])
+            running.until(lambda: steps_of(workdir)[-1:] >= [6], LONGEST)
             running.send(signal.SIGTERM)
-            running.wait(60)
-            if 6 <= steps_of(workdir)[-1] < 16:
+            running.wait(LONGEST)
+            if [6] <= steps_of(workdir)[-1:] < [16]:
                 return
         raise Failure("a run could not be stopped half way")
 
