@@ -161,7 +161,11 @@ def make_maps(
         items = predict_files(
             network.predict, network.variables, files, config.eval, network.sharding
         )
-        return config, [ImageMap(samples[item.key], item.shrink_map, item.size) for item in items]
+        return config, [
+            ImageMap(samples[item.key], item.shrink_map, item.size)
+            for item in items
+            if item.shrink_map is not None  # else the image cannot be read
+        ]
     images = []
     for sample in samples:
         size = read_image(sample.image_path).shape[:2]
