@@ -1,12 +1,19 @@
-"""Pictures that come as NumPy arrays -> what the network sees of a file with the same picture."""
+"""Images given as NumPy arrays -> exactly the pixels that a file with the same image gives."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ppocr_jax.data.decoding import find_depth, lay_over
+from ppocr_jax.data.decoding import find_depth, flatten_alpha
 from ppocr_jax.data.image_files import MAX_PIXELS
 
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+
 ORDERS = ("bgr", "rgb")
-ADVICE = {  # for what is no array, by the package that its type comes from
+ADVICE = {  # how to convert an object of another type, by the package of its type
     "PIL": "numpy.asarray(image.convert('RGB')) with channels='rgb', or the path of its file",
     "torch": "image.cpu().numpy(), as uint8 and with its channels last",
     "jaxlib": "numpy.asarray(image)",
@@ -14,16 +21,17 @@ ADVICE = {  # for what is no array, by the package that its type comes from
 }
 
 
-def require_array(image):
-    """Refuses what `as_bgr` does not take.
+def require_array(image: Any) -> None:
+    """Refuses what `as_bgr` does not accept, and says how to convert it.
 
     Raises:
-        TypeError: no array, or samples of another type.
-        ValueError: another shape, or a size that no picture has.
+        TypeError: not an array, or neither uint8 nor uint16.
+        ValueError: another shape, empty, or too large.
     """
     if not isinstance(image, np.ndarray):
         kind = type(image)
         advice = ADVICE.get(kind.__module__.partition(".")[0])
+        # Of Python's own types only bytes may be the content of a file.
         if kind.__module__ == "builtins" and not isinstance(image, (bytes, bytearray)):
             advice = None
         raise TypeError(
@@ -41,10 +49,10 @@ def require_array(image):
             "image.transpose(1, 2, 0)"
         )
     if image.ndim == 4:
-        raise ValueError(f"of shape {image.shape} is several pictures: give list(images)")
+        raise ValueError(f"of shape {image.shape} is several images: give list(images)")
     if image.ndim not in (2, 3) or image.ndim == 3 and image.shape[2] not in (1, 3, 4):
         raise ValueError(
-            f"should be [height, width], or that with 1, 3 or 4 channels, but has shape "
+            f"should be [height, width] or [height, width, 1, 3 or 4 channels], but has shape "
             f"{image.shape}"
         )
     height, width = image.shape[:2]
@@ -54,15 +62,15 @@ def require_array(image):
         raise ValueError(f"has {width}x{height} pixels, which are too many")
 
 
-def as_bgr(image, channels="bgr"):
-    """An array as uint8 `[H, W, 3]` BGR; the same pixels where it is that. It is not changed.
+def as_bgr(image: Any, channels: str = "bgr") -> UInt8[np.ndarray, "H W 3"]:
+    """Converts an array to uint8 `[H, W, 3]` BGR. The input is not modified.
 
     Args:
-        image: uint8 or uint16; `[H, W]` or `[H, W, 1]` grey, `[H, W, 3]` or `[H, W, 4]`, the
-            fourth channel for what is opaque: what is not is laid over white, or over black when
-            the rest is light. Samples of 16 bits are read as in files: of which only 10, 12 or 14
-            are in use, from those. Any strides.
-        channels: the order of the colours, of `ORDERS`.
+        image: uint8 or uint16, with any strides: `[H, W]` or `[H, W, 1]` grey, `[H, W, 3]` colour,
+            or `[H, W, 4]` with alpha last. Transparent parts become white, or black if the opaque
+            part is light. 16-bit samples that use only 10, 12 or 14 bits are scaled from those, as
+            when a file is read.
+        channels: order of the colours, one of `ORDERS`.
 
     Raises:
         TypeError, ValueError: see `require_array`.
@@ -70,14 +78,15 @@ def as_bgr(image, channels="bgr"):
     require_array(image)
     image = np.asarray(image)
     if image.dtype.itemsize == 2:
+        # `astype` also gives this machine's byte order; alpha is dropped, as in files.
         image = image.astype(np.uint16)[..., :3] if image.ndim == 3 else image.astype(np.uint16)
         image = np.right_shift(image, find_depth(image) - 8).astype(np.uint8)
     if image.ndim == 2 or image.shape[2] == 1:
         return np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
     if image.shape[2] == 4:
         rgba = image if channels == "rgb" else image[..., [2, 1, 0, 3]]
-        laid = lay_over(np.ascontiguousarray(rgba))
-        if laid is not None:
-            return laid
+        flat = flatten_alpha(np.ascontiguousarray(rgba))
+        if flat is not None:
+            return flat
     colours = image[..., 2::-1] if channels == "rgb" else image[..., :3]
     return np.ascontiguousarray(colours)

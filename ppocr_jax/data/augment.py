@@ -1,11 +1,13 @@
-"""Augmentation of a sample: `AUGMENTATIONS` is the list of its steps, in the order they are taken.
+"""Augmentation of a sample: `AUGMENTATIONS` lists the steps in the order they are applied.
 
-First everything that concerns polygons, then the pixels of the crop in one go, then what changes
-pixels alone. A new photometric step is a function and its line at the end of the list.
+Steps on the polygons come first, then the crop's pixels are drawn in one go, then come steps that
+change only pixels. A new photometric step is a function and one line at the end of the list.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -22,51 +24,60 @@ from ppocr_jax.data.paste import paste_words
 from ppocr_jax.data.resize import read_image
 from ppocr_jax.errors import UserError
 
-PASTE_TRIES = 5  # images looked at for words to paste
+if TYPE_CHECKING:
+    from jaxtyping import Float, UInt8
+
+    from ppocr_jax.data.sample import Sample
+
+PASTE_TRIES = 5  # images tried as a source of words to paste
+
+# A sample's seed key: (seed, epoch, record, occurrence).
+Key = tuple[int, int, int, int]
 
 
 class View(NamedTuple):
-    """A sample on its way through the list.
+    """A sample on its way through the steps.
 
     Attributes:
-        image: uint8 `[H, W, 3]` BGR: the file's until the crop is drawn, then the crop's. None
-            where only polygons are asked for.
-        size: (height, width) that the polygons live in, pixels.
+        image: uint8 `[H, W, 3]` BGR: the whole image until the crop is drawn, then the crop. None
+            if only the polygons are wanted.
+        size: (height, width) of the image that the polygons refer to, pixels.
         polygons: float32 `[P, 2]` each.
         ignore: bool per polygon.
-        geometry, crop: what was drawn of them.
+        geometry: the flip, rotation and scale that were sampled.
+        crop: the rectangle that was sampled, in pixels of the transformed image.
     """
 
-    image: np.ndarray | None
+    image: UInt8[np.ndarray, "H W 3"] | None
     size: tuple[int, int]
-    polygons: Sequence[np.ndarray]
+    polygons: Sequence[Float[np.ndarray, "_ 2"]]
     ignore: Sequence[bool]
     geometry: Geometry = Geometry(False, 0.0, 1.0)
     crop: Crop = Crop(0, 0, 0, 0)
 
 
 class Job(NamedTuple):
-    """What the steps are told besides the sample.
+    """What the steps need besides the sample.
 
     Attributes:
         options: `config.data.augment`, as a dict.
-        side: of the square canvas, pixels.
-        samples: `data.labels.Sample`s whose words may be pasted.
+        side: side of the square crop, pixels.
+        samples: the samples whose words may be pasted.
     """
 
     options: dict[str, Any]
     side: int
-    samples: Sequence[Any] = ()
+    samples: Sequence[Sample] = ()
 
 
 class Entry(NamedTuple):
-    """A step of the list.
+    """One step of the list.
 
     Attributes:
-        name: that its stream of random numbers is derived from.
+        name: its random stream is derived from this name.
         apply: `(view, rng, job) -> View`.
-        pixels: whether it needs them; it is left out where there are none.
-        published: whether it draws from the sample's own generator with `streams="shared"`.
+        pixels: whether it needs pixels; it is skipped when the view has none.
+        published: whether it uses the sample's own generator with `streams="shared"`.
     """
 
     name: str
@@ -75,9 +86,12 @@ class Entry(NamedTuple):
     published: bool = False
 
 
-def paste(view, rng, job):
-    """Words of another record, drawn at random, pasted in; of none if none has a quad."""
-    if not job.options["paste"]:
+def paste(view: View, rng: np.random.Generator, job: Job) -> View:
+    """Pastes words of another, randomly chosen sample; does nothing if no sample tried is fit.
+
+    A sample is fit if it can be read, has words, and all of them are quads.
+    """
+    if not job.options["paste"] or view.image is None:
         return view
     for _ in range(PASTE_TRIES):
         other = job.samples[int(rng.integers(len(job.samples)))]
@@ -86,7 +100,7 @@ def paste(view, rng, job):
         try:
             donor = read_image(other.image_path)
         except UserError:
-            continue  # named when its own turn comes
+            continue  # reported when this image is itself the sample
         image, polygons, ignore = paste_words(
             rng, view.image, view.polygons, view.ignore, donor, other.polygons, other.ignore,
             job.options["paste_ratio"],
@@ -95,16 +109,16 @@ def paste(view, rng, job):
     return view
 
 
-def move(view, rng, job):
-    """Flip, rotation and scale, of the polygons alone."""
+def move(view: View, rng: np.random.Generator, job: Job) -> View:
+    """Flips, rotates and scales the polygons; pixels follow in `draw`."""
     options = {name: job.options[name] for name in ("flip", "rotate", "scale")}
     geometry = draw_geometry(rng, **options)
     polygons, size = move_polygons(view.polygons, *view.size, geometry)
     return view._replace(polygons=polygons, size=size, geometry=geometry)
 
 
-def choose(view, rng, job):
-    """The rectangle that the crop will show."""
+def choose(view: View, rng: np.random.Generator, job: Job) -> View:
+    """Chooses the rectangle that the crop will show."""
     crop = choose_crop(
         rng, view.polygons, view.ignore, *view.size,
         tries=job.options["crop_tries"], min_side=job.options["min_crop_side"],
@@ -113,8 +127,12 @@ def choose(view, rng, job):
     return view._replace(crop=crop)
 
 
-def draw(view, rng, job):
-    """The crop itself: its pixels, and what is left of the polygons in it. Nothing is random."""
+def draw(view: View, rng: np.random.Generator, job: Job) -> View:
+    """Draws the crop: its pixels, and the polygons inside it. Nothing here is random.
+
+    Geometry and crop are applied to the pixels together: one resampling blurs less than three, and
+    pixels outside the crop are never computed.
+    """
     canvas = (job.side, job.side)
     polygons, ignore = crop_polygons(view.polygons, view.ignore, view.crop, canvas)
     image = view.image
@@ -128,20 +146,20 @@ AUGMENTATIONS = (
     Entry("geometry", move, published=True),
     Entry("crop", choose, published=True),
     Entry("draw", draw, published=True),
-    # Steps that change the pixels of the drawn crop go here: Entry("name", function, pixels=True).
+    # Steps that change pixels of the finished crop go here: Entry("name", function, pixels=True).
 )
 
 
-def augment(view, job, stream):
-    """The sample after all steps of `AUGMENTATIONS`.
+def augment(view: View, job: Job, stream: Callable[[Entry], np.random.Generator]) -> View:
+    """Applies all steps of `AUGMENTATIONS` to a sample.
 
     Args:
-        view: of the sample as it lies in its file.
+        view: the original sample.
         job: see `Job`.
-        stream: `entry -> numpy Generator`, such as `shared_stream` gives.
+        stream: gives the random generator of a step, as `shared_stream` and `separate_stream` do.
 
     Returns:
-        `View` with the square canvas' polygons and, where it began with an image, its pixels.
+        The `View` of the square crop: its polygons and, if `view` had an image, its pixels.
     """
     for entry in AUGMENTATIONS:
         if view.image is not None or not entry.pixels:
@@ -149,25 +167,25 @@ def augment(view, job, stream):
     return view
 
 
-def generator(key, name=""):
-    """The generator of a sample, or that of one step of it.
+def generator(key: Key, name: str = "") -> np.random.Generator:
+    """The random generator of a sample, or of one step of it.
 
     Args:
-        key: (seed, epoch, record, occurrence), whole numbers from 0.
-        name: of a step; its letters join the key, so that no two names share a stream.
+        key: (seed, epoch, record, occurrence), integers from 0.
+        name: of a step; its letters become part of the seed, so no two names share a stream.
     """
     return np.random.default_rng(np.random.SeedSequence([*key, *name.encode()]))
 
 
-def shared_stream(key, rng):
-    """Published steps draw from `rng`, the sample's generator, one after the other.
+def shared_stream(key: Key, rng: np.random.Generator) -> Callable[[Entry], np.random.Generator]:
+    """Published steps share `rng`, the sample's generator; every other step has its own stream.
 
-    This keeps every sample what it has always been. Any other step has a stream of its own even
-    here: wherever it stands in the list, it moves none of the published numbers.
+    The published steps draw one after the other, so batches stay what they have always been. A new
+    step never changes their random numbers, wherever it is in the list.
     """
     return lambda entry: rng if entry.published else generator(key, entry.name)
 
 
-def separate_stream(key, rng):
-    """Every step has a stream of its own: none of them moves the numbers of another."""
+def separate_stream(key: Key, rng: np.random.Generator) -> Callable[[Entry], np.random.Generator]:
+    """Every step has its own stream, so switching one on or off changes no other step's numbers."""
     return lambda entry: generator(key, entry.name)

@@ -1,14 +1,22 @@
-"""The bytes of an image file -> pixels: 16 bits, transparency and orientation on the way."""
+"""Decodes image files: 16-bit samples, transparency and EXIF orientation included."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from ppocr_jax.data.image_files import open_rgba
+from ppocr_jax.data.image_files import Header, open_rgba
 
-DEPTHS = (8, 10, 12, 14, 16)  # bits that scanners and cameras give, stored in 16
-STRIPE = 256  # rows that are worked on at a time, so that a large picture needs little beside it
-# EXIF's orientation -> what turns the picture upright.
-TURNS = {
+if TYPE_CHECKING:
+    from jaxtyping import Shaped, UInt8, UInt16
+
+DEPTHS = (8, 10, 12, 14, 16)  # bits per sample of scanners and cameras, stored in 16
+STRIPE = 256  # rows processed at a time, so that a large image needs little extra memory
+# EXIF's orientation -> the operation that makes the image upright.
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {
     1: lambda image: image,
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
@@ -20,43 +28,45 @@ TURNS = {
 }
 
 
-def decode(data, header):
-    """The first picture of a file, uint8 `[H, W, 3]` BGR, upright; None if it is none.
+def decode(data: bytes, header: Header | None) -> UInt8[np.ndarray, "H W 3"] | None:
+    """The first image of a file, uint8 `[H, W, 3]` BGR, upright; None if it is not an image.
 
     Args:
-        data: bytes of the file.
-        header: `image_files.Header`, or None where there is none: OpenCV alone has the word then.
+        data: content of the file.
+        header: its header, or None if it could not be read: then OpenCV alone decides.
 
     Raises:
-        cv2.error: OpenCV's own limits.
-        ValueError: samples that are no 8 or 16 bits.
+        cv2.error: one of OpenCV's own limits.
+        ValueError: samples that do not have 8 or 16 bits.
     """
     buffer = np.frombuffer(data, np.uint8)
     if header is None:
         return cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+    # Special cases first; each returns None where plain decoding gives the right result.
     if header.deep:
         narrow = _decode_narrow(buffer)
         if narrow is not None:
             return narrow
-    if header.clear:
-        laid = _decode_clear(data)
-        if laid is not None:
-            return laid
-    # OpenCV turns all but AVIF by itself, a late version perhaps that too.
+    if header.transparent:
+        flat = _decode_transparent(data)
+        if flat is not None:
+            return flat
+    # OpenCV applies EXIF itself to all formats but AVIF. Its own turn is switched off there, in
+    # case a later version applies it too.
     turn = TURNS[header.orientation]
     leave = cv2.IMREAD_IGNORE_ORIENTATION if header.orientation > 1 else 0
     image = cv2.imdecode(buffer, cv2.IMREAD_COLOR | leave)
     return image if image is None else turn(image)
 
 
-def _decode_narrow(buffer):
-    """A picture of 16 bits whose samples fit into fewer, brought to 8 bits from those.
+def _decode_narrow(buffer: UInt8[np.ndarray, " n"]) -> UInt8[np.ndarray, "H W 3"] | None:
+    """A 16-bit image that uses only 10 to 14 bits, scaled to 8 bits from those.
 
     Returns:
-        uint8 `[H, W, 3]` BGR; None when all 16 bits are in use or the file is no picture.
+        uint8 `[H, W, 3]` BGR; None if all 16 bits are used or the file is not an image.
 
     Raises:
-        ValueError: other samples than of 16 bits.
+        ValueError: the samples are neither 8 nor 16 bits.
     """
     image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
     if image is None or image.dtype == np.uint8:
@@ -71,43 +81,43 @@ def _decode_narrow(buffer):
     return levels if levels.shape[2] == 3 else np.repeat(levels[..., :1], 3, axis=2)
 
 
-def find_depth(colours):
-    """How many bits of uint16 samples are in use, of `DEPTHS`.
+def find_depth(colours: UInt16[np.ndarray, "*shape"]) -> int:
+    """How many bits of uint16 samples are used: the smallest of `DEPTHS` that holds them all.
 
-    Scanners store 10, 12 or 14 bits in 16: the upper 8 alone would leave 16 grey levels of 12 bits
-    and lose faint text.
+    Scanners store 10, 12 or 14 bits in 16. Keeping the upper 8 of 16 would leave 16 grey levels of
+    a 12-bit image, and faint text would be lost.
     """
     highest = int(colours.max()).bit_length()
     return next(depth for depth in DEPTHS if depth >= highest)
 
 
-def _decode_clear(data):
-    """A picture that is transparent in places, see `lay_over`; also None where it is damaged."""
+def _decode_transparent(data: bytes) -> UInt8[np.ndarray, "H W 3"] | None:
+    """A partly transparent image, see `flatten_alpha`; None also if the file is damaged."""
     try:
         image, orientation = open_rgba(data)
         rgba = np.asarray(image)
     except MemoryError:
         raise
-    except Exception:  # whatever comes up in a damaged file; OpenCV tries it next
+    except Exception:  # Pillow raises almost anything on a damaged file; OpenCV tries it next
         return None
-    laid = lay_over(rgba)
-    return laid if laid is None else TURNS[orientation](laid)
+    flat = flatten_alpha(rgba)
+    return flat if flat is None else TURNS[orientation](flat)
 
 
-def lay_over(rgba):
-    """A picture that is transparent in places, laid over a plain ground.
+def flatten_alpha(rgba: UInt8[np.ndarray, "H W 4"]) -> UInt8[np.ndarray, "H W 3"] | None:
+    """Puts a partly transparent image on a plain background.
 
-    Args:
-        rgba: uint8 `[H, W, 4]`.
+    The background is white, or black if the opaque part is light: text drawn in white on nothing
+    stays visible.
 
     Returns:
-        uint8 `[H, W, 3]` BGR; None when nothing is transparent, or everything: then the colours
-        are the picture.
+        uint8 `[H, W, 3]` BGR; None if nothing or everything is transparent: then the colours alone
+        are the image.
     """
     lowest, highest, *_ = cv2.minMaxLoc(rgba[..., 3])
     if lowest == 255 or highest == 0:
         return None
-    ground = 0 if _ink(rgba) > 127.5 else 255
+    ground = 0 if _mean_grey(rgba) > 127.5 else 255
     result = np.empty((*rgba.shape[:2], 3), np.uint8)
     for top in range(0, len(rgba), STRIPE):
         part = rgba[top : top + STRIPE].astype(np.float32)
@@ -117,8 +127,8 @@ def lay_over(rgba):
     return result
 
 
-def _ink(rgba):
-    """Mean grey level of what is not transparent in `[H, W, 4]`, 0 to 255."""
+def _mean_grey(rgba: Shaped[np.ndarray, "H W 4"]) -> float:
+    """Mean grey level of the opaque part, weighted by alpha: 0 to 255."""
     total = weight = 0.0
     for top in range(0, len(rgba), STRIPE):
         part = rgba[top : top + STRIPE]

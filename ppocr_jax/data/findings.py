@@ -1,21 +1,24 @@
-"""Problems as people read them: those that are alike are shown a few times and then counted."""
+"""Lists problems for people: a few of each kind in full, the rest as a count."""
+
+from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
-from ppocr_jax.data.labels import place_of
+from ppocr_jax.data.sample import Problem, place_of
 
-ALIKE = 3  # problems of a kind that are shown
-PARTICULAR = re.compile(r"`[^`]*`|\(.*?\)|[-+]?\d+(\.\d+)?")  # quoted, in brackets, numbers
+ALIKE = 3  # problems of each kind shown in full
+PARTICULAR = re.compile(r"`[^`]*`|\(.*?\)|[-+]?\d+(\.\d+)?")  # quotes, brackets and numbers
 
 
-def condense(problems, alike=ALIKE):
-    """Lines: each problem of a kind up to so many, then how many more there are.
+def condense(problems: Iterable[Problem], alike: int = ALIKE) -> Iterator[str]:
+    """Lines of text: the first problems of each kind, then how many more there are.
 
     Args:
-        problems: list of `labels.Problem`.
-        alike: how many are shown of each kind.
+        problems: all problems.
+        alike: how many of each kind are shown in full.
     """
-    kinds = {}
+    kinds: dict[str, list[Problem]] = {}
     for problem in problems:
         kind = problem.kind or PARTICULAR.sub("#", problem.reason)
         kinds.setdefault(kind, []).append(problem)

@@ -1,18 +1,30 @@
-"""Geometry and crop of a sample: drawn at random, and what they do to polygons.
+"""Random geometry and crop of a sample, and what they do to its polygons.
 
-Flip (x' = W - 1 - x), rotation about the centre ((W - 1) / 2, (H - 1) / 2) on an unchanged canvas,
-one scale for both axes; then a crop that keeps words whole where it can, enlarged or reduced to
-the canvas. The crop hangs on the polygons alone, so that no pixel is touched before it is known.
+Flip (x' = W - 1 - x), rotation about the centre ((W - 1) / 2, (H - 1) / 2) without growing the
+canvas, and one scale for both axes; then a crop that avoids cutting words, resized to fit the
+canvas. The crop depends only on the polygons, so no pixel is touched before it is known.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32, Float64, Int
+
 
 class Geometry(NamedTuple):
-    """flip: mirrored or not; angle: degrees, counter-clockwise on the screen; scale: factor."""
+    """A flip, a rotation and a scale.
+
+    Attributes:
+        flip: whether the image is mirrored left to right.
+        angle: degrees, counter-clockwise on the screen.
+        scale: factor for both sides.
+    """
 
     flip: bool
     angle: float
@@ -20,7 +32,7 @@ class Geometry(NamedTuple):
 
 
 class Crop(NamedTuple):
-    """A rectangle of an image, pixels."""
+    """A rectangle in an image: upper left corner and size, pixels."""
 
     x: int
     y: int
@@ -28,20 +40,38 @@ class Crop(NamedTuple):
     height: int
 
 
-def draw_geometry(rng, *, flip, rotate, scale):
-    """Geometry of one sample: flip probability, degrees and factors are drawn uniformly."""
+def draw_geometry(
+    rng: np.random.Generator,
+    *,
+    flip: float,
+    rotate: tuple[float, float],
+    scale: tuple[float, float],
+) -> Geometry:
+    """Samples the geometry of one sample.
+
+    Args:
+        rng: random generator.
+        flip: probability of a flip.
+        rotate: (lowest, highest) angle in degrees; uniform in between.
+        scale: (lowest, highest) factor; uniform in between.
+    """
+    # All three are always drawn, also when an option is off: the generator is shared, and what
+    # follows must get the same numbers.
     return Geometry(
         bool(rng.random() < flip), float(rng.uniform(*rotate)), float(rng.uniform(*scale))
     )
 
 
-def move_polygons(polygons, height, width, geometry):
-    """`(polygons, (height, width))` of an image flipped, turned and scaled.
+def move_polygons(
+    polygons: Iterable[Float[np.ndarray, "_ 2"]], height: int, width: int, geometry: Geometry
+) -> tuple[list[Float32[np.ndarray, "_ 2"]], tuple[int, int]]:
+    """`(polygons, (height, width))` after flip, rotation and scale.
 
-    The canvas does not grow when it is turned; its new sides are int(side x scale), at least 1.
+    Rotation does not grow the canvas; scaled sides are int(side x scale), at least 1 pixel.
     Polygons, float32 `[P, 2]` each, are not clipped.
     """
     flip, angle, scale = geometry
+    # In float64, so that the rounding errors of three steps do not add up.
     polygons = [np.asarray(polygon, np.float64) for polygon in polygons]
     if flip:
         polygons = [polygon * [-1, 1] + [width - 1, 0] for polygon in polygons]
@@ -53,33 +83,46 @@ def move_polygons(polygons, height, width, geometry):
     return [polygon.astype(np.float32) for polygon in polygons], scaled(height, width, scale)
 
 
-def scaled(height, width, scale):
-    """Sides of an image after scaling."""
+def scaled(height: int, width: int, scale: float) -> tuple[int, int]:
+    """(height, width) of an image after scaling, at least 1 pixel each."""
     return max(1, int(height * scale)), max(1, int(width * scale))
 
 
-def rotation(height, width, angle):
-    """Affine matrix `[2, 3]` of a turn about the centre by `angle` degrees."""
+def rotation(height: int, width: int, angle: float) -> Float64[np.ndarray, "2 3"]:
+    """Affine matrix of a rotation about the image's centre by `angle` degrees."""
     return cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1.0)
 
 
-def choose_crop(rng, polygons, ignore, height, width, *, tries, min_side, wordless="whole"):
-    """A rectangle whose edges cut no word, where free rows and columns allow it.
+def choose_crop(
+    rng: np.random.Generator,
+    polygons: Iterable[Float[np.ndarray, "_ 2"]],
+    ignore: Iterable[bool],
+    height: int,
+    width: int,
+    *,
+    tries: int,
+    min_side: float,
+    wordless: str = "whole",
+) -> Crop:
+    """A random rectangle whose edges cut no word.
 
-    Rows and columns that no word covers are found; between two of them, drawn at random, lies
-    the crop. It is at least `min_side` of each side and touches a word. Ignored words are not
-    protected. When nothing fits in `tries` draws, the crop is the whole image.
+    Its edges lie on random rows and columns that no word covers. It touches a word and takes up at
+    least `min_side` of the image's height and width. Ignored words may be cut. If `tries` attempts
+    give no such rectangle, the crop is the whole image.
 
-    The published search is kept with its habits: a word that reaches over the left or upper edge
-    is protected only where a slice from a negative index covers it, and of several runs of free
-    rows the last takes no part.
+    PaddleOCR's search (EAST's random crop) is reproduced with its quirks. A word that reaches over
+    the left or upper edge is protected only where a slice from a negative index covers it, and the
+    last of several runs of free rows or columns is never used.
 
     Args:
-        wordless: where there is no word but ignored ones: "whole", the image as it is, as
-            published, or "random", the same search without the word.
-
-    Returns:
-        `Crop`.
+        rng: random generator.
+        polygons: float32 `[P, 2]` each, (x, y) in pixels.
+        ignore: bool per polygon.
+        height, width: of the image, pixels.
+        tries: attempts.
+        min_side: smallest crop, as a share of the image's sides.
+        wordless: what to do in an image whose words are all ignored: "whole", keep the whole
+            image, as published, or "random", a random rectangle that need not touch a word.
     """
     whole = Crop(0, 0, width, height)
     words = [p for p, ignored in zip(polygons, ignore, strict=True) if not ignored]
@@ -95,6 +138,8 @@ def choose_crop(rng, polygons, ignore, height, width, *, tries, min_side, wordle
         top, bottom = _draw_pair(rng, rows, row_runs, height)
         if right - left < min_side * width or bottom - top < min_side * height:
             continue
+        # The free rows and columns ensure that no word is cut; what is left to check is that the
+        # rectangle holds a word at all.
         outside = (boxes[:, 2] < left) | (boxes[:, 0] > right)
         outside |= (boxes[:, 3] < top) | (boxes[:, 1] > bottom)
         if not (words and outside.all()):
@@ -102,8 +147,8 @@ def choose_crop(rng, polygons, ignore, height, width, *, tries, min_side, wordle
     return whole
 
 
-def _free(words, axis, length):
-    """Coordinates along an axis that no word covers."""
+def _free(words: Sequence[np.ndarray], axis: int, length: int) -> Int[np.ndarray, " n"]:
+    """The columns (axis 0) or rows (axis 1) that no word covers."""
     covered = np.zeros(length, bool)
     for word in words:
         along = np.round(word[:, axis]).astype(np.int32)
@@ -111,13 +156,19 @@ def _free(words, axis, length):
     return np.nonzero(~covered)[0]
 
 
-def _runs(free):
-    """Runs of consecutive coordinates, without the last one."""
+def _runs(free: np.ndarray) -> list[np.ndarray]:
+    """Runs of consecutive coordinates, without the last run: PaddleOCR loses it too."""
     return np.split(free, np.nonzero(np.diff(free) != 1)[0] + 1)[:-1]
 
 
-def _draw_pair(rng, free, runs, length):
-    """Two coordinates in ascending order: from two drawn runs, or from all that is free."""
+def _draw_pair(
+    rng: np.random.Generator, free: np.ndarray, runs: Sequence[np.ndarray], length: int
+) -> tuple[int, int]:
+    """Two random free coordinates in ascending order.
+
+    With several runs each coordinate comes from a run chosen at random, so that a wide margin does
+    not get every draw; otherwise both come from all free coordinates.
+    """
     if len(runs) > 1:
         chosen = [runs[index] for index in rng.integers(len(runs), size=2)]
         pair = [int(run[rng.integers(len(run))]) for run in chosen]
@@ -127,10 +178,22 @@ def _draw_pair(rng, free, runs, length):
     return min(pair), max(pair)
 
 
-def crop_polygons(polygons, ignore, crop, size):
-    """`(polygons, ignore)` in a crop that is scaled to fit a canvas of (width, height) pixels.
+def crop_polygons(
+    polygons: Iterable[Float[np.ndarray, "_ 2"]],
+    ignore: Iterable[bool],
+    crop: Crop,
+    size: tuple[int, int],
+) -> tuple[list[Float32[np.ndarray, "_ 2"]], list[bool]]:
+    """`(polygons, ignore)` inside a crop that is scaled to fit a canvas.
 
-    Polygons wholly outside are dropped, the others are not clipped.
+    Polygons completely outside the crop are dropped; the others are not clipped, since the target
+    maps need their true edges.
+
+    Args:
+        polygons: float32 `[P, 2]` each, (x, y) in pixels of the image.
+        ignore: bool per polygon.
+        crop: rectangle of the image.
+        size: (width, height) of the canvas, pixels.
     """
     x, y, width, height = crop
     scale = min(size[0] / width, size[1] / height)
@@ -145,7 +208,7 @@ def crop_polygons(polygons, ignore, crop, size):
     return kept, tags
 
 
-def fit(crop, size):
-    """(width, height) of a crop scaled to fit a canvas."""
+def fit(crop: Crop, size: tuple[int, int]) -> tuple[int, int]:
+    """(width, height) of a crop scaled to fit a canvas of (width, height), aspect ratio kept."""
     scale = min(size[0] / crop.width, size[1] / crop.height)
     return max(1, int(crop.width * scale)), max(1, int(crop.height * scale))

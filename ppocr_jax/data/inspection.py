@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from ppocr_jax.data import remarks
 from ppocr_jax.data.frames import Extents, guess_frame
-from ppocr_jax.data.image_files import is_there
+from ppocr_jax.data.image_files import exists
 from ppocr_jax.data.label_index import count_words, join
 from ppocr_jax.data.labels import NO_PICTURE, scan_labels, split_sources
 from ppocr_jax.data.looked_at import look_at_images
@@ -160,7 +160,7 @@ def _guess(config, split, pictures, problems):
     ]
     unread = [pictures.samples[number].image_path for number in pictures.reasons]
     guesses = []
-    if not all(map(is_there, [*unread, *named])):
+    if not all(map(exists, [*unread, *named])):
         paths = [path for _, table, _, _ in pictures.tables() for path in table.paths]
         guesses.append(guess_root(config, split, [*paths, *named]))
     guesses.append(guess_frame(Extents.of(part[1:] for part in pictures.usable().tables())))

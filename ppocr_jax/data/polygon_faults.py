@@ -1,34 +1,46 @@
-"""What is wrong with a polygon of a label, by itself and in its picture."""
+"""Finds faults of labelled polygons: no area, crossing edges, outside the image."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import shapely
 
-SHOWN = 20  # points of a polygon that are written out
-SLACK = 1  # pixels that a point may lie off the picture: labels are rounded
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Int
+
+SHOWN = 20  # longest polygon whose points are all printed
+SLACK = 1  # pixels that a point may be outside the image: labels are rounded
 
 
 class Fault(NamedTuple):
-    """reason: in words; kind: what faults that are alike have in common."""
+    """A fault of a polygon.
+
+    Attributes:
+        reason: what is wrong, for the message.
+        kind: the same text for all faults of this kind, to group them by.
+    """
 
     reason: str
     kind: str
 
 
-def find_doubtful(counts, points, sizes):
-    """Which of many polygons may have a fault; the others have none.
+def find_doubtful(
+    counts: Int[np.ndarray, " N"],
+    points: Float32[np.ndarray, "M 2"],
+    sizes: Int[np.ndarray, "N 2"],
+) -> Bool[np.ndarray, " N"]:
+    """A fast first pass over many polygons: those marked True may have a fault, others have none.
 
     Args:
-        counts: int `[N]`, points of each.
-        points: float32 `[sum of counts, 2]`, (x, y) pixels.
-        sizes: int `[N, 2]`, (height, width) of each polygon's picture; 0 where that is not known.
-
-    Returns:
-        bool `[N]`.
+        counts: number of points of each polygon.
+        points: (x, y) in pixels, all polygons one after the other.
+        sizes: (height, width) of each polygon's image; 0 if unknown.
     """
     if not len(counts):
         return np.zeros(0, bool)
+    # Vectorised, since large sets hold millions of polygons and nearly all of them are sound.
     starts = np.cumsum(counts) - counts
     rings = shapely.linearrings(points, indices=np.repeat(np.arange(len(counts)), counts))
     shapes = shapely.polygons(rings)
@@ -38,50 +50,54 @@ def find_doubtful(counts, points, sizes):
     return ~whole | (over > SLACK) & (sizes[:, 0] > 0)
 
 
-def find_fault(polygon, size):
+def find_fault(polygon: Float32[np.ndarray, "P 2"], size: tuple[int, int] | None) -> Fault | None:
     """The `Fault` of a polygon, or None.
 
     Args:
-        polygon: float32 `[P, 2]`, (x, y) pixels.
-        size: (height, width) of its picture; None where that is not known.
+        polygon: float32 `[P, 2]`, (x, y) in pixels.
+        size: (height, width) of its image; None if unknown.
     """
     shape = shapely.Polygon(polygon)
+    # A polygon that crosses itself can have area 0 as a sum of signed parts, hence the hull.
     if shape.convex_hull.area < 1 or (shape.is_valid and shape.area < 1):
         return _describe("has no area", polygon)
     if not shape.is_valid:
-        bow = ": a bow-tie, two neighbouring points have to change places" * is_bow_tie(polygon)
+        bow = ": a bow-tie, swap two neighbouring points" * is_bow_tie(polygon)
         return _describe(f"crosses itself{bow}", polygon)
-    off = off_picture(polygon, size) if size else 0
+    if size is None:
+        return None
+    off = off_picture(polygon, size)
     if off <= SLACK:
         return None
     picture = f"the image of {size[1]}x{size[0]} pixels"
     if is_outside(polygon, size):
-        return _describe(f"lies outside {picture}", polygon, "lies outside")
-    over = f"reaches {off:.0f} pixels over the edge of {picture}"
-    return _describe(over, polygon, "reaches over the edge")
+        return _describe(f"is outside {picture}", polygon, "is outside")
+    over = f"extends {off:.0f} pixels beyond the edge of {picture}"
+    return _describe(over, polygon, "extends beyond the edge")
 
 
-def _describe(reason, polygon, kind=""):
+def _describe(reason: str, polygon: np.ndarray, kind: str = "") -> Fault:
+    """A `Fault` whose reason ends with the polygon's points."""
     where = np.round(polygon.astype(float), 1).tolist()
-    where = where if len(where) <= SHOWN else f"{len(where)} points from {where[0]} on"
-    return Fault(f"{reason}: {where}", kind or reason)
+    shown = where if len(where) <= SHOWN else f"{len(where)} points, the first {where[0]}"
+    return Fault(f"{reason}: {shown}", kind or reason)
 
 
-def is_bow_tie(polygon):
-    """Whether a quad crosses itself and would not with two neighbouring points exchanged."""
+def is_bow_tie(polygon: Float32[np.ndarray, "P 2"]) -> bool:
+    """Whether a quad crosses itself only because two neighbouring points are swapped."""
     if len(polygon) != 4:
         return False
     orders = ([1, 0, 2, 3], [0, 2, 1, 3])
     return any(shapely.Polygon(polygon[order]).is_valid for order in orders)
 
 
-def off_picture(polygon, size):
-    """Pixels that the furthest point lies off a picture of (height, width); at most 0 inside."""
+def off_picture(polygon: Float32[np.ndarray, "P 2"], size: tuple[int, int]) -> float:
+    """Pixels by which the polygon extends beyond an image of (height, width); <= 0 if inside."""
     low, high = polygon.min(0), polygon.max(0)
     return float(max(-low[0], -low[1], high[0] - size[1], high[1] - size[0]))
 
 
-def is_outside(polygon, size):
-    """Whether no part of a polygon lies in a picture of (height, width)."""
+def is_outside(polygon: Float32[np.ndarray, "P 2"], size: tuple[int, int]) -> bool:
+    """Whether a polygon is completely outside an image of (height, width)."""
     (left, top), (right, bottom) = polygon.min(0), polygon.max(0)
     return bool(right <= 0 or bottom <= 0 or left >= size[1] or top >= size[0])

@@ -1,24 +1,29 @@
-"""Polygons, float32 or int32 `[P, 2]`, (x, y) in pixels: area, offset, box around, mean inside."""
+"""Operations on polygons, `[P, 2]` in (x, y) pixels: area, offset, bounding box, mean inside."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 import pyclipper
 import shapely
 
-NEARLY_SQUARE = 1.5  # longer side / shorter side, below which a polygon has no direction
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float32, Int32, Shaped
+
+NEARLY_SQUARE = 1.5  # longer side / shorter side; below it a polygon has no clear direction
 
 
 class Shape(NamedTuple):
-    """The smallest rotated rectangle around a polygon.
+    """Size and direction of the smallest rotated rectangle around a polygon.
 
     Attributes:
         height: its shorter side, pixels.
         width: its longer side, pixels.
         aspect: width / height.
-        angle: degrees between the longer side and the horizontal, 0 to 90; NaN where the aspect
-            is below `NEARLY_SQUARE`, so that neither side is the longer one for sure.
+        angle: degrees between the longer side and the horizontal, 0 to 90; NaN if the aspect is
+            below `NEARLY_SQUARE`, when it is not clear which side runs along the text.
     """
 
     height: float
@@ -27,8 +32,8 @@ class Shape(NamedTuple):
     angle: float
 
 
-def measure(polygon):
-    """`Shape` of a polygon."""
+def measure(polygon: Shaped[np.ndarray, "P 2"]) -> Shape:
+    """The `Shape` of a polygon."""
     quad, height = box_around(np.asarray(polygon, np.float32))
     sides = quad[1] - quad[0], quad[2] - quad[1]
     x, y = max(sides, key=np.linalg.norm)
@@ -38,13 +43,17 @@ def measure(polygon):
     return Shape(height, width, aspect, angle)
 
 
-def box_around(points):
-    """Smallest rotated rectangle: `(quad float32 [4, 2], shorter side)`.
+def box_around(points: Shaped[np.ndarray, "P 2"]) -> tuple[Float32[np.ndarray, "4 2"], float]:
+    """Smallest rotated rectangle around points: `(quad, shorter side in pixels)`.
 
-    The quad begins with the corner that is upper of the two leftmost and runs clockwise. Angle
-    and first corner of OpenCV's rectangle change between its versions and are not used.
+    The quad is clockwise and begins with the upper one of the two leftmost corners.
+
+    Args:
+        points: float32 or int32 `[P, 2]`.
     """
     rectangle = cv2.minAreaRect(points)
+    # The corners are sorted here, because the angle and the first corner of OpenCV's rectangle
+    # differ between its versions.
     corners = sorted(cv2.boxPoints(rectangle).tolist(), key=lambda point: point[0])
     first, fourth = (0, 1) if corners[1][1] > corners[0][1] else (1, 0)
     second, third = (2, 3) if corners[3][1] > corners[2][1] else (3, 2)
@@ -52,11 +61,11 @@ def box_around(points):
     return quad, min(rectangle[1])
 
 
-def mean_inside(shrink_map, points):
-    """Mean of the map over the pixels that a filled polygon covers, float.
+def mean_inside(shrink_map: Float[np.ndarray, "H W"], points: Shaped[np.ndarray, "P 2"]) -> float:
+    """Mean of the map over the pixels that a filled polygon covers: DB's box score.
 
-    The window is the polygon's bounding box cut to the map; vertices are truncated to pixels
-    inside it.
+    Only the polygon's bounding box, clipped to the map, is looked at. Vertices are truncated to
+    whole pixels inside it, as in PaddleOCR.
     """
     height, width = shrink_map.shape
     left, top = np.floor(points.min(0)).astype(int)
@@ -70,20 +79,29 @@ def mean_inside(shrink_map, points):
     return cv2.mean(window, mask)[0]
 
 
-def offset_distance(polygon, ratio):
-    """D = A (1 - r^2) / L in pixels; 0 for a polygon without area."""
+def offset_distance(polygon: Shaped[np.ndarray, "P 2"], ratio: float) -> float:
+    """D = A (1 - r^2) / L in pixels, with area A and perimeter L; 0 for a polygon without area.
+
+    Source: DB (arXiv:1911.08947), label generation.
+    """
     shape = shapely.Polygon(polygon)
     return shape.area * (1.0 - ratio**2) / shape.length if shape.area > 0 else 0.0
 
 
-def offset_polygon(polygon, distance):
-    """Polygons, int32 `[P, 2]` each, that lie `distance` pixels outside (inside when negative)."""
+def offset_polygon(
+    polygon: Shaped[np.ndarray, "P 2"], distance: float
+) -> list[Int32[np.ndarray, "_ 2"]]:
+    """The polygon grown by `distance` pixels, or shrunk if it is negative, with round corners.
+
+    Shrinking can split a polygon or leave nothing, hence a list.
+    """
+    # Clipper works on integers: it truncates the vertices.
     offset = pyclipper.PyclipperOffset()
     offset.AddPath(polygon.tolist(), pyclipper.JT_ROUND, pyclipper.ET_CLOSEDPOLYGON)
     return [np.array(points, np.int32) for points in offset.Execute(distance)]
 
 
-def signed_area(polygon):
-    """Area in square pixels, positive when the points run counter-clockwise on the screen."""
+def signed_area(polygon: Shaped[np.ndarray, "P 2"]) -> float:
+    """Area in square pixels, positive if the points run counter-clockwise on the screen."""
     x, y = polygon[:, 0], polygon[:, 1]
     return float(np.sum((np.roll(x, -1) - x) * (np.roll(y, -1) + y)) / 2.0)

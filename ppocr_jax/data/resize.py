@@ -1,42 +1,64 @@
-"""Reading images, and their size at evaluation."""
+"""Reads images, and plans the size at which the network sees them in evaluation and prediction."""
+
+from __future__ import annotations
 
 import contextlib
 import io
+import os
 import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import cv2
+import numpy as np
 
 from ppocr_jax.data import RESIZE_RULES, image_files
 from ppocr_jax.data.decoding import decode
 from ppocr_jax.data.image_files import MAX_PIXELS
 from ppocr_jax.errors import UserError
 
-SMALL_TEXT = 8  # pixels at the network's size: lower text is found by luck
-MOST_PIXELS = 25_000_000  # of a picture in the network: a camera's 24 million pass as they are
-REDUCED_PIXELS = 12_000_000  # what has more is brought to the size of a phone's photo
-ENLARGED_PIXELS = 5_000_000  # a picture is not enlarged to more, 736 x 6784 for example
-LARGE = 16_000_000  # pixels of a file, from which on no two are worked on at once
+if TYPE_CHECKING:
+    from jaxtyping import UInt8
+
+T = TypeVar("T")
+SMALL_TEXT = 8  # pixels at the network's input size: text lower than this is found only by chance
+MOST_PIXELS = 25_000_000  # of the network's input: a camera's 24 megapixels pass unreduced
+REDUCED_PIXELS = 12_000_000  # an image with more than that is reduced to this: a phone's photo
+ENLARGED_PIXELS = 5_000_000  # limit for enlarging small images, such as 736 x 6784
+LARGE = 16_000_000  # pixels of a file from which on only one image is processed at a time
 _large = threading.RLock()
 
 
-def read_image(path, then=lambda image: image):
-    """An image file as uint8 `[H, W, 3]` BGR, turned as its EXIF entry says.
+@overload
+def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "H W 3"]: ...
 
-    What is transparent is laid over white, or over black when the rest is light. Samples of 16
-    bits of which only 10, 12 or 14 are in use are read as such. Of several pictures in a file the
-    first is taken.
+
+@overload
+def read_image(
+    path: str | os.PathLike[str], then: Callable[[UInt8[np.ndarray, "H W 3"]], T]
+) -> T: ...
+
+
+def read_image(
+    path: str | os.PathLike[str], then: Callable[[Any], Any] = lambda image: image
+) -> Any:
+    """Reads an image file as uint8 `[H, W, 3]` BGR, rotated and flipped as its EXIF entry says.
+
+    Transparent parts become white, or black if the opaque part is light. 16-bit samples that use
+    only 10, 12 or 14 bits are scaled from those. If a file holds several images, the first is read.
 
     Args:
-        path: of the file.
-        then: what to do with the picture at once. Where pictures are large, one at a time is in
-            memory until that is done; what it returns is returned.
+        path: the file.
+        then: called with the image; its result is returned. With large images only one at a time
+            is in memory until this function is done.
 
     Raises:
-        UserError: no such file, no plain one, empty, cut short, not an image, too large to be
-            meant, or too large for this machine's memory.
+        UserError: the file does not exist, is not a regular file, is empty, cut short or not an
+            image, or the image is too large, in itself or for this machine's memory.
     """
     try:
         data = image_files.read_bytes(path)
+        # OpenCV pads a truncated JPEG with grey and reports nothing, so it is checked here first.
         fault = image_files.find_fault(data)
         if fault:
             raise UserError(f"{path}: {fault}")
@@ -52,8 +74,10 @@ def read_image(path, then=lambda image: image):
         raise UserError(f"{path}: not enough memory for this image") from None
 
 
-def _decode(path, data, header):
-    """The picture in the content of a file. Raises UserError: there is none."""
+def _decode(
+    path: str | os.PathLike[str], data: bytes, header: image_files.Header | None
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The image in the bytes of a file. Raises UserError: there is none."""
     try:
         image = decode(data, header)
     except ValueError as error:
@@ -70,45 +94,48 @@ def _decode(path, data, header):
     return image
 
 
-def enlarge_shorter(height, width, limit_side):
-    """Factor that brings the shorter side to `limit_side` at least."""
+def enlarge_shorter(height: int, width: int, limit_side: float) -> float:
+    """Factor that makes the shorter side at least `limit_side`: 1 or larger."""
     return max(1.0, limit_side / min(height, width))
 
 
-def reduce_longer(height, width, limit_side):
-    """Factor that brings the longer side to `limit_side` at most."""
+def reduce_longer(height: int, width: int, limit_side: float) -> float:
+    """Factor that makes the longer side at most `limit_side`: 1 or smaller."""
     return min(1.0, limit_side / max(height, width))
 
 
-def fit_longer(height, width, limit_side):
-    """Factor that makes the longer side `limit_side`."""
+def fit_longer(height: int, width: int, limit_side: float) -> float:
+    """Factor that makes the longer side exactly `limit_side`."""
     return limit_side / max(height, width)
 
 
-def plan_resize(height, width, *, limit_side=736, limit_type="min"):
-    """The size at which an image is evaluated, both sides multiples of 32.
+def plan_resize(
+    height: int, width: int, *, limit_side: float = 736, limit_type: str = "min"
+) -> tuple[int, int]:
+    """The input size of the network for an image: (height, width), both multiples of 32.
 
     Args:
         height, width: of the image, pixels.
         limit_side: pixels.
         limit_type: a name of `RESIZE_RULES`.
 
-    Returns:
-        `(height, width)`. Each scaled side is cut to an integer and rounded to 32, half to even.
-
     Raises:
-        UserError: another `limit_type`.
+        UserError: unknown `limit_type`.
     """
     ratio = RESIZE_RULES.pick("limit_type", limit_type)(height, width, limit_side)
-    return tuple(max(32, round(int(side * ratio) / 32) * 32) for side in (height, width))
+    # Truncated, then rounded to 32 with halves to the even multiple: exactly PaddleOCR's rounding.
+    height, width = (max(32, round(int(side * ratio) / 32) * 32) for side in (height, width))
+    return height, width
 
 
-def plan_size(height, width, *, limit_side=736, limit_type="min"):
-    """As `plan_resize`, but at most what a network can be given with a bounded memory.
+def plan_size(
+    height: int, width: int, *, limit_side: float = 736, limit_type: str = "min"
+) -> tuple[int, int]:
+    """The size of `plan_resize`, limited so that the network's memory is bounded.
 
-    An enlargement ends at `ENLARGED_PIXELS`, or where the picture has more by itself at its own
-    size; a picture of more than `MOST_PIXELS` is reduced to `REDUCED_PIXELS`. A thin picture would
-    become as long as a street otherwise: 12 x 1600 would be 736 x 98144.
+    An image is not enlarged beyond `ENLARGED_PIXELS`, unless it has more at its original size. An
+    image of more than `MOST_PIXELS` is reduced to `REDUCED_PIXELS`. Without the limit a thin image
+    of 12 x 1600 pixels would become 736 x 98144.
     """
     planned = plan_resize(height, width, limit_side=limit_side, limit_type=limit_type)
     own = 1.05 * height * width  # rounding to 32 adds up to 5 %
@@ -117,15 +144,18 @@ def plan_size(height, width, *, limit_side=736, limit_type="min"):
         return planned
     if own > MOST_PIXELS:
         most = REDUCED_PIXELS
+    # Reduce the area to `most`, aspect ratio kept as far as a short side of 32 pixels allows.
     short, long = sorted(planned)
     ratio = (most / (short * long)) ** 0.5
     short = max(32, int(short * ratio) // 32 * 32)
-    long = min(int(long * ratio) if short > 32 else long, most // short) // 32 * 32
+    long = int(min(int(long * ratio) if short > 32 else long, most // short) // 32 * 32)
     return (short, long) if planned[0] <= planned[1] else (long, short)
 
 
-def resize_image(image, height, width):
-    """Bilinear resize of `[H, W, 3]`; the image itself when it has that size."""
+def resize_image(
+    image: UInt8[np.ndarray, "H W 3"], height: int, width: int
+) -> UInt8[np.ndarray, "height width 3"]:
+    """Bilinear resize; returns the image itself if it already has that size."""
     if image.shape[:2] == (height, width):
         return image
     return cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)

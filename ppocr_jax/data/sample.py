@@ -1,26 +1,32 @@
-"""A labelled image, and what is wrong with a line of a label file."""
+"""A labelled image, and a problem with a line of a label file."""
+
+from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ppocr_jax.errors import shown
 
+if TYPE_CHECKING:
+    from jaxtyping import Float32
+
 
 @dataclasses.dataclass(frozen=True)
 class Sample:
-    """A labelled image that is not read yet.
+    """A labelled image; its pixels are not read yet.
 
     Attributes:
-        image_path: of the file.
+        image_path: the image file.
         polygons: float32 `[P, 2]` each, (x, y) in pixels, P >= 3.
-        ignore: bool per polygon, text `*` or `###`.
-        source: label file that it comes from.
-        line: of that file, from 1; 0 where a file holds one image.
+        ignore: bool per polygon: its text is `*` or `###`.
+        source: the label file it comes from.
+        line: line in that file, from 1; 0 if the file labels a single image.
     """
 
     image_path: str
-    polygons: tuple[np.ndarray, ...]
+    polygons: tuple[Float32[np.ndarray, "_ 2"], ...]
     ignore: tuple[bool, ...]
     source: str
     line: int
@@ -28,13 +34,14 @@ class Sample:
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What is wrong with a line of a label file.
+    """A problem with a line of a label file.
 
     Attributes:
-        source, line: as those of `Sample`.
+        source, line: as in `Sample`.
         reason: what is wrong.
-        harmless: whether it can be read all the same.
-        kind: what problems that are alike have in common; "": the reason without its numbers.
+        harmless: whether the line can be used all the same.
+        kind: the same text for all problems of a kind, to group them by; "" to use the reason
+            without its numbers.
     """
 
     source: str
@@ -43,10 +50,10 @@ class Problem:
     harmless: bool = False
     kind: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         return shown(f"{place_of(self)}: {self.reason}")
 
 
-def place_of(item):
-    """Where a `Sample` or a `Problem` stands: `train.txt line 3`, or the file of one picture."""
+def place_of(item: Sample | Problem) -> str:
+    """Where a `Sample` or a `Problem` comes from: `train.txt line 3`, or the file of one image."""
     return f"{item.source} line {item.line}" if item.line else item.source

@@ -2,7 +2,7 @@
 
 import os
 
-from ppocr_jax.data.image_files import is_there
+from ppocr_jax.data.image_files import exists
 from ppocr_jax.data.label_index import join
 from ppocr_jax.data.labels import place_of, read_sources, split_sources
 from ppocr_jax.data.roots import guess_root
@@ -85,7 +85,7 @@ def require_images(samples, config):
     """
     if not samples:
         raise UserError(f"{config.data.val}: holds no image to evaluate")
-    missing = [sample for sample in samples if not is_there(sample.image_path)]
+    missing = [sample for sample in samples if not exists(sample.image_path)]
     if missing:
         sample, others = missing[0], len(missing) - 1
         more = f", and {others} more images" if others else ""

@@ -164,8 +164,8 @@ def _borders(
         work += sum((y.stop - y.start) * (x.stop - x.start) for y, x in [*place, *border.near])
         if work > MOST_BORDER_WORK * height * width:
             raise UserError(
-                "too many long polygon edges overlap, drawing them would take minutes: "
-                "simplify the polygons"
+                "so many long, overlapping polygon edges would take minutes to draw: simplify "
+                "the polygons"
             )
         yield border
 

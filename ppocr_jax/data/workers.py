@@ -111,7 +111,7 @@ class _Worker:
         except OSError:  # batches come through the socket then
             return None
         try:
-            self._slots = slots.Read(memory, count, size, lent, self._give_back)
+            self._slots = slots.SlotReader(memory, count, size, lent, self._give_back)
         except OSError:
             os.close(memory)
             return None
@@ -172,7 +172,7 @@ def send(connection, value, slot=NOWHERE, place_of=lambda buffer: None):
 
 
 def receive(stream, slots=None):
-    """The next value from the stream of a socket; `slots`, a `slots.Read`, has its arrays.
+    """The next value from the stream of a socket; `slots`, a `slots.SlotReader`, has its arrays.
 
     Raises:
         EOFError: there comes no more.
@@ -207,7 +207,7 @@ def work(connection, memory=None):
         return
     written, free = None, queue.LifoQueue()  # what was used last is the first to be used again
     if memory is not None:
-        written = slots.Written(memory, *shape)
+        written = slots.SlotWriter(memory, *shape)
         for slot in range(shape[0]):
             free.put(slot)
     # Before the job is unpacked, since that imports all that it needs.

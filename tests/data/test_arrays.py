@@ -65,7 +65,7 @@ def test_strides_and_flags_do_not_matter():
         (COLOURS.astype(np.int32), TypeError, "should be uint8 or uint16, but is int32"),
         (COLOURS > 9, TypeError, "but is bool"),
         (COLOURS.transpose(2, 0, 1), ValueError, r"channels last.*give image.transpose\(1, 2, 0\)"),
-        (COLOURS[None], ValueError, r"is several pictures: give list\(images\)"),
+        (COLOURS[None], ValueError, r"is several images: give list\(images\)"),
         (np.zeros((9, 9, 2), np.uint8), ValueError, r"1, 3 or 4 channels, but has .*\(9, 9, 2\)"),
         (np.zeros(9, np.uint8), ValueError, r"should be \[height, width\]"),
         (np.zeros((0, 640, 3), np.uint8), ValueError, "is empty: 640x0 pixels"),

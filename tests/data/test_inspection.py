@@ -69,7 +69,7 @@ def test_every_mistake_is_found(clean, tmp_path):
         ("train.txt line 4", "gone.png: No such file"),
         ("train.txt line 5", "polygon 1 has no area"),
         ("train.txt line 6", "polygon 1 crosses itself"),
-        ("train.txt line 7", "reaches 54 pixels over the edge of the image of 96x96"),
+        ("train.txt line 7", "extends 54 pixels beyond the edge of the image of 96x96"),
         ("train.txt line 8", "train_5.png: not an image"),
         ("val.txt line 1", "is also in training"),
     ]
@@ -207,7 +207,7 @@ def test_labels_in_folders_like_those_in_files(clean, tmp_path):
     mark, bow, outside, twin = (problem.partition("gt_")[2] for problem in problems)
     assert mark.startswith("train_0.txt line 1: begins with a byte order mark")
     assert bow.startswith("train_1.txt: polygon 1 crosses itself: a bow-tie")
-    assert outside.startswith("twin.txt: polygon 1 lies outside the image")
+    assert outside.startswith("twin.txt: polygon 1 is outside the image")
     assert "is there twice: " in twin and twin.endswith("gt_train_1.txt") and "line 0" not in twin
     config = load_config(write_config(tmp_path, data), "data.train=gt", "batch_size=1")
     harmless = [problem for problem in inspection.check(config)[0] if problem.harmless]

@@ -161,7 +161,7 @@ def test_nothing_but_bad_records_ends(tmp_path, folder):
     lost = [
         type(s)(s.image_path + ".gone", s.polygons, s.ignore, s.source, s.line) for s in samples
     ]
-    with pytest.raises(UserError, match="10 training records in turn"):
+    with pytest.raises(UserError, match="10 training records in a row"):
         MakeExample(lost, config).map((0, 0, 0))
 
 
