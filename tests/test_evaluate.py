@@ -69,7 +69,7 @@ def test_a_config_that_came_with_weights_makes_nothing(network, tmp_path, capsys
     assert extract.main([*weights, "--output", str(out / "student")]) == 0
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
     named = tmp_path / "student" / "config.json"
-    with pytest.raises(UserError, match=r"\.\./drawn is no such name"):
+    with pytest.raises(UserError, match=r"\.\./drawn is not such a name"):
         evaluate.main(["--config", str(named), *weights])
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
 

@@ -52,8 +52,8 @@ def require_array(image: Any) -> None:
         raise ValueError(f"of shape {image.shape} is several images: give list(images)")
     if image.ndim not in (2, 3) or image.ndim == 3 and image.shape[2] not in (1, 3, 4):
         raise ValueError(
-            f"should be [height, width] or [height, width, 1, 3 or 4 channels], but has shape "
-            f"{image.shape}"
+            f"should be [height, width], or [height, width, C] with 1, 3 or 4 channels, but has "
+            f"shape {image.shape}"
         )
     height, width = image.shape[:2]
     if not height * width:

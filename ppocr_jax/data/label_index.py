@@ -1,34 +1,46 @@
-"""The labels of a split as flat arrays, which make the object of one image when it is asked for.
+"""The labels of a split as flat arrays; the `Sample` of an image is made when it is needed.
 
-A million images have twelve million words: as objects they take 15 GB in every process, as arrays
-half a GB that nobody holds who reads them from a file (see `label_file`).
+A million images have about twelve million words. As Python objects they take 15 GB in every
+process; as arrays they take half a GB, and no memory at all if read from a file (see `label_file`).
 """
+
+from __future__ import annotations
 
 import bisect
 import collections.abc
 import itertools
 import operator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ppocr_jax.data.sample import Sample
 
-# Of S images with P polygons of N points from K label files: type and width of each array.
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Int, Int64
+
+# dtype and width of each array, for S images with P polygons of N points from K label files.
 COLUMNS = {
     "rows": ("<i8", 3),  # [S + 1, 3], where an image's polygons, points and path begin
-    "places": ("<i4", 2),  # [S, 2], which label file, and its line
+    "places": ("<i4", 2),  # [S, 2], number of the label file, and line in it
     "counts": ("<u2", 1),  # [P], points of each polygon
     "ignore": ("?", 1),  # [P]
-    "points": ("<f4", 2),  # [N, 2], (x, y) pixels
-    "paths": ("u1", 1),  # of the images, one after the other
+    "points": ("<f4", 2),  # [N, 2], (x, y) in pixels
+    "paths": ("u1", 1),  # paths of the images, one after the other
     "source_rows": ("<i8", 1),  # [K + 1], where a label file's path begins
     "sources": ("u1", 1),  # paths of the label files, one after the other
 }
 
 
 class Words(NamedTuple):
-    """Words to learn, words that are ignored, and images without any."""
+    """Word counts of a split.
+
+    Attributes:
+        learned: words to learn.
+        ignored: words that are ignored.
+        textless: images without any word.
+    """
 
     learned: int
     ignored: int
@@ -36,24 +48,24 @@ class Words(NamedTuple):
 
 
 class Table(NamedTuple):
-    """The labels of some images in a row, as arrays.
+    """The labels of some consecutive images, as arrays.
 
     Attributes:
-        paths: of the images.
+        paths: paths of the images.
         polygons: int64 `[S]`, polygons of each image.
         counts: int64 `[P]`, points of each polygon.
         ignore: bool `[P]`.
-        points: float32 `[N, 2]`, (x, y) pixels.
+        points: float32 `[N, 2]`, (x, y) in pixels.
     """
 
     paths: list[str]
-    polygons: np.ndarray
-    counts: np.ndarray
-    ignore: np.ndarray
-    points: np.ndarray
+    polygons: Int64[np.ndarray, " S"]
+    counts: Int64[np.ndarray, " P"]
+    ignore: Bool[np.ndarray, " P"]
+    points: Float32[np.ndarray, "N 2"]
 
-    def split(self, group):
-        """`Table`s of every so many of the images."""
+    def split(self, group: int) -> Iterator[Table]:
+        """The same labels in tables of `group` images each."""
         polygons = np.concatenate([[0], np.cumsum(self.polygons)])
         points = np.concatenate([[0], np.cumsum(self.counts)])[polygons]
         for first in range(0, len(self.paths), group):
@@ -69,9 +81,9 @@ class Table(NamedTuple):
 
 
 class Sequence(collections.abc.Sequence):
-    """Gives items by number, negative ones and slices too, as a list does."""
+    """A read-only sequence whose items `_item` makes; negative numbers and slices work too."""
 
-    def __getitem__(self, number):
+    def __getitem__(self, number: Any) -> Any:
         if isinstance(number, slice):
             return [self._item(n) for n in range(*number.indices(len(self)))]
         number = operator.index(number)
@@ -79,29 +91,33 @@ class Sequence(collections.abc.Sequence):
             raise IndexError(number)
         return self._item(number % len(self))
 
-    def __eq__(self, other):
+    def __eq__(self, other: object) -> bool:
         return isinstance(other, collections.abc.Sequence) and list(self) == list(other)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         return map(self._item, range(len(self)))
+
+    def _item(self, number: int) -> Any:
+        raise NotImplementedError
 
 
 class LabelIndex(Sequence):
     """The samples of one source, in the order of its label file.
 
     Args:
-        columns: `{name: array}` as in `COLUMNS`; of an array only slices are taken.
-        words: `Words`.
+        columns: `{name: array}` as in `COLUMNS`; arrays are only sliced, so that they may be in a
+            file.
+        words: word counts of all its images.
     """
 
-    def __init__(self, columns, words):
+    def __init__(self, columns: Mapping[str, Any], words: Words) -> None:
         self.columns, self.words = columns, words
         self._length = len(columns["rows"]) - 1
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._length
 
-    def _item(self, number):
+    def _item(self, number: int) -> Sample:
         columns = self.columns
         (polygon, point, byte), (*ends, last_byte) = columns["rows"][number : number + 2].tolist()
         edges = [0, *np.cumsum(columns["counts"][polygon : ends[0]], dtype=np.int64).tolist()]
@@ -115,8 +131,8 @@ class LabelIndex(Sequence):
             line,
         )
 
-    def table(self, first, last):
-        """`Table` of images `first` to `last`."""
+    def table(self, first: int, last: int) -> Table:
+        """The labels of images `first` to `last - 1`."""
         columns = self.columns
         rows = columns["rows"][first : min(last, len(self)) + 1]
         (polygon, point, byte), (last_polygon, last_point, last_byte) = rows[[0, -1]].tolist()
@@ -130,27 +146,31 @@ class LabelIndex(Sequence):
             columns["points"][point:last_point],
         )
 
-    def _source(self, number):
+    def _source(self, number: int) -> str:
         first, last = self.columns["source_rows"][number : number + 2].tolist()
         return _text(self.columns["sources"][first:last])
 
 
 class Joined(Sequence):
-    """The samples of several sources, one source after the other."""
+    """The samples of several sources, one source after the other.
 
-    def __init__(self, parts):
+    Args:
+        parts: sequences of samples.
+    """
+
+    def __init__(self, parts: Iterable[Any]) -> None:
         self.parts = list(parts)
         self._ends = list(itertools.accumulate(map(len, self.parts)))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    def _item(self, number):
+    def _item(self, number: int) -> Sample:
         part = bisect.bisect_right(self._ends, number)
         return self.parts[part][number - (self._ends[part - 1] if part else 0)]
 
-    def table(self, first, last):
-        """`Table` of images `first` to `last`."""
+    def table(self, first: int, last: int) -> Table:
+        """The labels of images `first` to `last - 1`."""
         starts = [0, *self._ends[:-1]]
         return _stack(
             part.table(max(first - start, 0), last - start)
@@ -159,36 +179,40 @@ class Joined(Sequence):
         )
 
     @property
-    def words(self):
-        """`Words` of all of them."""
+    def words(self) -> Words:
+        """Word counts of all sources together."""
         return Words(*map(sum, zip((0, 0, 0), *map(count_words, self.parts), strict=True)))
 
 
 class Chosen(Sequence):
-    """Some samples of a sequence.
+    """A selection of samples.
 
     Args:
-        samples: sequence.
-        numbers: int `[N]`, which of them.
+        samples: the whole sequence.
+        numbers: int `[N]`, numbers of the selected samples.
     """
 
-    def __init__(self, samples, numbers):
+    def __init__(
+        self, samples: collections.abc.Sequence[Sample], numbers: Int[np.ndarray, " N"]
+    ) -> None:
         self._samples, self._numbers = samples, numbers
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._numbers)
 
-    def _item(self, number):
+    def _item(self, number: int) -> Sample:
         return self._samples[self._numbers[number]]
 
 
-def join(parts):
-    """The samples of several sources, as one sequence."""
+def join(
+    parts: collections.abc.Sequence[collections.abc.Sequence[Sample]],
+) -> collections.abc.Sequence[Sample]:
+    """The samples of several sources as one sequence."""
     return parts[0] if len(parts) == 1 else Joined(parts)
 
 
-def count_words(samples):
-    """`Words` of an index, or of a list of samples."""
+def count_words(samples: collections.abc.Sequence[Sample]) -> Words:
+    """Word counts of an index, or of any other sequence of samples."""
     if isinstance(samples, (LabelIndex, Joined)):
         return samples.words
     ignored = sum(sum(sample.ignore) for sample in samples)
@@ -196,14 +220,15 @@ def count_words(samples):
     return Words(total - ignored, ignored, sum(not sample.polygons for sample in samples))
 
 
-def table(samples, first, last):
-    """`Table` of images `first` to `last` of an index, or of a list of samples."""
+def table(samples: collections.abc.Sequence[Sample], first: int, last: int) -> Table:
+    """The labels of images `first` to `last - 1` of an index, or of any sequence of samples."""
     if isinstance(samples, (LabelIndex, Joined)):
         return samples.table(first, last)
     return _stack(map(_table_of, samples[first:last]))
 
 
-def _table_of(sample):
+def _table_of(sample: Sample) -> Table:
+    """The `Table` of one sample."""
     polygons, counts = sample.polygons, [len(polygon) for polygon in sample.polygons]
     points = [np.reshape(np.asarray(polygon, np.float32), (-1, 2)) for polygon in polygons]
     return Table(
@@ -215,19 +240,20 @@ def _table_of(sample):
     )
 
 
-def _stack(tables):
+def _stack(tables: Iterable[Table]) -> Table:
+    """Tables one after the other as a single one."""
     paths, *arrays = zip(*tables, strict=True)
     return Table(list(itertools.chain.from_iterable(paths)), *map(np.concatenate, arrays))
 
 
-def encode(text):
-    """The bytes of a path in a column."""
+def encode(text: str) -> bytes:
+    """The bytes of a path in a column; file names that are not UTF-8 survive the way back."""
     return text.encode("utf-8", "surrogateescape")
 
 
-def _text(array):
+def _text(array: np.ndarray) -> str:
     return _decode(array.tobytes())
 
 
-def _decode(name):
+def _decode(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")

@@ -1,11 +1,15 @@
-"""Batches made by processes of their own, which end with this one whatever ends it.
+"""Worker processes that make batches, and that always end with the main process.
 
-A worker writes its batches into memory that this process sees as well, see `slots`, and says which
-one is where through a socket. Neither has a name. When this process is gone, killed or not, its
-workers read the end of that socket and end too, and there is nothing that could stay in shared
-memory: Grain's own worker processes pass batches in named segments, which outlive a process that
-is killed.
+A worker writes its batches into shared memory (see `slots`) and reports through a socket which
+batch is where. Memory and socket are anonymous. When the main process ends, even by SIGKILL, its
+workers see the end of the socket and exit, and nothing is left behind in shared memory. Grain's own
+worker processes pass batches in named segments, which survive a process that is killed.
+
+A message is a header (`HEAD`), the positions of the arrays (`SPAN` each), a pickle, and the bytes
+of those arrays that are not in shared memory.
 """
+
+from __future__ import annotations
 
 import contextlib
 import os
@@ -18,33 +22,37 @@ import subprocess
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Sequence
+from typing import IO, Any
 
 from ppocr_jax.data import slots
 from ppocr_jax.errors import UserError, first_line
 
-HEAD = struct.Struct("<QQq")  # bytes of a message's pickle, its buffers, and their slot
-SPAN = struct.Struct("<qQ")  # where a buffer begins in the slot, and its bytes
-NOWHERE = -1  # in the place of a slot, or of a place in it: the bytes come through the socket
-# Ctrl-C and what launchers send reach the workers too: what it means is up to this process.
+HEAD = struct.Struct("<QQq")  # bytes of the pickle, number of arrays, their slot
+SPAN = struct.Struct("<qQ")  # offset of an array in the slot, and its bytes
+NOWHERE = -1  # as a slot or an offset: the bytes come through the socket
+# Ctrl-C and the signals of launchers reach the workers too; the main process decides what to do.
 LEFT_TO_THE_PARENT = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
 class Workers:
-    """Iterator over batches in their order: number n is made by worker n modulo their count.
+    """Iterator over batches, in order: batch n is made by worker n modulo their number.
 
-    Arrays of a batch lie where their worker wrote them, for as long as anybody holds them.
+    The arrays of a batch stay in shared memory, without a copy, for as long as they are used.
     """
 
-    def __init__(self, make, total, count, ahead, batch_bytes=0):
+    def __init__(
+        self, make: Callable[..., Any], total: int, count: int, ahead: int, batch_bytes: int = 0
+    ) -> None:
         """Starts the workers.
 
         Args:
-            make: number of a batch -> batch; goes to the workers by pickle. With `batch_bytes` it
-                takes `allocate` too, `(shape, dtype) -> array`, for the arrays of the batch.
-            total: batches to give.
-            count: worker processes.
-            ahead: finished batches that may wait in each of them.
-            batch_bytes: of the arrays of a batch at most; with 0 they come through the socket.
+            make: number of a batch -> batch; sent to the workers as a pickle. With `batch_bytes`
+                it is also given `allocate`, `(shape, dtype) -> array`, for the batch's arrays.
+            total: number of batches.
+            count: number of worker processes.
+            ahead: finished batches that may wait in each worker.
+            batch_bytes: limit on the bytes of a batch's arrays; 0 sends them through the socket.
         """
         job = pickle.dumps(make)
         self._workers = [
@@ -53,11 +61,11 @@ class Workers:
         ]
         self._numbers = iter(range(total))
 
-    def __iter__(self):
+    def __iter__(self) -> Workers:
         return self
 
-    def __next__(self):
-        """The next batch. Raises what its making raised; UserError where a worker has ended."""
+    def __next__(self) -> Any:
+        """The next batch. Raises the worker's exception, or UserError if a worker has died."""
         workers = self._workers
         number = next(self._numbers, None) if workers else None
         if number is None:
@@ -69,24 +77,28 @@ class Workers:
             raise error
         return batch
 
-    def close(self):
-        """Ends the workers; nothing the second time. May be called while a batch is waited for."""
+    def close(self) -> None:
+        """Ends the workers. May be called twice, and while another thread waits for a batch."""
         workers, self._workers = self._workers, []
         for worker in workers:
             worker.end()
 
 
 class _Worker:
-    """A started process and this side of the socket to it."""
+    """A worker process, and the main process's end of the socket to it."""
 
-    def __init__(self, job, numbers, ahead, lent, batch_bytes):
+    def __init__(
+        self, job: bytes, numbers: Sequence[int], ahead: int, lent: int, batch_bytes: int
+    ) -> None:
         self._socket, theirs = socket.socketpair()
-        self._stream, self._slots = self._socket.makefile("rb"), None
-        # One is being written, and others are looked into here.
+        self._stream = self._socket.makefile("rb")
+        self._slots: slots.SlotReader | None = None
+        # `ahead` batches wait, one is being written, and `lent` are in use here.
         shape = ahead + 1 + lent, -(-batch_bytes // slots.ALIGNMENT) * slots.ALIGNMENT
         memory = self._open_slots(*shape, lent) if batch_bytes else None
         path = os.pathsep.join(entry for entry in sys.path if entry)
-        old = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_THE_PARENT)  # a child inherits this
+        # Blocked while the child starts, because a child inherits the mask.
+        old = signal.pthread_sigmask(signal.SIG_BLOCK, LEFT_TO_THE_PARENT)
         passed = [theirs.fileno(), *([] if memory is None else [memory])]
         try:
             self._process = subprocess.Popen(
@@ -100,15 +112,15 @@ class _Worker:
             theirs.close()
             if memory is not None:
                 os.close(memory)
-        # In a thread: the labels of a large split are more than a socket takes unread.
+        # In a thread, because the labels of a large set exceed the socket's buffer.
         given = (job, numbers, ahead, shape)
         threading.Thread(target=self._give, args=(given,), daemon=True).start()
 
-    def _open_slots(self, count, size, lent):
-        """A file descriptor of memory for slots; None where a limit of this process forbids it."""
+    def _open_slots(self, count: int, size: int, lent: int) -> int | None:
+        """A file descriptor of memory for the slots; None if a limit of this process forbids it."""
         try:
             memory = slots.open_memory(count * size)
-        except OSError:  # batches come through the socket then
+        except OSError:  # then the batches come through the socket
             return None
         try:
             self._slots = slots.SlotReader(memory, count, size, lent, self._give_back)
@@ -117,31 +129,33 @@ class _Worker:
             return None
         return memory
 
-    def _give_back(self, slot):
-        with contextlib.suppress(OSError):  # the process has ended
+    def _give_back(self, slot: int) -> None:
+        with contextlib.suppress(OSError):  # the worker has ended
             self._socket.send(bytes([slot]))
 
-    def _give(self, job):
-        with contextlib.suppress(OSError):  # the process has ended, which `receive` says
+    def _give(self, job: Any) -> None:
+        with contextlib.suppress(OSError):  # the worker has ended; `receive` reports it
             send(self._socket, job)
 
-    def receive(self):
-        """`(batch, None)`, or `(None, why there is none)`."""
+    def receive(self) -> tuple[Any, BaseException | None]:
+        """`(batch, None)`, or `(None, the exception that says why there is none)`."""
         try:
             return receive(self._stream, self._slots)
-        except (EOFError, OSError, ValueError):  # the last one of a stream that is closed
+        except (EOFError, OSError, ValueError):  # ValueError: the stream is closed
             return None, self._ending()
 
-    def _ending(self):
+    def _ending(self) -> UserError:
+        """Says how the worker died."""
         status = self._process.wait()
-        how = f"with status {status}" if status >= 0 else f"by signal {-status}"
+        how = f"exited with status {status}" if status >= 0 else f"was ended by signal {-status}"
         short = ", as systems do when memory runs out" if status == -signal.SIGKILL else ""
         return UserError(
-            f"a worker process of config.data.workers was ended {how}{short}: run the same "
-            "command again, with fewer workers if this comes back"
+            f"a worker process of config.data.workers {how}{short}: run the same command again, "
+            "with fewer workers if it happens again"
         )
 
-    def end(self):
+    def end(self) -> None:
+        """Kills the process and closes the socket."""
         self._process.kill()
         self._process.wait()
         with contextlib.suppress(OSError):
@@ -149,16 +163,21 @@ class _Worker:
         self._socket.close()  # the stream stays open until nobody reads it
 
 
-def send(connection, value, slot=NOWHERE, place_of=lambda buffer: None):
-    """Sends a value over a socket, its arrays as they lie in memory.
+def send(
+    connection: socket.socket,
+    value: Any,
+    slot: int = NOWHERE,
+    place_of: Callable[[memoryview], int | None] = lambda buffer: None,
+) -> None:
+    """Sends a value over a socket; arrays that are in shared memory are only referred to.
 
     Args:
-        connection: a socket.
-        value: what can be pickled.
-        slot: number of the slot with arrays of it.
-        place_of: a buffer -> where it begins in the slot; None for one that is sent as well.
+        connection: the socket.
+        value: anything that can be pickled.
+        slot: the slot that holds arrays of the value.
+        place_of: offset of an array in the slot; None to send the array itself.
     """
-    buffers = []
+    buffers: list[pickle.PickleBuffer] = []
     text = pickle.dumps(value, protocol=5, buffer_callback=buffers.append)
     parts = [buffer.raw() for buffer in buffers]
     places = [place_of(part) for part in parts]
@@ -166,53 +185,62 @@ def send(connection, value, slot=NOWHERE, place_of=lambda buffer: None):
         SPAN.pack(NOWHERE if place is None else place, part.nbytes)
         for place, part in zip(places, parts, strict=True)
     )
+    head = HEAD.pack(len(text), len(parts), slot) + spans
     sent = [part for place, part in zip(places, parts, strict=True) if place is None]
-    for part in (HEAD.pack(len(text), len(parts), slot) + spans, text, *sent):
-        connection.sendall(part)
+    message: list[bytes | memoryview] = [head, text, *sent]
+    for data in message:
+        connection.sendall(data)
 
 
-def receive(stream, slots=None):
-    """The next value from the stream of a socket; `slots`, a `slots.SlotReader`, has its arrays.
+def receive(stream: IO[bytes], slots: slots.SlotReader | None = None) -> Any:
+    """The next value from the stream of a socket.
+
+    Args:
+        stream: the socket's stream.
+        slots: the memory that arrays of the value may be in.
 
     Raises:
-        EOFError: there comes no more.
+        EOFError: the other side has closed the socket.
     """
     length, count, slot = HEAD.unpack(_read(stream, HEAD.size))
     spans = list(SPAN.iter_unpack(_read(stream, SPAN.size * count)))
     text = _read(stream, length)
     inside = [span for span in spans if span[0] != NOWHERE]
-    there = iter(slots.take(slot, inside) if slot != NOWHERE else ())
+    there = iter(slots.take(slot, inside) if slots and slot != NOWHERE else ())
     buffers = [_read(stream, size) if at == NOWHERE else next(there) for at, size in spans]
     return pickle.loads(text, buffers=buffers)
 
 
-def _read(stream, size):
+def _read(stream: IO[bytes], size: int) -> bytearray:
+    """Exactly `size` bytes. Raises EOFError: there are fewer."""
     buffer = bytearray(size)
-    if stream.readinto(buffer) != size:
+    if stream.readinto(buffer) != size:  # type: ignore[attr-defined]  # a BufferedReader
         raise EOFError
     return buffer
 
 
-def work(connection, memory=None):
-    """All that a worker does: takes its job, makes its batches, ends when nobody wants them.
+def work(connection: socket.socket, memory: int | None = None) -> None:
+    """The main function of a worker: receives its job, makes its batches, then returns.
 
     Args:
-        connection: socket to the process that wants them.
-        memory: file descriptor of the slots; None where there are none.
+        connection: socket to the main process.
+        memory: file descriptor of the slots; None if there are none.
     """
     stream = connection.makefile("rb")
     try:
         job, numbers, ahead, shape = receive(stream)
     except (EOFError, OSError):
         return
-    written, free = None, queue.LifoQueue()  # what was used last is the first to be used again
+    # Last in, first out: memory that was used a moment ago is still in the processor's cache.
+    free: queue.LifoQueue[int] = queue.LifoQueue()
+    written = None
     if memory is not None:
         written = slots.SlotWriter(memory, *shape)
         for slot in range(shape[0]):
             free.put(slot)
-    # Before the job is unpacked, since that imports all that it needs.
+    # Before the job is unpickled, which imports everything it needs and takes a while.
     threading.Thread(target=_listen, args=(stream, free), daemon=True).start()
-    made = queue.Queue(ahead)
+    made: queue.Queue[tuple[int, Any, BaseException | None]] = queue.Queue(ahead)
     arguments = (job, numbers, made, written, free)
     threading.Thread(target=_make, args=arguments, daemon=True).start()
     place_of = written.place_of if written else lambda buffer: None
@@ -224,10 +252,10 @@ def work(connection, memory=None):
                 return
 
 
-def _listen(stream, free):
-    """Takes slots that are free again; ends this process when the other side of its socket is gone.
+def _listen(stream: IO[bytes], free: queue.LifoQueue[int]) -> None:
+    """Receives slots that are free again; exits this process when the main process is gone.
 
-    Nobody may be there to end it: the other process may have been killed.
+    The main process may have been killed, so nobody else would end this one.
     """
     with contextlib.suppress(OSError):
         while slot := stream.read(1):
@@ -235,12 +263,19 @@ def _listen(stream, free):
     os._exit(0)
 
 
-def _make(job, numbers, made, written, free):
-    """In a thread: makes batches while earlier ones are sent."""
+def _make(
+    job: bytes,
+    numbers: Sequence[int],
+    made: queue.Queue[tuple[int, Any, BaseException | None]],
+    written: slots.SlotWriter | None,
+    free: queue.LifoQueue[int],
+) -> None:
+    """Runs in a thread: makes batches while earlier ones are sent."""
     try:
         make = pickle.loads(job)
         for number in numbers:
-            slot, arguments = NOWHERE, ()
+            slot = NOWHERE
+            arguments: tuple[Any, ...] = ()
             if written is not None:
                 slot, arguments = free.get(), (written.allocate,)
                 written.begin(slot)
@@ -249,8 +284,8 @@ def _make(job, numbers, made, written, free):
         made.put((NOWHERE, None, _portable(error)))
 
 
-def _portable(error):
-    """An exception that the other side can unpack, with where it came from."""
+def _portable(error: Exception) -> Exception:
+    """An exception that the main process can unpickle, with the worker's traceback in a note."""
     if not isinstance(error, UserError):
         error.add_note("In a worker process:\n" + traceback.format_exc())
     try:
@@ -262,5 +297,5 @@ def _portable(error):
 
 if __name__ == "__main__":
     work(socket.socket(fileno=int(sys.argv[1])), *map(int, sys.argv[2:]))
-    # At once: Python would stop the thread inside OpenCV, whose code ends the process with a word.
+    # Without Python's own shutdown, which can stop a thread inside OpenCV and print an error.
     os._exit(0)

@@ -230,7 +230,7 @@ def test_notes(clean, tmp_path):
     (data / "train.txt").write_text("\n".join(lines))
     problems, summary = check(tmp_path, "data.augment.scale=(0.1,0.2)", "eval.limit_type=max",
                               "eval.limit_side=32")  # fmt: skip
-    assert all("reaches 94 pixels over" in problem for problem in problems) and len(problems) == 2
+    assert all("extends 94 pixels beyond" in problem for problem in problems) and len(problems) == 2
     notes = [text for text in summary if text.startswith(("note", "hint"))]
     assert notes[0].startswith("note: train: EXIF turns 2 of 10 pictures")
     assert notes[1].startswith("note: train: 26 of 26 words are lower than 8 pixels")

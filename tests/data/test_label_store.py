@@ -1,4 +1,4 @@
-"""The kept index of labels: the same samples, changes noticed, damage named, others waited for."""
+"""The cached label index: same samples, changes noticed, damage named, other processes waited for."""
 
 import json
 import os
@@ -144,11 +144,11 @@ def test_what_changed_a_moment_ago_is_not_relied_upon(tmp_path, monkeypatch, cac
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
-        (lambda data: data[:-9] + b"!" + data[-8:], "a wrong checksum of its"),
-        (lambda data: data[:60] + b"!" + data[61:], "a wrong checksum of its description"),
+        (lambda data: data[:-9] + b"!" + data[-8:], "wrong checksum of"),
+        (lambda data: data[:60] + b"!" + data[61:], "wrong checksum of the description"),
         (lambda data: data[:-100], "cut short"),
-        (lambda data: b"something else", "is no index of labels"),
-        (lambda data: b"", "is no index of labels"),
+        (lambda data: b"something else", "not a label index"),
+        (lambda data: b"", "not a label index"),
     ],
 )
 def test_a_damaged_index_is_named_and_made_anew(tmp_path, cache, capfd, damage, reason):
@@ -158,7 +158,7 @@ def test_a_damaged_index_is_named_and_made_anew(tmp_path, cache, capfd, damage, 
     kept(cache).write_bytes(damage(good))
     assert plain(read_labels("labels.txt", tmp_path)) == expected
     (line,) = capfd.readouterr().err.splitlines()
-    assert line.startswith(f"warning: {kept(cache)}: the index of labels is damaged ({reason}")
+    assert line.startswith(f"warning: {kept(cache)}: the label index is damaged ({reason}")
     assert kept(cache).read_bytes() == good
 
 
@@ -171,7 +171,7 @@ def test_an_index_of_other_labels_is_not_taken(tmp_path, cache, capfd):
     read_labels("labels.txt", tmp_path)
     kept(cache).write_bytes(other)
     assert len(read_labels("labels.txt", tmp_path)) == 5
-    assert "was made of other labels" in capfd.readouterr().err
+    assert "made from other labels" in capfd.readouterr().err
 
 
 def test_without_a_cache_folder_labels_stay_in_memory(tmp_path, monkeypatch, capfd):
@@ -181,7 +181,7 @@ def test_without_a_cache_folder_labels_stay_in_memory(tmp_path, monkeypatch, cap
     assert len(read_labels("labels.txt", tmp_path)) == 9
     assert len(read_labels("labels.txt", tmp_path)) == 9
     (line,) = capfd.readouterr().err.splitlines()  # said once
-    assert "the index of labels is not kept" in line and "PPOCR_JAX_CACHE" in line
+    assert "the label index is not kept" in line and "PPOCR_JAX_CACHE" in line
 
 
 def test_an_index_that_goes_while_it_is_in_use(tmp_path, monkeypatch, cache):
@@ -194,7 +194,7 @@ def test_an_index_that_goes_while_it_is_in_use(tmp_path, monkeypatch, cache):
     with pytest.raises(UserError, match="cut short while it was in use: run the same command"):
         samples[8]
     kept(cache).unlink()
-    with pytest.raises(UserError, match="has gone while it was in use"):
+    with pytest.raises(UserError, match="disappeared while it was in use"):
         pickle.loads(job)
 
 

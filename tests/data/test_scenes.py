@@ -103,7 +103,7 @@ def contents(folder):
 )  # fmt: skip
 def test_labels_carry_no_path(tmp_path, name):
     folder = tmp_path / "scenes"
-    with pytest.raises(UserError, match="is no such name; take config.data.train=train.txt"):
+    with pytest.raises(UserError, match="is not such a name; use config.data.train=train.txt"):
         write_scenes(folder, **{**FEW, "val_labels": name})
     assert list(tmp_path.iterdir()) == []
 
@@ -111,7 +111,7 @@ def test_labels_carry_no_path(tmp_path, name):
 def test_nothing_of_others_is_replaced(tmp_path):
     (tmp_path / "b.txt").write_text("mine")
     before = contents(tmp_path)
-    with pytest.raises(UserError, match="holds files and no scenes.json.*--config.data.root"):
+    with pytest.raises(UserError, match="holds files but no scenes.json.*--config.data.root"):
         write_scenes(tmp_path, **FEW)
     assert contents(tmp_path) == before and not (tmp_path / "images").exists()
 
@@ -123,12 +123,12 @@ def test_nothing_of_others_is_replaced_in_a_folder_of_scenes(tmp_path):
     (folder / "link.txt").symlink_to(tmp_path / "nowhere")
     before = contents(folder)
     for name in ("mine.txt", "link.txt"):
-        with pytest.raises(UserError, match=f"{name}: was not drawn by this program"):
+        with pytest.raises(UserError, match=f"{name}: was not written by this program"):
             write_scenes(folder, **{**FEW, "val_labels": name})
     assert contents(folder) == before
     (folder / "images").rename(tmp_path / "elsewhere")
     (folder / "images").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(UserError, match="images: was not drawn"):
+    with pytest.raises(UserError, match="images: was not written"):
         write_scenes(folder, **{**FEW, "seed": 6})
 
 

@@ -36,5 +36,5 @@ def test_other_images_may_be_named(config, tmp_path):
     config.data.root = str(draw_data(tmp_path / "other"))
     prepare_root(config, draws=False)
     assert len(read_validation(config)) == 3
-    with pytest.raises(UserError, match="holds files and no scenes.json"):
+    with pytest.raises(UserError, match="holds files but no scenes.json"):
         prepare_root(config)
