@@ -60,9 +60,9 @@ def test_a_config_that_came_with_weights_makes_nothing(network, tmp_path, capsys
     write_folder(tmp_path / "student", network[1], meta)
     before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
     weights = ["--weights", str(tmp_path / "student")]
-    with pytest.raises(UserError, match="does not hold the 1 scenes.*such a config draws nothing"):
+    with pytest.raises(UserError, match="does not hold the 1 scenes.*such a config writes nothing"):
         evaluate.main([*weights, "--report", str(out / "report")])
-    with pytest.raises(UserError, match="such a config draws nothing"):
+    with pytest.raises(UserError, match="such a config writes nothing"):
         export.main([*weights, "--output", str(out / "x.onnx"), "--quantize"])
     images = ["--images", str(home / "data" / "val_0.png")]
     assert predict.main([*weights, *images, "--output", str(out / "found")]) == 0

@@ -332,7 +332,7 @@ def _misfit(line: Line, points: Points) -> str | None:
     many = number == 4 and line.numbers >= 2 * MANY and _is_outline(line)
     if many or line.ends in points.doubted and _is_other(line):
         return (
-            f"{line.numbers} numbers may be {line.numbers // 2} points, or 4 points and a text that "
+            f"{line.numbers} numbers may be {line.numbers // 2} points, or 4 and a text that "
             "begins with numbers: put the text in quotes"
         )
     if (len(line.fields) > 2 * number) != points.text:

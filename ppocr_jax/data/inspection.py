@@ -1,6 +1,10 @@
-"""What is wrong with the labels and images of a config's data, and what is worth a remark."""
+"""Checks the labels and images of a config's data: problems, remarks, and hints at their cause."""
+
+from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -8,39 +12,51 @@ from tqdm import tqdm
 from ppocr_jax.data import remarks
 from ppocr_jax.data.frames import Extents, guess_frame
 from ppocr_jax.data.image_files import exists
-from ppocr_jax.data.label_index import count_words, join
+from ppocr_jax.data.label_index import LabelIndex, Table, count_words, join
 from ppocr_jax.data.labels import NO_PICTURE, scan_labels, split_sources
-from ppocr_jax.data.looked_at import look_at_images
+from ppocr_jax.data.looked_at import Picture, Pictures, look_at_images
 from ppocr_jax.data.polygon_faults import find_doubtful, find_fault
 from ppocr_jax.data.roots import guess_root
-from ppocr_jax.data.sample import Problem, place_of
+from ppocr_jax.data.sample import Problem, Sample, place_of
 from ppocr_jax.data.splits import prepare_root, require_images
 from ppocr_jax.data.targets import MOST_BORDER_WORK, require_drawable
 from ppocr_jax.data.training_split import require_learnable
 from ppocr_jax.errors import UserError, counted
 
+if TYPE_CHECKING:
+    from jaxtyping import Bool
+    from ml_collections import ConfigDict
+
 SPLITS = ("train", "val")
 
+# Images met so far: {digest: (split, samples, number in samples)}.
+Seen = dict[bytes, tuple[str, Sequence[Sample], int]]
 
-def check(config, progress=False):
-    """Looks at both splits: all that `train` would refuse of them, and more.
+
+def check(config: ConfigDict, progress: bool = False) -> tuple[list[Problem], list[str]]:
+    """Checks both splits: everything that training would refuse, and more.
 
     Args:
         config: a whole config.
-        progress: show a bar.
+        progress: show a progress bar.
 
     Returns:
-        `(problems, summary)`: a list of `Problem`, and lines of text: counts, remarks that begin
-        with `note: ` and guesses at a cause that begin with `hint: `.
+        `(problems, summary)`. The summary is lines of text: counts, remarks that begin with
+        `note: `, and guesses at the cause of problems that begin with `hint: `.
 
     Raises:
         UserError: a label file is missing or empty.
     """
     prepare_root(config)
-    problems, summary, hints, seen, training = [], [], [], {}, ()
+    problems: list[Problem] = []
+    summary: list[str] = []
+    hints: list[str] = []
+    seen: Seen = {}
+    training: Pictures | None = None
     for split in SPLITS:
         parts, found, notes = scan_split(config, split)
         pictures = look_at_images(join(parts), progress)
+        # `_guess` uses the problems of the label files alone, so it comes before the others.
         hints += _guess(config, split, pictures, found)
         found += look_at_labels(pictures, config.data.targets.shrink_ratio, progress)
         found += _find_duplicates(split, pictures, seen)
@@ -48,13 +64,15 @@ def check(config, progress=False):
         problems += found
         summary += [*notes, describe(split, pictures)]
         summary += remarks.find(config, split, pictures, training)
-        training = training or pictures.usable()
+        training = training or pictures.usable()  # the training split is the first one
     return problems, [*summary, *(f"hint: {hint}" for hint in hints)]
 
 
-def scan_split(config, split):
-    """`(list of samples per source, problems, notes)` of the label files of a split."""
-    parts, problems, notes = [], [], []
+def scan_split(config: ConfigDict, split: str) -> tuple[list[LabelIndex], list[Problem], list[str]]:
+    """`(samples of each source, problems, notes)` of the label files of a split."""
+    parts: list[LabelIndex] = []
+    problems: list[Problem] = []
+    notes: list[str] = []
     for source in split_sources(config.data[split]):
         samples, found, said = scan_labels(source, config.data.root)
         parts.append(samples)
@@ -63,15 +81,17 @@ def scan_split(config, split):
     return parts, problems, notes
 
 
-def look_at_labels(pictures, shrink_ratio, progress=False):
-    """Problems of pictures that cannot be used and of polygons that make no sense.
+def look_at_labels(
+    pictures: Pictures, shrink_ratio: float, progress: bool = False
+) -> list[Problem]:
+    """Problems of images that cannot be used and of faulty polygons.
 
     Args:
-        pictures: `looked_at.Pictures`.
+        pictures: the images of a split.
         shrink_ratio: `data.targets.shrink_ratio`.
-        progress: show a bar.
+        progress: show a progress bar.
     """
-    found = []
+    found: list[Problem] = []
     bar = tqdm(total=len(pictures), desc="labels", unit="image", delay=1, disable=not progress)
     with bar:
         for first, table, sizes, _ in pictures.tables():
@@ -82,8 +102,8 @@ def look_at_labels(pictures, shrink_ratio, progress=False):
     return found
 
 
-def _find_doubtful(table, sizes):
-    """Which pictures of a `label_index.Table` may have a problem, bool `[S]`."""
+def _find_doubtful(table: Table, sizes: np.ndarray) -> Bool[np.ndarray, " S"]:
+    """Which images of a table may have a problem: a fast pass over many images."""
     owner = np.repeat(np.arange(len(table.paths)), table.polygons)
     faulty = find_doubtful(table.counts, table.points, sizes[owner])
     pieces = np.bincount(owner, (1 + table.counts) * ~table.ignore, len(table.paths))
@@ -91,8 +111,8 @@ def _find_doubtful(table, sizes):
     return many | (pieces > MOST_BORDER_WORK) | ~sizes.any(1)
 
 
-def _look_at_label(picture, shrink_ratio):
-    """Problems of one `Picture`."""
+def _look_at_label(picture: Picture, shrink_ratio: float) -> list[Problem]:
+    """The problems of one image."""
     sample, place = picture.sample, (picture.sample.source, picture.sample.line)
     found = []
     if picture.reason:
@@ -110,29 +130,31 @@ def _look_at_label(picture, shrink_ratio):
     return found
 
 
-def _find_duplicates(split, pictures, seen):
-    """Images that were met before, in this split or the other, by content. Updates `seen`."""
-    found = []
+def _find_duplicates(split: str, pictures: Pictures, seen: Seen) -> list[Problem]:
+    """Images whose files have the same content as an earlier one. Updates `seen`."""
+    found: list[Problem] = []
     for number in np.flatnonzero(pictures.sizes.any(1)).tolist():
         digest = pictures.digests[number].tobytes()
         if digest not in seen:
             seen[digest] = split, pictures.samples, number
             continue
         sample, (other_split, samples, other) = pictures.samples[number], seen[digest]
-        kind = "is also in training" if other_split != split else "is there twice"
+        kind = "is also in training" if other_split != split else "is a duplicate"
         reason = f"{sample.image_path} {kind}: {place_of(samples[other])}"
         found.append(Problem(sample.source, sample.line, reason, kind=kind))
     return found
 
 
-def find_refusals(config, split, parts, known):
-    """Why `train` would not begin with a split, as a list of one problem or none.
+def find_refusals(
+    config: ConfigDict, split: str, parts: Sequence[Sequence[Sample]], known: Sequence[Problem]
+) -> list[Problem]:
+    """Why training would not start with a split: one problem, or an empty list.
 
     Args:
         config: a whole config.
         split: "train" or "val".
-        parts: lists of samples, one per source.
-        known: problems of single lines and images, for which it may refuse as well.
+        parts: samples of each source.
+        known: problems of single lines and images found before, which also prevent training.
     """
     samples = join(parts)
     words = count_words(samples)
@@ -144,15 +166,17 @@ def find_refusals(config, split, parts, known):
         if split == "val" and samples and not words.learned:
             raise UserError(
                 f"none of {counted(words.ignored, 'word')} counts, since all "
-                "are ignored (`*`, `###`): hmean would be 0 whatever is found"
+                "are ignored (`*`, `###`): hmean would be 0 whatever the model finds"
             )
     except UserError as error:
         return [Problem(str(config.data[split]), 0, str(error))]
     return []
 
 
-def _guess(config, split, pictures, problems):
-    """Lines on what may be the cause of missing pictures, or of labels that do not fit."""
+def _guess(
+    config: ConfigDict, split: str, pictures: Pictures, problems: Sequence[Problem]
+) -> list[str]:
+    """Lines of text on the likely cause of missing images, or of labels that do not fit."""
     named = [
         str(pathlib.Path(config.data.root, pathlib.Path(problem.source).stem.removeprefix("gt_")))
         for problem in problems
@@ -167,8 +191,8 @@ def _guess(config, split, pictures, problems):
     return [f"{split}: {guess}" for guess in guesses if guess]
 
 
-def describe(split, pictures):
-    """One line: how many images, words, ignored words and images without text."""
+def describe(split: str, pictures: Pictures) -> str:
+    """One line of text: number of images, words, ignored words and images without text."""
     words = count_words(pictures.samples)
     return (
         f"{split}: {counted(len(pictures), 'image')}, {counted(words.learned, 'word')}, "

@@ -1,4 +1,6 @@
-"""PaddleOCR's label files: one line per picture, `path<TAB>JSON`, read block by block."""
+"""Reads PaddleOCR's label files, one line `path<TAB>JSON` per image, block by block."""
+
+from __future__ import annotations
 
 import collections
 import contextlib
@@ -6,7 +8,9 @@ import gc
 import itertools
 import json
 import os
-from typing import NamedTuple
+import pathlib
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -26,25 +30,30 @@ from ppocr_jax.data.sample import Problem
 from ppocr_jax.data.workers import Workers
 from ppocr_jax.errors import UserError
 
-MOST_BYTES = 1 << 36  # of a label file; ICDAR 2015's has 0.5 MB for 1000 pictures
-MOST_LINE = 1 << 28  # of a line: a page of small print with every letter outlined has a thousandth
-BLOCK = 1 << 20  # bytes that are read at a time, to the end of a line
-MANY = 1 << 25  # bytes from which on several processes read: they take a second to start
+if TYPE_CHECKING:
+    from ppocr_jax.data.label_columns import Columns
+
+MOST_BYTES = 1 << 36  # of a label file; ICDAR 2015's has 0.5 MB for 1000 images
+MOST_LINE = 1 << 28  # bytes of a line; a page of small print with outlined letters has a thousandth
+BLOCK = 1 << 20  # bytes read at a time, then on to the end of the line
+MANY = 1 << 25  # bytes from which on several processes read; starting them takes a second
 MOST_WORKERS = 8
 
-BYTE_ORDER_MARK = "begins with a byte order mark, which is passed over here; save it without"
+BYTE_ORDER_MARK = "begins with a byte order mark, which is ignored here; save it without one"
 JSON_VALUES = {str, int, float, bool, type(None)}
 
 
-class Read(NamedTuple):
-    """What a block of lines gives.
+class ParsedBlock(NamedTuple):
+    """The content of a block of lines.
 
     Attributes:
-        block: `Block` of the lines that can be used; its lines count from 1 in the block.
+        block: the lines that can be used; line numbers count from 1 within the block.
         problems: `(line, reason)` of the others.
-        lines: how many there are, blank ones too; `blank`: whether all are.
-        words: `WordCounts`; pictures: how many were found under another path, by kind.
-        folders: that were looked into.
+        lines: number of lines, blank ones included.
+        blank: whether all are blank.
+        words: counts of unusual texts.
+        pictures: number of images found under another path, by kind.
+        folders: folders whose content mattered.
     """
 
     block: Block
@@ -52,22 +61,31 @@ class Read(NamedTuple):
     lines: int
     blank: bool
     words: WordCounts
-    pictures: collections.Counter
+    pictures: collections.Counter[str]
     folders: set[str]
 
 
-def scan_file(path, root, columns, pictures, words):
-    """Reads a label file into `columns`: a list of `Problem`.
+def scan_file(
+    path: pathlib.Path,
+    root: str | os.PathLike[str],
+    columns: Columns,
+    pictures: PicturePaths,
+    words: WordCounts,
+) -> list[Problem]:
+    """Reads a label file into `columns`.
 
     Args:
-        path: of the file.
-        root: folder of the pictures.
-        columns: `label_columns.Columns`.
-        pictures: `PicturePaths`, which counts what was found under another path.
-        words: `WordCounts`.
+        path: the file.
+        root: folder of the images.
+        columns: receives the labels.
+        pictures: counts images found under another path.
+        words: counts unusual texts.
+
+    Returns:
+        The problems of lines that cannot be used.
 
     Raises:
-        UserError: it is no file, empty, too large, or UTF-16.
+        UserError: not a file, empty, too large, or UTF-16.
     """
     begin, marked = find_text(path)
     problems = [Problem(str(path), 1, BYTE_ORDER_MARK, harmless=True)] if marked else []
@@ -91,8 +109,8 @@ def scan_file(path, root, columns, pictures, words):
     return problems
 
 
-def _in_order(make, size):
-    """A `Read` per span, made by several processes where there is much to read."""
+def _in_order(make: ReadSpan, size: int) -> Iterator[ParsedBlock]:
+    """The blocks of a file in order, parsed by several processes if the file is large."""
     workers = min(MOST_WORKERS, os.cpu_count() or 1)
     if size < MANY or workers == 1:
         yield from map(make, range(len(make.spans)))
@@ -104,11 +122,11 @@ def _in_order(make, size):
         made.close()
 
 
-def find_text(path):
-    """`(where the text of a label file begins, whether a byte order mark stands before it)`.
+def find_text(path: pathlib.Path) -> tuple[int, bool]:
+    """`(offset of the text in a label file, whether a byte order mark precedes it)`.
 
     Raises:
-        UserError: it is no file, too large, or UTF-16.
+        UserError: not a file, too large, or UTF-16.
     """
     if not path.is_file():
         raise UserError(f"{path}: not a file")
@@ -125,14 +143,14 @@ def find_text(path):
     return 3 * marked, marked
 
 
-def find_spans(path, begin, size):
-    """`(first, last)` bytes of blocks of whole lines. Raises UserError: a line is too long."""
+def find_spans(path: pathlib.Path, begin: int, size: int) -> list[tuple[int, int]]:
+    """`(begin, end)` offsets of blocks of whole lines. Raises UserError: a line is too long."""
     places = [begin]
     with open(path, "rb") as file:
         while places[-1] + BLOCK < size:
             file.seek(places[-1] + BLOCK)
             if len(file.readline(MOST_LINE)) == MOST_LINE:
-                raise UserError(f"{path}: a line of more than {MOST_LINE >> 20} MiB: no label file")
+                raise UserError(f"{path}: a line of over {MOST_LINE >> 20} MiB: not a label file")
             places.append(file.tell())
     if places[-1] < size or len(places) == 1:
         places.append(size)
@@ -140,13 +158,21 @@ def find_spans(path, begin, size):
 
 
 class ReadSpan:
-    """Number of a block -> `Read`; here, or in a process of its own."""
+    """Number of a block -> `ParsedBlock`, in this process or in a worker.
 
-    def __init__(self, path, root, spans):
+    Args:
+        path: the label file.
+        root: folder of the images.
+        spans: `(begin, end)` of every block, bytes.
+    """
+
+    def __init__(
+        self, path: pathlib.Path, root: str | os.PathLike[str], spans: Sequence[tuple[int, int]]
+    ) -> None:
         self.path, self.root, self.spans = path, root, spans
         self._pictures = PicturePaths(root)
 
-    def __call__(self, number):
+    def __call__(self, number: int) -> ParsedBlock:
         first, last = self.spans[number]
         try:
             with open(self.path, "rb") as file:
@@ -155,13 +181,13 @@ class ReadSpan:
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}") from None
         self._pictures.changed, self._pictures.folders = collections.Counter(), set()
-        with _without_search():
+        with _without_gc():
             return read_lines(data, self._pictures)
 
 
 @contextlib.contextmanager
-def _without_search():
-    """Python does not look for cycles among the lists of a block, which is half of the time."""
+def _without_gc() -> Iterator[None]:
+    """Switches Python's garbage collector off: scanning a block's lists takes half of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -171,18 +197,21 @@ def _without_search():
             gc.enable()
 
 
-class _Doubt(Exception):
-    """Something in a block is unusual: each of its lines is read by itself."""
+class _Unusual(Exception):
+    """Something in a block is unusual, so that its lines have to be parsed one by one."""
 
 
-def read_lines(data, pictures):
-    """The `Read` of some whole lines.
+def read_lines(data: bytes, pictures: PicturePaths) -> ParsedBlock:
+    """Parses a block of whole lines.
 
     Args:
-        data: bytes.
-        pictures: `PicturePaths`.
+        data: the lines.
+        pictures: finds the images.
     """
-    lines, problems, number = [], [], 0
+    # --- lines -> JSON
+    lines: list[tuple[int, str, list[Any]]] = []
+    problems: list[tuple[int, str]] = []
+    number = 0
     for number, line in enumerate(data.splitlines(), 1):
         if not line.strip():
             continue
@@ -191,11 +220,13 @@ def read_lines(data, pictures):
         except ValueError as error:
             problems.append((number, str(error)))
     blank = not lines and not problems
+    # --- JSON -> arrays: for a whole block at once where nothing is wrong, which is much faster
     try:
         texts, counts, points = _all_at_once([entries for _, _, entries in lines])
-    except _Doubt:
+    except _Unusual:
         lines, found, texts, counts, points = _one_by_one(lines)
         problems = sorted(problems + found)
+    # --- ignored words and unusual texts
     words, ignore = WordCounts(), np.array([is_mark(text) for text in texts], bool)
     entries = itertools.chain.from_iterable(entries for _, _, entries in lines)
     for entry, text, ignored in zip(entries, texts, ignore.tolist(), strict=True):
@@ -208,53 +239,59 @@ def read_lines(data, pictures):
         ignore,
         points,
     )
-    return Read(block, problems, number, blank, words, pictures.changed, pictures.folders)
+    return ParsedBlock(block, problems, number, blank, words, pictures.changed, pictures.folders)
 
 
-def _all_at_once(lists):
-    """`(texts, points of each polygon, all points)` of lists of labels.
-
-    What as_polygon and require_few would say of anything is left to them.
+def _all_at_once(lists: Sequence[Any]) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """`(texts, number of points of each polygon, all points)` of lists of labels.
 
     Raises:
-        _Doubt: one of them may be wrong, or is written in an unusual way.
+        _Unusual: a label may be wrong or is written in an unusual way. What is wrong is then found
+            by `as_polygon` and `require_few`.
     """
     try:
         entries = [entry for entries in lists for entry in entries]
         texts = [entry["transcription"] for entry in entries]
         polygons = [entry["points"] for entry in entries]
     except (KeyError, TypeError, IndexError):
-        raise _Doubt from None
+        raise _Unusual from None
     if not (set(map(type, texts)) <= JSON_VALUES and set(map(type, polygons)) <= {list}):
-        raise _Doubt
+        raise _Unusual
     pairs = list(itertools.chain.from_iterable(polygons))
     if not (set(map(type, pairs)) <= {list} and set(map(len, pairs)) <= {2}):
-        raise _Doubt
+        raise _Unusual
     numbers = list(itertools.chain.from_iterable(pairs))
     if not set(map(type, numbers)) <= {int, float}:
-        raise _Doubt
+        raise _Unusual
     try:
         points = np.array(numbers, np.float64).reshape(-1, 2)
     except OverflowError:
-        raise _Doubt from None
+        raise _Unusual from None
     counts = np.array(list(map(len, polygons)), np.int64)
     sizes = np.array(list(map(len, lists)), np.int64)
     edge_pairs = np.concatenate([[0], np.cumsum(counts**2)])
     edge_pairs = np.diff(edge_pairs[np.concatenate([[0], np.cumsum(sizes)])])
     usual = (
         ((counts >= 3) & (counts <= MOST_POINTS)).all()
-        and (np.abs(points) <= LARGEST_COORDINATE).all()  # not what is no number
+        and (np.abs(points) <= LARGEST_COORDINATE).all()  # false for NaN as well
         and (sizes <= MOST_POLYGONS).all()
         and (edge_pairs <= MOST_EDGE_PAIRS).all()
     )
     if not usual:
-        raise _Doubt
+        raise _Unusual
     return [str(text) for text in texts], counts, points.astype(np.float32)
 
 
-def _one_by_one(lines):
-    """`(good lines, problems, texts, points of each polygon, all points)`."""
-    good, problems, texts, polygons = [], [], [], []
+def _one_by_one(
+    lines: Sequence[tuple[int, str, list[Any]]],
+) -> tuple[
+    list[tuple[int, str, list[Any]]], list[tuple[int, str]], list[str], np.ndarray, np.ndarray
+]:
+    """`(good lines, problems, texts, number of points of each polygon, all points)`."""
+    good: list[tuple[int, str, list[Any]]] = []
+    problems: list[tuple[int, str]] = []
+    texts: list[str] = []
+    polygons: list[np.ndarray] = []
     for number, name, entries in lines:
         try:
             own = [_parse_entry(entry, index) for index, entry in enumerate(entries, 1)]
@@ -270,8 +307,8 @@ def _one_by_one(lines):
     return good, problems, texts, counts, points
 
 
-def parse_line(line):
-    """`(path of the picture, list of labels)`. Raises ValueError with a reason."""
+def parse_line(line: bytes) -> tuple[str, list[Any]]:
+    """`(path of the image, list of labels)` of a line. Raises ValueError with a reason."""
     try:
         text = line.decode("utf-8")
     except UnicodeDecodeError:
@@ -282,7 +319,7 @@ def parse_line(line):
     if not name.strip():
         raise ValueError("has no image path before the tab")
     if "\0" in name:
-        raise ValueError("the image path holds a NUL, which no path can")
+        raise ValueError("the image path contains a NUL character")
     try:
         entries = json.loads(labels)
     except RecursionError:
@@ -290,14 +327,14 @@ def parse_line(line):
     except json.JSONDecodeError as error:
         raise ValueError(f"the labels are no JSON ({error})") from None
     except ValueError:
-        raise ValueError("the labels hold a number of thousands of digits") from None
+        raise ValueError("the labels contain a number with thousands of digits") from None
     if not isinstance(entries, list):
         raise ValueError("the labels are no JSON list")
     return name, entries
 
 
-def _parse_entry(entry, index):
-    """The polygon of one element of a JSON list."""
+def _parse_entry(entry: Any, index: int) -> np.ndarray:
+    """The polygon of label number `index` of a line. Raises ValueError with a reason."""
     if not isinstance(entry, dict) or "points" not in entry or "transcription" not in entry:
         raise ValueError(f"label {index} lacks points or transcription")
     try:
@@ -305,5 +342,5 @@ def _parse_entry(entry, index):
     except ValueError as error:
         raise ValueError(f"label {index}: {error}") from None
     if isinstance(entry["transcription"], (dict, list)):
-        raise ValueError(f"label {index}: the transcription is no text")
+        raise ValueError(f"label {index}: the transcription is not text")
     return polygon

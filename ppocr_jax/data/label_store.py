@@ -1,10 +1,12 @@
-"""The index of a label file or folder, kept in the cache folder under a hash of what it is made of.
+"""Caches the label index of a label file or folder, under a hash of what it is made from.
 
-It is made once: by the first process that needs it, while others of the same machine wait. A label
-file counts by its content, a folder by its files' names, sizes and times. Where it depends on which
-pictures lie in a folder, that folder's time counts as well, and a time of a moment ago is not
-relied upon, since something may change without another one.
+The first process that needs an index builds it, while others on the same machine wait. A label file
+enters the hash by its content, a folder by the names, sizes and times of its files. If the index
+depends on which images are in a folder, that folder's modification time is compared too. Times of a
+moment ago are not trusted, because another change may not alter them.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
@@ -13,6 +15,7 @@ import os
 import pathlib
 import time
 import uuid
+from collections.abc import Callable
 from typing import NamedTuple
 
 from ppocr_jax import __version__, files, locks
@@ -23,22 +26,23 @@ from ppocr_jax.data.sample import Problem
 from ppocr_jax.errors import UserError, tell
 from ppocr_jax.runtime.cache import cache_folder
 
-FOLDER = "labels"
-LARGE = 1 << 25  # bytes of labels: an index of more grows in files, not in memory
-RECENT_NS = 2 * 10**9  # file systems count times in steps of up to two seconds
-MOST_PROBLEMS = 10_000  # an index with more is not kept: its labels will be mended
-UNUSED_DAYS = 30  # an index that nobody opened for so long is removed
+FOLDER = "labels"  # in the cache folder
+LARGE = 1 << 25  # bytes of labels; the index of more is collected in files, not in memory
+RECENT_NS = 2 * 10**9  # file systems store times in steps of up to two seconds
+MOST_PROBLEMS = 10_000  # an index with more is not kept: its labels will be corrected
+UNUSED_DAYS = 30  # an index not opened for this long is removed
+# The files whose code decides what an index holds.
 RULES = ("label_lines.py", "label_folders.py", "label_polygons.py", "label_columns.py",
          "label_file.py", "icdar.py", "marks.py", "picture_paths.py")  # fmt: skip
 
 
 class Scan(NamedTuple):
-    """What a source gives.
+    """The content of a label file or folder.
 
     Attributes:
-        samples: `LabelIndex`: what can be used.
-        problems: list of `Problem`: what cannot.
-        notes: lines on how it was read.
+        samples: the images that can be used.
+        problems: the lines that cannot be used.
+        notes: lines of text on how it was read.
     """
 
     samples: LabelIndex
@@ -46,17 +50,21 @@ class Scan(NamedTuple):
     notes: list[str]
 
 
-def read_indexed(path, root, scan):
-    """The `Scan` of a source, from its index where there is one.
+# `columns -> (problems, notes, folders whose content mattered)`.
+ScanSource = Callable[[Columns], tuple[list[Problem], list[str], set[str]]]
+
+
+def read_indexed(path: pathlib.Path, root: str | os.PathLike[str], scan: ScanSource) -> Scan:
+    """The `Scan` of a source, from a cached index if there is one.
 
     Args:
-        path: of a label file or a folder of them.
-        root: folder of the pictures.
-        scan: `columns -> (problems, notes, folders)`: reads the source into `Columns` and says
-            the content of which folders it went by.
+        path: a label file, or a folder of them.
+        root: folder of the images.
+        scan: `columns -> (problems, notes, folders)`: reads the source into `Columns`; `folders`
+            are those whose content mattered.
 
     Raises:
-        UserError: what `scan` raises.
+        UserError: whatever `scan` raises.
     """
     began, seen = time.time_ns(), _look(path)
     places = [str(path), str(root), os.path.realpath(path), os.path.realpath(root)]
@@ -68,30 +76,35 @@ def read_indexed(path, root, scan):
     try:
         with contextlib.ExitStack() as stack:
             _hold(stack, place)
-            found = _open(place, key)  # another process may have made it meanwhile
+            found = _open(place, key)  # another process may have built it meanwhile
             return found or _build(place, key, path, scan, began, seen)
     except OSError as error:
         _say_once(
-            f"warning: {place.parent}: {error.strerror or error}: the index of labels is not kept, "
-            "every process holds it in memory; PPOCR_JAX_CACHE names another folder"
+            f"warning: {place.parent}: {error.strerror or error}: the label index is not cached, "
+            "every process holds it in memory; name another folder with PPOCR_JAX_CACHE"
         )
     columns = Columns()
     problems, notes, _ = scan(columns)
     return Scan(columns.in_memory(), problems, notes)
 
 
-def _build(place, key, path, scan, began, seen):
-    """Reads the source, and keeps its index where that can be relied upon."""
-    for left in place.parent.glob(f"{place.name}.*.tmp"):  # by a process that was killed
+def _build(
+    place: pathlib.Path, key: str, path: pathlib.Path, scan: ScanSource, began: int, seen: _Look
+) -> Scan:
+    """Reads the source, and caches its index if nothing can have changed meanwhile."""
+    for left in place.parent.glob(f"{place.name}.*.tmp"):  # left by a process that was killed
         left.unlink(missing_ok=True)
+    # --- read
     large = seen.size > LARGE
     columns = Columns(place.parent if large else "")
     problems, notes, folders = scan(columns)
+    # --- is it safe to cache?
     times = {folder: _time_of(folder) for folder in sorted(folders)}
     newest = max([seen.newest, *(t for t in times.values() if t is not None)])
     sure = newest < began - RECENT_NS and _look(path) == seen and len(problems) <= MOST_PROBLEMS
     if not sure:
         return Scan(columns.in_memory(), problems, notes)
+    # --- write, under a temporary name until it is complete
     facts = {
         "problems": [[p.source, p.line, p.reason, p.harmless, p.kind] for p in problems],
         "notes": notes,
@@ -112,59 +125,65 @@ def _build(place, key, path, scan, began, seen):
     return Scan(columns.in_memory(), problems, notes)
 
 
-def _open(place, key):
-    """The `Scan` of a kept index; None where there is none, or one that is no longer right."""
+def _open(place: pathlib.Path, key: str) -> Scan | None:
+    """The `Scan` of a cached index; None if there is none, or it is out of date."""
     try:
         samples, facts = open_index(place, key)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (Damaged, OSError) as error:
         why = getattr(error, "strerror", None) or error
-        _say_once(f"warning: {place}: the index of labels is damaged ({why}): it is made anew")
+        _say_once(f"warning: {place}: the label index is damaged ({why}): it will be rebuilt")
         return None
     if any(_time_of(folder) != then for folder, then in facts["folders"].items()):
         return None
     with contextlib.suppress(OSError):
-        os.utime(place)
+        os.utime(place)  # marks it as used, for `_tidy`
     return Scan(samples, [Problem(*entry) for entry in facts["problems"]], facts["notes"])
 
 
-def _hold(stack, place):
-    """Waits until no other process makes this index. Raises OSError: none can be made here."""
+def _hold(stack: contextlib.ExitStack, place: pathlib.Path) -> None:
+    """Waits until no other process builds this index. Raises OSError: it cannot be written."""
     began, said = time.monotonic(), False
     while True:
         try:
             return stack.enter_context(locks.hold_output(place))
         except UserError:
             if not said and time.monotonic() - began > 1:
-                tell(f"waiting for another process, which makes the index of labels {place}")
+                tell(f"waiting for another process that builds the label index {place}")
                 said = True
             time.sleep(0.1)
 
 
 class _Look(NamedTuple):
-    """What a source is: a hash of it, its bytes, and the newest time that the hash goes by."""
+    """The state of a source.
+
+    Attributes:
+        digest: hash of its content or, for a folder, of names, sizes and times.
+        size: bytes.
+        newest: the newest time in the hash, nanoseconds; 0 if it has none.
+    """
 
     digest: str
     size: int
     newest: int = 0
 
 
-def _look(path):
-    """The `_Look` of a source. Raises UserError: it cannot be read."""
+def _look(path: pathlib.Path) -> _Look:
+    """The state of a source. Raises UserError: it cannot be read."""
     digest, total, newest = hashlib.sha256(), 0, 0
     try:
         if not path.is_dir():
-            if not path.is_file():  # a pipe would never end; who reads it says what it is
+            if not path.is_file():  # a pipe would never end; the reader will report it
                 return _Look("", 0)
             with open(path, "rb") as file:
                 return _Look(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
-        with os.scandir(path) as entries:
-            entries = sorted((e for e in entries if e.name.endswith(".txt")), key=_name)
+        with os.scandir(path) as found:
+            entries = sorted((e for e in found if e.name.endswith(".txt")), key=_name)
         for entry in entries:
             try:
                 status = entry.stat()
-            except OSError:  # who reads it says what is wrong with it
+            except OSError:  # the reader will report it
                 digest.update(f"{entry.name}\n".encode(errors="surrogatepass"))
                 continue
             times = status.st_mtime_ns, status.st_ctime_ns
@@ -178,17 +197,17 @@ def _look(path):
     return _Look(digest.hexdigest(), total, newest)
 
 
-def _name(entry):
+def _name(entry: os.DirEntry[str]) -> str:
     return entry.name
 
 
-def _hash(value):
+def _hash(value: object) -> str:
     return hashlib.sha256(repr(value).encode(errors="surrogatepass")).hexdigest()
 
 
 @functools.cache
-def _rules():
-    """A hash of the code that reads labels: an index of another version is not used."""
+def _rules() -> str:
+    """A hash of the code that reads labels: an index built by other code is not used."""
     digest = hashlib.sha256(__version__.encode())
     for name in RULES:
         with contextlib.suppress(OSError):
@@ -196,16 +215,16 @@ def _rules():
     return digest.hexdigest()
 
 
-def _time_of(folder):
-    """When something in a folder got or lost its name, in nanoseconds; None: no such folder."""
+def _time_of(folder: str | os.PathLike[str]) -> int | None:
+    """When a file was last added to or removed from a folder, nanoseconds; None: no such folder."""
     try:
         return os.stat(folder).st_mtime_ns
     except OSError:
         return None
 
 
-def _tidy(place):
-    """Removes older indexes of the same source, and what nobody has used for long."""
+def _tidy(place: pathlib.Path) -> None:
+    """Removes older indexes of the same source, and indexes not used for `UNUSED_DAYS`."""
     oldest = time.time() - UNUSED_DAYS * 86_400
     for path in place.parent.glob("*.index*"):
         with contextlib.suppress(OSError):
@@ -215,5 +234,5 @@ def _tidy(place):
 
 
 @functools.cache
-def _say_once(line):
+def _say_once(line: str) -> None:
     tell(line)

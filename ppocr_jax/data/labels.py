@@ -1,9 +1,13 @@
-"""Label files -> samples: PaddleOCR's one line per image, or ICDAR's one file per image."""
+"""Reads labels: PaddleOCR's files with one line per image, or ICDAR's with one file per image."""
+
+from __future__ import annotations
 
 import os
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from ppocr_jax.data.label_columns import Columns
 from ppocr_jax.data.label_folders import IMAGE_SUFFIXES, NO_PICTURE, read_label_bytes, scan_folder
 from ppocr_jax.data.label_index import LabelIndex, count_words
 from ppocr_jax.data.label_lines import parse_line, scan_file
@@ -21,13 +25,13 @@ __all__ = [
 
 
 class Reading(NamedTuple):
-    """What a source gives.
+    """The content of a label file or folder.
 
     Attributes:
-        samples: `LabelIndex`, a sequence of `Sample`: what can be used.
-        problems: list of `Problem`: what cannot.
-        notes: lines on how it was read: the form of a folder, paths that were found under another
-            name, marks that are not written as usual.
+        samples: the images that can be used, a sequence of `Sample`.
+        problems: the lines that cannot be used.
+        notes: lines of text on how it was read: the format of a folder, images found under another
+            path, unusual ignore marks.
     """
 
     samples: LabelIndex
@@ -35,26 +39,30 @@ class Reading(NamedTuple):
     notes: list[str]
 
 
-def read_sources(sources, root, say=None):
-    """Samples of each of several sources.
+def read_sources(
+    sources: str | Sequence[str],
+    root: str | os.PathLike[str],
+    say: Callable[[str], object] | None = None,
+) -> list[LabelIndex]:
+    """Reads several label files or folders.
 
     Args:
-        sources: label files or folders of `gt_*.txt`, separated by commas, or a tuple of them;
+        sources: label files, or folders of `gt_*.txt`: a comma-separated string or a sequence;
             relative to `root` or absolute.
         root: folder of the images.
-        say: called with every line on how they were read.
+        say: called with each line on how they were read.
 
     Returns:
-        A list with a `LabelIndex` per source.
+        One index per source.
 
     Raises:
-        UserError: a source is missing, empty or garbled; it names file and line.
+        UserError: a source is missing, empty or malformed; names file and line.
     """
     return [read_labels(source, root, say) for source in split_sources(sources)]
 
 
-def split_sources(sources):
-    """The single sources of a comma-separated text or a tuple."""
+def split_sources(sources: str | Sequence[str]) -> list[str]:
+    """The single sources of a comma-separated string or a sequence. Raises UserError: none."""
     if isinstance(sources, str):
         sources = [part.strip() for part in sources.split(",") if part.strip()]
     if not sources:
@@ -62,24 +70,30 @@ def split_sources(sources):
     return list(sources)
 
 
-def read_labels(source, root, say=None):
-    """`LabelIndex` of a label file, or of a folder of `gt_*.txt`. See `read_sources`."""
+def read_labels(
+    source: str | os.PathLike[str],
+    root: str | os.PathLike[str],
+    say: Callable[[str], object] | None = None,
+) -> LabelIndex:
+    """The index of one label file, or of a folder of `gt_*.txt`. See `read_sources`."""
     samples, problems, notes = scan_labels(source, root)
     wrong = [problem for problem in problems if not problem.harmless]
     if wrong:
         more = f" (and {len(wrong) - 1} more such lines; run check_data)" if len(wrong) > 1 else ""
         raise UserError(f"{wrong[0]}{more}")
-    for note in notes if say else ():
-        say(note)
+    if say is not None:
+        for note in notes:
+            say(note)
     return samples
 
 
-def scan_labels(source, root):
-    """The `Reading` of a source: what can be used and what cannot, with its reason."""
+def scan_labels(source: str | os.PathLike[str], root: str | os.PathLike[str]) -> Reading:
+    """The `Reading` of a source: what can be used, and what cannot with the reason."""
     path, folder = find_source(source, root), pathlib.Path(root)
 
-    def scan(columns):
-        pictures, words, notes = PicturePaths(root), WordCounts(), []
+    def scan(columns: Columns) -> tuple[list[Problem], list[str], set[str]]:
+        pictures, words = PicturePaths(root), WordCounts()
+        notes: list[str] = []
         if path.is_dir():
             problems, notes = scan_folder(path, folder, columns, pictures, words)
         else:
@@ -91,8 +105,8 @@ def scan_labels(source, root):
     return Reading(samples, problems, [shown(f"{source}: {note}") for note in notes])
 
 
-def require_text(samples):
-    """Refuses training data without a single word to learn from.
+def require_text(samples: Sequence[Sample]) -> None:
+    """Refuses training data without a single word to learn.
 
     Raises:
         UserError: every word is ignored, or there is none.
@@ -103,16 +117,21 @@ def require_text(samples):
         ignored = counted(words.ignored, "word")
         raise UserError(
             f"{sources}: {ignored} and all are ignored: their text is `*` or `###`, "
-            "which means 'do not care'; write any other text for words to learn"
+            "which means 'do not care'; give words to learn any other text"
         )
 
 
-def find_source(source, root):
-    """Path of a source: as it is, or below `root`."""
+def find_source(source: str | os.PathLike[str], root: str | os.PathLike[str]) -> pathlib.Path:
+    """Path of a source: below `root`, or else as given.
+
+    Raises:
+        UserError: it is in neither place; suggests a nearby root that would find it.
+    """
     for path in (pathlib.Path(root) / source, pathlib.Path(source)):
         if path.exists():
             return path
-    near = near_folders(root) if str(root) else ()
-    near = next((folder for folder in near if os.path.exists(os.path.join(folder, source))), None)
+    folders = near_folders(root) if str(root) else ()
+    near = next((place for place in folders if os.path.exists(os.path.join(place, source))), None)
     hint = f"; --config.data.root={near} would find it" if near else ""
-    raise UserError(f"label file {source} is missing, in {root or 'the current folder'} too{hint}")
+    below = f"{root} and in " if str(root) else ""
+    raise UserError(f"label file {source} is missing in {below}the current folder{hint}")

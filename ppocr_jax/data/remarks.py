@@ -1,35 +1,44 @@
-"""What is worth a remark about a split that can be used: little text, small text, turned pictures.
+"""Remarks on a split that can be used: little text, small text, rotated images, near-duplicates.
 
-A remark is no problem: a run begins with it and may end well.
+A remark is not a problem: training starts all the same and may well succeed.
 """
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.label_index import count_words
 from ppocr_jax.data.likeness import find_alike
+from ppocr_jax.data.looked_at import Picture, Pictures
 from ppocr_jax.data.polygons import box_around
 from ppocr_jax.data.resize import SMALL_TEXT, plan_size
 from ppocr_jax.data.words_in_crops import words_in_crop
 from ppocr_jax.errors import counted
 
-PROBES = 200  # training images whose augmentation is tried
-FEW_IMAGES, WIDE = 50, 0.05  # validation images, and the uncertainty of their hmean
-SHOWN = 3  # pairs of near-duplicates
-SMALL_SHARE = 0.05  # of the words, that are too small
-MUCH = 0.2  # share of the words of training's crops, or of the crops
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+PROBES = 200  # training images whose augmented crops are examined
+FEW_IMAGES, WIDE = 50, 0.05  # a remark below so many validation images, or above this uncertainty
+SHOWN = 3  # pairs of near-duplicates that are named
+SMALL_SHARE = 0.05  # share of words that are too small, above which there is a remark
+MUCH = 0.2  # the same for words too small in the crops, and for crops without a word
 
 
-def find(config, split, pictures, training=()):
-    """Lines on a split: those that say how it is seen, and those that begin with `note: `.
+def find(
+    config: ConfigDict, split: str, pictures: Pictures, training: Pictures | None = None
+) -> list[str]:
+    """Lines of text on a split; remarks begin with `note: `.
 
     Args:
         config: a whole config.
         split: "train" or "val".
-        pictures: `looked_at.Pictures`.
-        training: those of the training split that can be read, with which others are compared.
+        pictures: the images of the split.
+        training: readable images of the training split, to look for near-duplicates of.
     """
     usable = pictures.usable()
     lines = [_survival(usable, config)] if split == "train" else []
@@ -39,8 +48,8 @@ def find(config, split, pictures, training=()):
     return [*lines, *(f"note: {split}: {note}" for note in notes if note)]
 
 
-def _survival(pictures, config):
-    """Share of the words in augmented crops that are large enough to learn from."""
+def _survival(pictures: Pictures, config: ConfigDict) -> str:
+    """The share of words in augmented crops that are large enough to be learned."""
     samples = pictures.samples
     make, least = MakeExample(samples, config), config.data.targets.min_text_size
     chosen = np.random.default_rng(config.seed).permutation(len(samples))[:PROBES]
@@ -56,20 +65,23 @@ def _survival(pictures, config):
         line += " (a larger config.crop keeps more, or a smaller min_text_size)"
     empty = sum(bool(lost.all()) for lost in crops)
     if crops and empty > MUCH * len(crops):
-        line += f"; {empty} of {counted(len(crops), 'crop')} without a word to learn from"
+        line += f"; {empty} of {counted(len(crops), 'crop')} without a word to learn"
     return line
 
 
-def _turned(pictures):
+def _turned(pictures: Pictures) -> str:
+    """Images that EXIF rotates or flips."""
     turned = int(pictures.turned.sum())
-    return turned and (
-        f"EXIF turns {turned} of {counted(len(pictures), 'picture')}; labels count in the picture "
-        "as it is seen then"
+    if not turned:
+        return ""
+    return (
+        f"EXIF rotates or flips {turned} of {counted(len(pictures), 'image')}; labels must refer "
+        "to the image as a viewer shows it"
     )
 
 
-def _small(pictures, config):
-    """Words that are too small at the size of evaluation and prediction."""
+def _small(pictures: Pictures, config: ConfigDict) -> str:
+    """Words that are too small at the network's input size in evaluation and prediction."""
     limits = {key: config.eval[key] for key in ("limit_side", "limit_type")}
     small = total = 0
     for picture in pictures:
@@ -78,44 +90,48 @@ def _small(pictures, config):
             if not ignored:
                 total += 1
                 small += box_around((polygon * scale[::-1]).astype(np.float32))[1] < SMALL_TEXT
-    return small > SMALL_SHARE * total and (
-        f"{small} of {counted(total, 'word')} are lower than {SMALL_TEXT} pixels at the "
-        f"network's size (eval.limit_side={config.eval.limit_side}, "
-        f"limit_type={config.eval.limit_type}), and are found by luck: a larger eval.limit_side "
-        "helps"
+    if small <= SMALL_SHARE * total:
+        return ""
+    return (
+        f"{small} of {counted(total, 'word')} are less than {SMALL_TEXT} pixels high at the "
+        f"network's input size (eval.limit_side={config.eval.limit_side}, "
+        f"limit_type={config.eval.limit_type}) and will be found only by chance: a larger "
+        "eval.limit_side helps"
     )
 
 
-def _alike(pictures, training):
-    """Pictures that show what one of training shows, without being the same file."""
+def _alike(pictures: Pictures, training: Pictures | None) -> str:
+    """Images that show the same as a training image, but are another file."""
     if not training:
         return ""
-    pairs = find_alike(pictures.marks, training.marks)
-    pairs = [(pictures[i], training[j], bits) for i, j, bits in pairs]
+    alike = find_alike(pictures.marks, training.marks)
+    pairs = [(pictures[i], training[j], bits) for i, j, bits in alike]
+    # Identical files are problems, and reported as such.
     pairs = sorted((pair for pair in pairs if pair[0].digest != pair[1].digest), key=_bits)
     if not pairs:
         return ""
     count = len({picture.sample.image_path for picture, _, _ in pairs})
     named = [f"{a.sample.image_path} and {b.sample.image_path}" for a, b, _ in pairs[:SHOWN]]
     return (
-        f"{count} of {counted(len(pictures), 'picture')} are near-duplicates of training ones, "
+        f"{count} of {counted(len(pictures), 'image')} are near-duplicates of training images, "
         "which makes hmean look better than it is: "
         f"{'; '.join(named)}{' ...' * (len(pairs) > SHOWN)}"
     )
 
 
-def _bits(pair):
+def _bits(pair: tuple[Picture, Picture, int]) -> int:
     return pair[2]
 
 
-def _uncertain(pictures):
-    """What a small validation split cannot tell; its words are taken as drawn independently."""
+def _uncertain(pictures: Pictures) -> str:
+    """How uncertain hmean is on a small validation set, with words as independent draws."""
     words = count_words(pictures.samples).learned
+    # 95 % of a binomial share, widest at one half: a lower limit, as words of an image are alike.
     spread = 1.96 * 0.5 / math.sqrt(max(1, words))
     if not words or len(pictures) >= FEW_IMAGES and spread <= WIDE:
         return ""
     return (
-        f"{counted(len(pictures), 'image')} with {counted(words, 'word')} tell hmean to "
+        f"{counted(len(pictures), 'image')} with {counted(words, 'word')} determine hmean to "
         f"+-{spread:.2f} at best (95 %): smaller differences are chance; more validation images "
         "help"
     )

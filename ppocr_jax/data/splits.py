@@ -1,27 +1,35 @@
-"""Where the images of a config lie, and its validation split: what is read and what is refused."""
+"""Prepares the folder of a config's images, and reads its validation split."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ppocr_jax.data.image_files import exists
 from ppocr_jax.data.label_index import join
 from ppocr_jax.data.labels import place_of, read_sources, split_sources
 from ppocr_jax.data.roots import guess_root
+from ppocr_jax.data.sample import Sample
 from ppocr_jax.data.scenes import read_record, write_scenes
 from ppocr_jax.errors import UserError
 
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
-def prepare_root(config, draws=True):
-    """Sees to the folder of the images: drawn when the config asks for it, else given.
 
-    A folder that already holds the same scenes is left as it is.
+def prepare_root(config: ConfigDict, draws: bool = True) -> None:
+    """Makes sure that the folder of the images exists, and generates synthetic scenes if asked to.
+
+    A folder that already holds the same scenes is not touched.
 
     Args:
-        config: a whole config.
-        draws: whether it may make the program draw. One that came with weights may not: then its
-            scenes are used where they are.
+        config: a whole config; `data` is read.
+        draws: whether scenes may be generated. The config that came with weights must not write
+            files; with it, the scenes have to be there already.
 
     Raises:
-        UserError: the folder is not named or not there, or does not hold the scenes.
+        UserError: the folder is not named, does not exist, or does not hold the scenes.
     """
     data = config.data
     if not data.root:
@@ -42,11 +50,11 @@ def prepare_root(config, draws=True):
         raise UserError(f"config.data.root={data.root}: there is no such folder")
 
 
-def _require_scenes(data):
+def _require_scenes(data: ConfigDict) -> None:
     """Refuses a folder without the validation scenes that a config asks for.
 
-    Other images may lie there, by a root and labels that the user has named: a folder without a
-    record of scenes is taken as it is, if only it holds the labels.
+    The user may have named a folder of other images instead: a folder without `scenes.json` is
+    accepted if it holds the label files.
     """
     drawn = read_record(data.root)
     wanted = {"val": data.draw.val, "side": data.draw.side, "seed": data.draw.seed}
@@ -58,30 +66,34 @@ def _require_scenes(data):
     if not there:
         raise UserError(
             f"{data.root}: does not hold the {data.draw.val} scenes (side {data.draw.side}, seed "
-            f"{data.draw.seed}) of the config that came with the weights, and such a config draws "
-            "nothing: draw them with the run's own config file, python -m ppocr_jax.check_data "
+            f"{data.draw.seed}) of the config that came with the weights, and such a config writes "
+            "nothing: generate them with the run's own config file, python -m ppocr_jax.check_data "
             "--config FILE, or name other images with --config.data.root and --config.data.val"
         )
 
 
-def read_validation(config, say=None):
-    """The labelled images of `config.data.val`, a list of samples.
+def read_validation(
+    config: ConfigDict, say: Callable[[str], object] | None = None
+) -> Sequence[Sample]:
+    """The samples of `config.data.val`.
 
-    `say` is called with every line on how the label files were read.
+    Args:
+        config: a whole config; `data` is read.
+        say: called with each line on how the label files were read.
 
     Raises:
-        UserError: a label file or an image is missing, or there is none.
+        UserError: a label file or an image is missing, or there is no image.
     """
     samples = join(read_sources(config.data.val, config.data.root, say))
     require_images(samples, config)
     return samples
 
 
-def require_images(samples, config):
-    """Refuses a validation split that is empty, or of which an image is missing.
+def require_images(samples: Sequence[Sample], config: ConfigDict) -> None:
+    """Refuses a validation split that is empty or lacks an image.
 
     Raises:
-        UserError: names the first, and the folder in which the images are, where that is found.
+        UserError: names the first missing image and, if found, the folder that has the images.
     """
     if not samples:
         raise UserError(f"{config.data.val}: holds no image to evaluate")

@@ -1,6 +1,9 @@
 """Which words the crops of training show, and which of them are too small there to be learned."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -9,39 +12,45 @@ from ppocr_jax.data.examples import MakeExample
 from ppocr_jax.data.geometry import crop_polygons, move_polygons
 from ppocr_jax.data.image_files import read_size
 from ppocr_jax.data.polygons import box_around
+from ppocr_jax.data.sample import Sample
 from ppocr_jax.data.targets import draw_shrink_map
 
-PROBES = 100  # training images whose augmentation is drawn for `measure_crops`
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float32, Int
+    from ml_collections import ConfigDict
+
+PROBES = 100  # training images that `measure_crops` augments
 
 
 class CropWords(NamedTuple):
     """The words of one crop that are not ignored.
 
     Attributes:
-        index: int `[N]`, which polygons of the sample they are.
-        polygons: float32 `[P, 2]` each, in pixels of the crop, which they may leave.
-        lost: bool `[N]`; a lost word is smaller than `min_text_size`, or nothing of it is left
-            when it is shrunk: it is masked out, and nobody learns it.
+        numbers: int `[N]`, their indices among the polygons of the sample.
+        polygons: float32 `[P, 2]` each, in pixels of the crop; may extend beyond it.
+        lost: bool `[N]`: smaller than `min_text_size`, or vanishes when shrunk. Such a word is
+            masked out and not learned.
     """
 
-    index: np.ndarray
-    polygons: list[np.ndarray]
-    lost: np.ndarray
+    numbers: Int[np.ndarray, " N"]
+    polygons: list[Float32[np.ndarray, "_ 2"]]
+    lost: Bool[np.ndarray, " N"]
 
 
-def words_in_crop(make, key, size):
-    """`CropWords` of the crop that training makes of a record; no pixel is read or drawn.
+def words_in_crop(make: MakeExample, key: tuple[int, int, int], size: tuple[int, int]) -> CropWords:
+    """The words in the crop that training makes of a record, without reading or drawing pixels.
 
-    With `data.augment.paste` training's own crop is another one, since that draws numbers too.
+    With `data.augment.paste` the crop of training differs, since pasting uses random numbers too.
 
     Args:
-        make: `examples.MakeExample`.
+        make: makes the examples of training.
         key: (epoch, record, occurrence).
-        size: (height, width) of the record's picture.
+        size: (height, width) of the record's image.
     """
-    sample, key = make.samples[key[1]], (make.seed, *key)
+    sample, seeds = make.samples[key[1]], (make.seed, *key)
     view = View(None, size, sample.polygons, sample.ignore)
-    view = augment(view, make.job, make.make_stream(key, generator(key)))
+    view = augment(view, make.job, make.make_stream(seeds, generator(seeds)))
+    # `augment` drops polygons outside the crop: find out which ones, to number those left.
     moved, _ = move_polygons(sample.polygons, *size, view.geometry)
     inside = [bool(crop_polygons([p], [False], view.crop, view.size)[0]) for p in moved]
     sides = make.targets["shrink_ratio"], make.targets["min_text_size"]
@@ -52,27 +61,31 @@ def words_in_crop(make, key, size):
 
 
 class CropSizes(NamedTuple):
-    """Of the words of drawn crops that are not ignored.
+    """Sizes of the words in training crops that are not ignored.
 
     Attributes:
-        height: median of the shorter sides, pixels; NaN without a word.
-        lost: share of them that is too small to be learned.
-        count: how many they are.
+        height: median of their shorter sides, pixels; NaN without a word.
+        lost: share of them that is too small to be learned, 0 to 1.
+        count: number of words.
     """
 
     height: float
     lost: float
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple.count
 
 
-def measure_crops(samples, config):
-    """`CropSizes` of some of the training images, drawn as an epoch would; the same every time.
+def measure_crops(samples: Sequence[Sample], config: ConfigDict) -> CropSizes:
+    """The `CropSizes` of up to `PROBES` training images, augmented as in an epoch.
+
+    The result is a function of its arguments.
 
     Args:
-        samples: of the training split.
+        samples: the training split.
         config: a whole config.
     """
-    make, heights, lost = MakeExample(samples, config), [], []
+    make = MakeExample(samples, config)
+    heights: list[float] = []
+    lost: list[bool] = []
     for index in np.random.default_rng(config.seed).permutation(len(samples))[:PROBES].tolist():
         size = read_size(samples[index].image_path)
         if size is None or not samples[index].polygons:

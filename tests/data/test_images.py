@@ -43,8 +43,8 @@ def test_what_is_no_image_is_counted_and_named_files_are_taken(tmp_path):
     lines = []
     found = find_images([str(tmp_path)], leave_out=[tmp_path / "out"], tell=lines.append)
     assert [path[-6:] for path in found] == ["a.jfif", "b.AVIF", "/c.jp2"]
-    assert lines == [f"warning: --images {tmp_path}: left out 2 .heic, 1 .txt, 1 without ending, "
-                     "which do not end as an image does"]  # fmt: skip
+    assert lines == [f"warning: --images {tmp_path}: left out 2 .heic, 1 .txt, 1 without suffix: "
+                     "not images by their suffix"]  # fmt: skip
     with pytest.raises(UserError, match="holds no image .*, but 1 .heic"):
         find_images([str(tmp_path / "out")])
     os.mkfifo(tmp_path / "pipe")

@@ -208,7 +208,7 @@ def test_labels_in_folders_like_those_in_files(clean, tmp_path):
     assert mark.startswith("train_0.txt line 1: begins with a byte order mark")
     assert bow.startswith("train_1.txt: polygon 1 crosses itself: a bow-tie")
     assert outside.startswith("twin.txt: polygon 1 is outside the image")
-    assert "is there twice: " in twin and twin.endswith("gt_train_1.txt") and "line 0" not in twin
+    assert "is a duplicate: " in twin and twin.endswith("gt_train_1.txt") and "line 0" not in twin
     config = load_config(write_config(tmp_path, data), "data.train=gt", "batch_size=1")
     harmless = [problem for problem in inspection.check(config)[0] if problem.harmless]
     text = data / "train.txt"
@@ -232,11 +232,11 @@ def test_notes(clean, tmp_path):
                               "eval.limit_side=32")  # fmt: skip
     assert all("extends 94 pixels beyond" in problem for problem in problems) and len(problems) == 2
     notes = [text for text in summary if text.startswith(("note", "hint"))]
-    assert notes[0].startswith("note: train: EXIF turns 2 of 10 pictures")
-    assert notes[1].startswith("note: train: 26 of 26 words are lower than 8 pixels")
+    assert notes[0].startswith("note: train: EXIF rotates or flips 2 of 10 images")
+    assert notes[1].startswith("note: train: 26 of 26 words are less than 8 pixels high")
     assert notes[2].startswith("note: val: 9 of 9 words") and "larger eval.limit_side" in notes[2]
-    assert notes[3].startswith("note: val: 3 images with 9 words tell hmean to +-0.33")
-    assert notes[4].startswith("hint: train: the labels of 2 pictures fit the pictures as they are")
+    assert notes[3].startswith("note: val: 3 images with 9 words determine hmean to +-0.33")
+    assert notes[4].startswith("hint: train: the labels of 2 images fit the stored pixels are")
 
 
 @pytest.mark.parametrize(
@@ -272,5 +272,5 @@ def test_near_duplicates_of_training_pictures(clean, tmp_path):
     problems, summary = check(tmp_path, "data.augment.scale=(1.0,1.0)")
     assert all("reaches" in problem for problem in problems)  # of the smaller picture
     (note,) = [text for text in summary if "near-duplicates" in text]
-    assert note.startswith("note: val: 1 of 3 pictures are near-duplicates of training ones")
+    assert note.startswith("note: val: 1 of 3 images are near-duplicates of training images")
     assert note.endswith(f"{data}/val_1.png and {data}/train_4.png")

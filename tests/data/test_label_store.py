@@ -1,4 +1,4 @@
-"""The cached label index: same samples, changes noticed, damage named, other processes waited for."""
+"""The cached label index: same samples, changes noticed, damage named, waiting for others."""
 
 import json
 import os
@@ -181,7 +181,7 @@ def test_without_a_cache_folder_labels_stay_in_memory(tmp_path, monkeypatch, cap
     assert len(read_labels("labels.txt", tmp_path)) == 9
     assert len(read_labels("labels.txt", tmp_path)) == 9
     (line,) = capfd.readouterr().err.splitlines()  # said once
-    assert "the label index is not kept" in line and "PPOCR_JAX_CACHE" in line
+    assert "the label index is not cached" in line and "PPOCR_JAX_CACHE" in line
 
 
 def test_an_index_that_goes_while_it_is_in_use(tmp_path, monkeypatch, cache):

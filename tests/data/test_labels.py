@@ -74,7 +74,7 @@ def test_samples_of_a_label_file(tmp_path):
         (point("{}"), "not pairs of numbers"),
         ('a.jpg\t[{"transcription": "", "points": null}]', "0 points"),
         ('a.jpg\t[{"transcription": "", "points": {}}]', "not pairs of numbers"),
-        ('a.jpg\t[{"transcription": [], "points": [[0,0],[1,0],[1,1]]}]', "is no text"),
+        ('a.jpg\t[{"transcription": [], "points": [[0,0],[1,0],[1,1]]}]', "is not text"),
         (line("a.jpg", ("x", ZIGZAG)).strip(), "5000 points; at most 1000"),
         (line("a.jpg", *[("x", QUAD[:3])] * 10_001).strip(), "10001 polygons; at most"),
         (line("a.jpg", *[("x", ZIGZAG[:900])] * 13).strip(), "11700 points are too many"),
@@ -181,7 +181,7 @@ def test_paths_of_other_systems(tmp_path):
     gone = str(tmp_path / f"{composed}/gone.jpg")
     assert [s.image_path for s in samples] == [plain] * 4 + [accent] * 2 + [gone]
     assert not problems and [note[:40] for note in notes] == [
-        "labels.txt: 3 of 7 pictures are found by", "labels.txt: 1 of 7 pictures are found by",
+        "labels.txt: 3 of 7 images are found by", "labels.txt: 1 of 7 images are found by",
     ]  # fmt: skip
     said = []
     read_labels("labels.txt", tmp_path, said.append)

@@ -29,7 +29,7 @@ def shards(config, tmp_path):
     """A config that reads shards of one or two pictures."""
     output = tmp_path / "packed"
     lines = pack(config, output, 2 * len(read_bytes(first_of(config).image_path)))
-    assert lines[0].startswith("train: ") and lines[-1].startswith("to train from it: ")
+    assert lines[0].startswith("train: ") and lines[-1].startswith("to train on it: ")
     other = config.copy_and_resolve_references()
     other.data.root, other.data.train, other.data.val = str(output), "train.txt", "val.txt"
     return other
@@ -60,7 +60,7 @@ def test_grain_reads_the_shards(shards):
     record = grain.sources.ArrayRecordDataSource([place.shard])[place.number]
     told, picture = packed.split_record(record)
     assert told["name"] == place.name and told["labels"] and picture == packed.read_picture(place)
-    with pytest.raises(ValueError, match="not a record of a picture"):
+    with pytest.raises(ValueError, match="not a record of an image"):
         packed.split_record(record[:9])
 
 
@@ -83,7 +83,7 @@ def test_a_damaged_record_is_named_and_replaced(config, shards):
     problems, _ = inspection.check(shards)
     assert "record 0" in str(problems[0])
     os.truncate(place.shard, 100)
-    with pytest.raises(UserError, match="no shard of ArrayRecord, or one that is cut short"):
+    with pytest.raises(UserError, match="not an ArrayRecord shard, or cut short"):
         read_bytes(sample.image_path)
     os.unlink(place.shard)
     with pytest.raises(UserError, match="record 0 .*No such file"):
@@ -105,7 +105,7 @@ def test_labels_of_a_folder_are_packed(config, tmp_path):
 
 def test_what_cannot_be_packed(config, tmp_path):
     options = ["--config", str(write_config(tmp_path, config.data.root)), "--output"]
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="already exists"):
         command.main([*options, str(tmp_path)])
     with pytest.raises(UserError, match="--shard-mb 0: should be"):
         command.main([*options, str(tmp_path / "new"), "--shard-mb", "0"])

@@ -34,7 +34,7 @@ def test_root_one_folder_too_deep(data, monkeypatch):
     problems, (train, val) = hints(data, "photos")
     assert len(problems) == 7
     options = "--config.data.root=. --config.data.train=photos/train.txt"
-    assert train == f"hint: train: {options} would find 4 of 4 pictures, where 0 are found now"
+    assert train == f"hint: train: {options} would find 4 of 4 images; 0 are found now"
     assert "--config.data.val=photos/val.txt would find 3 of 3" in val
     with pytest.raises(UserError, match=r"and 2 more images; --config.data.root=\. --config.data"):
         read_validation(load_config(write_config(data.parents[1], "photos")))
@@ -46,7 +46,7 @@ def test_root_too_high(data):
     _, (train, val) = hints(data, data.parents[1])
     assert f"--config.data.root={data} --config.data.train={data.parents[1]}/train.txt" in train
     os.rename(data.parents[1] / "val.txt", data / "val.txt")
-    with pytest.raises(UserError, match=f"missing, in .* --config.data.root={data} would find it"):
+    with pytest.raises(UserError, match=f"missing in .* --config.data.root={data} would find it"):
         hints(data, data.parents[1])
 
 
@@ -54,8 +54,8 @@ def test_paths_of_another_machine(data):
     put_before(data, "/home/me/pictures/")
     problems, (train, _) = hints(data, data)
     assert train.endswith(
-        f"4 of 4 missing pictures lie in {data} by their names, but the labels say "
-        "/home/me/pictures: name them as they are below data.root"
+        f"4 of 4 missing images are in {data} by name, but the labels say "
+        "/home/me/pictures: write their paths relative to data.root"
     )
 
 
@@ -67,14 +67,14 @@ def test_pictures_of_a_folder_of_labels(data):
     config = load_config(path, "data.train=gt", "data.val=photos/val.txt")
     _, summary = inspection.check(config)
     root = f"--config.data.root={data} --config.data.train={data.parent}/gt"
-    assert f"hint: train: {root} would find 2 of 2 pictures, where 0 are found now" in summary
+    assert f"hint: train: {root} would find 2 of 2 images; 0 are found now" in summary
 
 
 def test_a_root_that_would_lose_others_is_not_named(data):
     (data / "more").mkdir()
     (data / "train_0.png").rename(data / "more" / "train_0.png")
     assert [hint.partition(" by ")[0] for hint in hints(data, data)[1]] == [
-        f"hint: train: 1 of 1 missing pictures lie in {data}/more"
+        f"hint: train: 1 of 1 missing images are in {data}/more"
     ]
 
 

@@ -34,4 +34,4 @@ def test_labels_of_pictures_of_another_size(tmp_path, factor, said):
     if said == "leave them":
         assert "of 10 pictures leave them" in told[0] and "another size" in told[0]
     elif said:
-        assert "upper left" in told[0] and "smaller pictures" in told[0]
+        assert "upper left" in told[0] and "smaller images" in told[0]

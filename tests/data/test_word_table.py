@@ -27,7 +27,7 @@ def test_words_in_a_crop_are_those_of_the_example(config):
     make, examples = first_examples([Training(config).samples], config, 10)
     for key, example in examples:
         words = words_in_crop(make, key, SIDE)
-        assert len(words.index) == len(words.polygons) == len(words.lost)
+        assert len(words.numbers) == len(words.polygons) == len(words.lost)
         kept = [p for p, lost in zip(words.polygons, words.lost, strict=True) if not lost]
         assert len(kept) == cv2.connectedComponents(example["shrink_map"])[0] - 1
         for polygon in kept:
