@@ -9,7 +9,7 @@ the edge under less than a right angle.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
@@ -18,7 +18,7 @@ from ppocr_jax.data.polygons import offset_distance, offset_polygon, signed_area
 from ppocr_jax.errors import UserError
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Float32, Int32, UInt8
+    from jaxtyping import Bool, Float, Float32, Float64, Int32, UInt8
 
 # Limit on the work of drawing all borders of one image: pixels times edges, in units of one whole
 # map. One unit takes 0.03 s on a slow core at 960x960. Ordinary images need one or two units,
@@ -114,7 +114,8 @@ class _Border(NamedTuple):
         distance: D, pixels.
         place: rows and columns of the map inside the grown polygon's bounding box, as slices; None
             if the box is outside the map.
-        points: `[P, 2]`, the polygon relative to that box's upper left corner, in its own dtype.
+        points: `[P, 2]`, the polygon relative to that box's upper left corner, in its own dtype;
+            this and the rest are empty if `place` is None.
         ys, xs: rows and columns of `place` relative to that corner, float64.
         near: per edge, from one point to the next: the part of `place` near it, as slices.
     """
@@ -122,9 +123,9 @@ class _Border(NamedTuple):
     grown: Int32[np.ndarray, "_ 2"]
     distance: float
     place: tuple[slice, slice] | None = None
-    points: Any = None
-    ys: Any = None
-    xs: Any = None
+    points: Float[np.ndarray, "_ 2"] = np.zeros((0, 2))
+    ys: Float64[np.ndarray, " h"] = np.zeros(0)
+    xs: Float64[np.ndarray, " w"] = np.zeros(0)
     near: Sequence[tuple[slice, slice]] = ()
 
 

@@ -1,32 +1,41 @@
-"""Records of a run for tools that draw curves: TensorBoard, MLflow, or one of your own."""
+"""Writers pass metrics and images of a run to other tools: TensorBoard, MLflow, or your own."""
 
-from typing import Any, Protocol
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from ppocr_jax.choices import Choices
 from ppocr_jax.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
 
 # config.log.writers: (workdir, first step, config as nested dicts) -> a Writer.
 WRITERS = Choices(__name__, tensorboard="tensorboard.TensorBoard", mlflow="mlflow_run.MLflowRun")
 
 
 class NotInstalled(UserError):
-    """A writer's library is missing; says how to install it."""
+    """A writer's library is not installed; the text says how to install it."""
 
 
 class Writer(Protocol):
-    """Where records go. Whatever a method raises costs the writer, not the run: see `Writers`.
+    """Receives the metrics and images of a run.
 
-    `step` is the number of updates done; names are parted by `/`, as in `eval/student/hmean`.
+    An exception from any method switches the writer off; training continues, see `group.Writers`.
+    `step` is the number of steps done. The parts of a name are separated by `/`, as in
+    `eval/student/hmean`.
     """
 
-    def scalars(self, step: int, values: dict[str, float]) -> None:
-        """Numbers by name."""
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Writes numbers by name."""
 
     def text(self, step: int, name: str, text: str) -> None:
-        """A text of several lines, such as the config."""
+        """Writes a text of several lines, such as the config."""
 
-    def image(self, step: int, name: str, picture: Any) -> None:
-        """A picture, uint8 `[H, W, 3]` BGR."""
+    def image(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Writes an image in BGR order."""
 
     def close(self) -> None:
-        """Ends the writing; called once."""
+        """Finishes writing; called once."""

@@ -1,10 +1,14 @@
-"""A run of MLflow: in a database inside the workdir, or where MLFLOW_TRACKING_URI says."""
+"""Writes to MLflow: to a database inside the workdir, or to the server in MLFLOW_TRACKING_URI."""
+
+from __future__ import annotations
 
 import contextlib
 import logging
 import os
 import re
 import time
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from etils import epath
 
@@ -12,8 +16,13 @@ from ppocr_jax import files
 from ppocr_jax.forms import flatten
 from ppocr_jax.writers import NotInstalled
 
-LONGEST = 500  # letters of a parameter's value
-ABROAD = {  # unless the user has set them: nothing is sent elsewhere, no server holds up a run
+if TYPE_CHECKING:
+    import numpy as np
+    from jaxtyping import UInt8
+
+LONGEST = 500  # characters of a parameter's value that MLflow accepts
+# Defaults that the user's environment overrides: no telemetry, and no long wait for a server.
+ABROAD = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -21,46 +30,58 @@ ABROAD = {  # unless the user has set them: nothing is sent elsewhere, no server
 
 
 class MLflowRun:
-    """A `Writer`; a run that goes on goes on in the same run of MLflow.
+    """A `Writer` for MLflow; a resumed run continues the same MLflow run.
 
-    Values of updates that are done again are written again: they are the same ones.
+    Steps that are repeated after a resume are written again, with the same values.
+
+    Args:
+        workdir: folder of the run.
+        first_step: not needed here, since MLflow keeps what is there.
+        config: the run's config as nested dicts.
+
+    Raises:
+        NotInstalled: MLflow is not installed.
     """
 
-    def __init__(self, workdir, first_step, config):
+    def __init__(self, workdir: epath.PathLike, first_step: int, config: Mapping[str, Any]) -> None:
         for name, value in ABROAD.items():
             os.environ.setdefault(name, value)
         client, self._entities = _import()
         with _quiet():
             self._open(client, workdir, config)
 
-    def _open(self, client, workdir, config):
+    def _open(self, client: Any, workdir: epath.PathLike, config: Mapping[str, Any]) -> None:
         self._folder = epath.Path(workdir).resolve() / "mlflow"
         self._folder.mkdir(parents=True, exist_ok=True)
         uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self._folder / 'mlflow.db'}"
         self._client = client(tracking_uri=uri)
         self._run = self._open_run(uri, config)
 
-    def scalars(self, step, values):
-        now = int(time.time() * 1000)
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Logs numbers as metrics."""
+        now = int(time.time() * 1000)  # milliseconds
         metrics = [
             self._entities.Metric(_allowed(name), float(value), now, step)
             for name, value in values.items()
         ]
         self._client.log_batch(self._run, metrics=metrics)
 
-    def text(self, step, name, text):
+    def text(self, step: int, name: str, text: str) -> None:
+        """Logs a text as an artifact `NAME-STEP.txt`."""
         self._client.log_text(self._run, text, f"{_allowed(name)}-{step}.txt")
 
-    def image(self, step, name, picture):
+    def image(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        """Logs an image in BGR order."""
         red_first = picture[..., ::-1].copy()
         key = _allowed(name).replace("/", "-")
         self._client.log_image(self._run, red_first, key=key, step=step, synchronous=True)
 
-    def close(self):
+    def close(self) -> None:
+        """Marks the run as finished."""
         self._client.set_terminated(self._run)
 
-    def _open_run(self, uri, config):
-        """The id of the workdir's run, a new one where it has none there."""
+    def _open_run(self, uri: str, config: Mapping[str, Any]) -> str:
+        """The id of the workdir's run at this server or database; a new run if it has none."""
         kept = self._folder / "run.json"
         known = files.read_json(kept) if kept.exists() else {}
         if known.get("tracking_uri") == uri:
@@ -68,7 +89,8 @@ class MLflowRun:
             return known["run_id"]
         name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "ppocr_jax"
         found = self._client.get_experiment_by_name(name)
-        own = uri.startswith("sqlite:")  # whose files would lie in the current folder
+        # With a database MLflow would put files into the current folder, so name one of our own.
+        own = uri.startswith("sqlite:")
         place = (self._folder / "artifacts").as_uri() if own else None
         experiment = found.experiment_id if found else self._client.create_experiment(name, place)
         run = self._client.create_run(experiment, run_name=self._folder.parent.name).info.run_id
@@ -77,19 +99,19 @@ class MLflowRun:
             self._entities.Param(_allowed(key), str(value)[:LONGEST])
             for key, value in flatten(config).items()
         ]
-        for first in range(0, len(parameters), 100):  # as many as MLflow takes at once
+        for first in range(0, len(parameters), 100):  # MLflow's limit per call
             self._client.log_batch(run, params=parameters[first : first + 100])
         return run
 
 
-def _import():
-    """MLflow's client and its module of records.
+def _import() -> tuple[Any, Any]:
+    """MLflow's client class and its module `entities`.
 
     Raises:
-        NotInstalled: it is missing.
+        NotInstalled: one of the libraries is missing.
     """
     try:
-        import alembic  # noqa: F401  # what its database needs, which mlflow-skinny leaves out
+        import alembic  # noqa: F401  # needed for the database, but not installed by mlflow-skinny
         import sqlalchemy  # noqa: F401
         from mlflow import MlflowClient, entities
     except ImportError as error:
@@ -101,8 +123,8 @@ def _import():
 
 
 @contextlib.contextmanager
-def _quiet():
-    """Nothing but warnings is logged: MLflow and Alembic tell of every table that they make."""
+def _quiet() -> Iterator[None]:
+    """Logs only warnings: MLflow and Alembic otherwise report every table that they create."""
     before = logging.root.manager.disable
     logging.disable(logging.INFO)
     try:
@@ -111,6 +133,6 @@ def _quiet():
         logging.disable(before)
 
 
-def _allowed(name):
-    """A name with the letters that MLflow takes."""
+def _allowed(name: str) -> str:
+    """A name with characters that MLflow does not accept replaced by `_`."""
     return re.sub(r"[^\w\-./ ]", "_", name)
