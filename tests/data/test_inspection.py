@@ -84,7 +84,7 @@ def test_the_same_image_twice_in_a_split(clean, tmp_path):
     shutil.copy(tmp_path / "data" / "train_0.png", tmp_path / "data" / "train_9.png")
     problems, _ = check(tmp_path)
     (problem,) = problems
-    assert "train.txt line 10" in problem and "there twice" in problem and "line 1" in problem
+    assert "train.txt line 10" in problem and "is a duplicate" in problem and "line 1" in problem
 
 
 def test_words_that_are_too_small_lower_the_share(clean):
@@ -236,7 +236,7 @@ def test_notes(clean, tmp_path):
     assert notes[1].startswith("note: train: 26 of 26 words are less than 8 pixels high")
     assert notes[2].startswith("note: val: 9 of 9 words") and "larger eval.limit_side" in notes[2]
     assert notes[3].startswith("note: val: 3 images with 9 words determine hmean to +-0.33")
-    assert notes[4].startswith("hint: train: the labels of 2 images fit the stored pixels are")
+    assert notes[4].startswith("hint: train: the labels of 2 images fit the stored pixels")
 
 
 @pytest.mark.parametrize(

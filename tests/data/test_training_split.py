@@ -32,6 +32,6 @@ def test_labels_of_pictures_of_another_size(tmp_path, factor, said):
     told = [note for note in training.notes if note.startswith("warning: config.data.train=")]
     assert (training.misfit != "", len(told)) == (bool(said), bool(said))
     if said == "leave them":
-        assert "of 10 pictures leave them" in told[0] and "another size" in told[0]
+        assert "of 10 images leave them" in told[0] and "another size" in told[0]
     elif said:
         assert "upper left" in told[0] and "smaller images" in told[0]
