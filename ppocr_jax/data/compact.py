@@ -90,7 +90,7 @@ def stack(
 def _join_tiles(
     parts: Sequence[np.ndarray],
     batch: Mapping[str, Any],
-    background: float,
+    background: float | Float32[np.ndarray, " 64"],
     allocate: Callable[..., np.ndarray] = np.empty,
 ) -> Float32[np.ndarray, "N 64"]:
     """One table of tiles: the background tile, the tiles of all parts, padding."""

@@ -1,4 +1,4 @@
-"""The image's way through augmentation one step after the other, as it is recorded.
+"""Augmentation of an image one step after the other, as in the recorded reference.
 
 This is the specification that `ppocr_jax.data.augment.draw_view` is held against.
 """
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def apply_geometry(image, geometry):
-    """The image flipped, turned and scaled; content that leaves the canvas is lost.
+    """The image flipped, rotated and scaled; content outside the canvas is lost.
 
     Bilinear, black outside; the new sides are int(side x scale), at least 1. Each step that
     changes nothing is left out.
@@ -27,7 +27,7 @@ def apply_geometry(image, geometry):
 
 
 def apply_crop(image, crop, size):
-    """The crop scaled to fit a canvas of (width, height), black to its right and below."""
+    """The crop scaled to fit a canvas of (width, height), with black padding right and below."""
     x, y, width, height = crop
     scale = min(size[0] / width, size[1] / height)
     inner = max(1, int(width * scale)), max(1, int(height * scale))
@@ -38,7 +38,7 @@ def apply_crop(image, crop, size):
 
 
 def draw_sample(rng, polygons, ignore, height, width, side):
-    """What is drawn for one sample, by the published rules, one step after the other.
+    """One augmented sample by the published rules, one step after the other.
 
     Returns:
         `{"flip", "angle", "scale", "left", "top", "across", "down", "kept", "text"}`: the crop as

@@ -1,4 +1,4 @@
-"""Arrays give what a file with the same picture gives, and are refused in words."""
+"""Arrays give the same pixels as a file with the same image; bad ones are refused with advice."""
 
 import cv2
 import numpy as np
@@ -13,7 +13,7 @@ COLOURS = RNG.integers(0, 256, (40, 60, 3)).astype(np.uint8)
 
 
 def clear_ink(light):
-    """BGRA: opaque ink in the middle, nothing around it."""
+    """BGRA: an opaque middle, transparent around it."""
     image = np.zeros((40, 60, 4), np.uint8)
     image[10:30, 10:50] = (*((230,) * 3 if light else (20, 40, 60)), 255)
     image[12:14, 10:50, 3] = 77

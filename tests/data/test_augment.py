@@ -1,4 +1,4 @@
-"""The list of augmentations: its order, its streams of numbers, and what a new entry may move."""
+"""The list of augmentations: its order, its random streams, and the effect of a new entry."""
 
 import numpy as np
 import pytest
@@ -28,12 +28,12 @@ def examples(path, streams, paste=True):
 
 
 def fade(view, rng, job):
-    """A photometric step: the picture with less contrast, by a factor that is drawn."""
+    """A photometric step: reduces the contrast by a random factor."""
     return view._replace(image=(view.image * rng.uniform(0.2, 0.6)).astype(np.uint8))
 
 
 def registered(place):
-    """The list with a new entry before the published entry of that number, or at its end."""
+    """The list with a new entry before published entry number `place`, or at its end."""
     entries = list(augment.AUGMENTATIONS)
     entries.insert(place, Entry("fade", fade, pixels=True))
     return tuple(entries)
@@ -101,7 +101,7 @@ def test_streams_of_different_names_keys_and_samples_differ():
 
 
 def test_without_pixels_only_the_polygons_move(path):
-    """What the check of data runs: the same list, the same crop, and no picture."""
+    """As in the check of the data: the same list and the same crop, without an image."""
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (80, 120, 3)).astype(np.uint8)
     words = [np.array([[20, 20], [80, 24], [79, 44], [19, 40]], np.float32)]

@@ -1,4 +1,4 @@
-"""Packed batches: the same maps to the bit, in few bytes."""
+"""Packed batches: bit-equal maps, in few bytes."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_the_maps_are_the_same_to_the_bit(examples):
 
 @pytest.mark.parametrize("background", [0.3, 0.0, 0.7])
 def test_any_values_come_through(background):
-    """Of which none is the background, or all: a wrong guess costs bytes alone."""
+    """No tile is background, or all are: a wrong background value only costs bytes."""
     rng = np.random.default_rng(0)
     example = an_example(0)
     example["threshold_map"] = rng.uniform(0, 1, (96, 96)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Transparency is laid over a ground on which the ink shows; 16 bits keep what they hold."""
+"""Transparent images get a background that keeps text visible; 16-bit images keep faint text."""
 
 import cv2
 import numpy as np

@@ -1,4 +1,4 @@
-"""One drawing of the crop shows what flip, rotation, scale and crop in turn show."""
+"""Drawing the crop at once gives what flip, rotation, scale and crop give one by one."""
 
 import cv2
 import numpy as np
@@ -63,7 +63,7 @@ def test_a_tiny_scale_leaves_a_pixel():
 
 
 def views(images, count, side):
-    """`(plain, ours, (width, height) of the content)` with drawn geometries and crops."""
+    """`(plain, ours, (width, height) of the content)` for random geometries and crops."""
     rng = np.random.default_rng(3)
     for index in range(count):
         image, polygons = images[index % len(images)]

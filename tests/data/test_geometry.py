@@ -1,4 +1,4 @@
-"""Geometry and crops: the recorded ones, and what must hold for any draw."""
+"""Geometry and crops: the recorded ones, and properties of any random draw."""
 
 import numpy as np
 import plain_augment
@@ -64,7 +64,7 @@ def test_draws_are_in_their_ranges_and_repeat():
 
 
 def draw_sample(rng, polygons, ignore, height, width, side):
-    """As `plain_augment.draw_sample`, by the functions of the program."""
+    """The same as `plain_augment.draw_sample`, with the functions under test."""
     geometry = draw_geometry(rng, flip=0.5, rotate=(-10, 10), scale=(0.5, 3))
     moved, (high, wide) = move_polygons(polygons, height, width, geometry)
     x, y, w, h = choose_crop(rng, moved, ignore, high, wide, tries=50, min_side=0.1)
@@ -78,7 +78,7 @@ def draw_sample(rng, polygons, ignore, height, width, side):
 
 
 def test_samples_are_distributed_as_those_of_the_plain_path():
-    """Angle, scale, crop and text kept: means and whole distributions, each side with its seed."""
+    """Angle, scale, crop and remaining text: means and distributions, with independent seeds."""
     scenes = [draw_scene(5, "train", index, 320) for index in range(12)]
     labels = [([word.quad for word in words], [False] * len(words)) for _, words in scenes]
     labels[0] = (labels[0][0], [True] + labels[0][1][1:])

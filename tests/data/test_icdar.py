@@ -1,4 +1,4 @@
-"""The form of a folder of gt_*.txt is settled from all its lines; what differs is refused."""
+"""The format of a folder of gt_*.txt follows from all its lines; lines that differ are refused."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ PLAIN = [f"{QUAD},HELLO", f"{OTHER},WORLD"]
 
 
 def curve(points, x=0):
-    """Numbers of a bent outline: along its upper edge and back along the lower one."""
+    """The numbers of a curved outline: along its upper edge and back along the lower one."""
     half = points // 2
     along = np.linspace(0, np.pi, half)
     upper = np.stack([x + 100 - 60 * np.cos(along), 100 - 40 * np.sin(along)], 1)
@@ -38,7 +38,7 @@ def scan(tmp_path, *lines):
 
 
 def accepted(tmp_path, *lines):
-    """`(numbers of points, ignore, note)` of lines that are all read."""
+    """`(numbers of points, ignore, note)` of lines that are all accepted."""
     samples, problems, notes = scan(tmp_path, *lines)
     assert [str(problem) for problem in problems] == []
     (sample,) = samples
@@ -48,7 +48,7 @@ def accepted(tmp_path, *lines):
 
 
 def refused(tmp_path, *lines):
-    """`(lines, first reason)` of what is refused, which `read_labels` says too."""
+    """`(lines, first reason)` of the refused lines; `read_labels` reports the same."""
     _, problems, _ = scan(tmp_path, *lines)
     with pytest.raises(UserError, match=f"gt_a.txt line {problems[0].line}: "):
         read_labels("gt", tmp_path)
@@ -79,7 +79,7 @@ def test_texts_of_numbers_alone_in_their_folder(tmp_path):
 
 
 def test_two_numbers_as_every_text_are_no_fifth_point(tmp_path):
-    """Most of these are outlines of five points by chance; no line is read as one in silence."""
+    """Most of these happen to be outlines of five points; none is silently read as one."""
     lines = [f"22,6,64,6,64,24,22,24,{x},7" for x in (25, 30, 41, 45, 51, 58, 62, 90, 3)]
     refuses, reason = refused(tmp_path, *lines)
     assert 0 < len(refuses) < len(lines) and "5 points, or 4 and a text" in reason
@@ -207,7 +207,7 @@ def test_line_breaks_are_those_of_files_alone(tmp_path):
 
 
 def test_folders_that_were_read_wrongly(shared):
-    """Quads without a text, texts of numbers, a language, quotes around the mark."""
+    """Quads without a text, texts of numbers, a language, a quoted ignore mark."""
     cases = {
         "01-gt-without-text": ([4, 4], [False, False]),
         "02-gt-text-with-commas": ([4, 4], [False, False]),

@@ -1,4 +1,4 @@
-"""Files that are no plain whole images are named before they are decoded; headers agree."""
+"""Bad image files are named before they are decoded; headers agree with the decoded image."""
 
 import io
 import os
@@ -17,7 +17,7 @@ from ppocr_jax.errors import UserError
 
 
 def picture():
-    """A smooth picture without symmetry, `[20, 30, 3]`."""
+    """A smooth image without symmetry, `[20, 30, 3]`."""
     corners = np.random.default_rng(3).integers(0, 256, (2, 3, 3)).astype(np.uint8)
     return cv2.resize(corners, (30, 20), interpolation=cv2.INTER_LINEAR)
 

@@ -1,4 +1,4 @@
-"""Which images and labels are meant: files, folders, globs, and paths that end alike."""
+"""Finding images by file, folder or glob, and labels by the end of their path."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Every kind of mistake in labels and images is found, with its file and line."""
+"""Every kind of mistake in labels and images is reported with its file and line."""
 
 import json
 import re
@@ -93,7 +93,7 @@ def test_words_that_are_too_small_lower_the_share(clean):
 
 
 def fade(view, rng, job):
-    """A step of polygons and nothing else that draws a number."""
+    """A polygon step that only draws a random number."""
     rng.random()
     return view
 
@@ -195,7 +195,7 @@ def test_validation_without_a_word_to_find(clean, tmp_path):
 
 
 def test_labels_in_folders_like_those_in_files(clean, tmp_path):
-    """A byte order mark counts alike; a bow-tie and a double are called so, without a line 0."""
+    """Byte order marks are treated alike; bow-ties and duplicates are named, without a line 0."""
     shutil.copytree(clean / "data", tmp_path / "data")
     data = tmp_path / "data"
     (data / "gt").mkdir()

@@ -20,7 +20,7 @@ LABELS = [{"transcription": "word", "points": QUAD}, {"transcription": "###", "p
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
-    """A cache folder of one's own, in which even an index of a moment ago is kept."""
+    """A private cache folder, in which even an index of a moment ago is kept."""
     monkeypatch.setenv("PPOCR_JAX_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(label_store, "RECENT_NS", -(10**15))
     return tmp_path / "cache" / "labels"
@@ -46,7 +46,7 @@ def kept(cache):
 
 
 def forbid(monkeypatch):
-    """From here on no label file is read."""
+    """From here on, reading a label file is an error."""
     monkeypatch.setattr(label_lines, "read_lines", None)
     monkeypatch.setattr(label_folders, "_read_lines", None)
 

@@ -1,4 +1,4 @@
-"""Label files: what is read, and the one line that a bad one gets."""
+"""Label files: what is read, and the one-line message of a bad one."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def line(name="a.jpg", *labels):
 
 
 def point(value):
-    """A label whose first coordinate is this piece of JSON."""
+    """A label with this JSON as its first coordinate."""
     return f'a.jpg\t[{{"transcription": "x", "points": [[{value}, 0], [9, 0], [9, 9]]}}]'
 
 
@@ -218,7 +218,7 @@ def test_label_files_that_are_no_files_of_text(tmp_path, monkeypatch):
 
 
 def test_recorded_label_files(shared):
-    """Each names a line with a coordinate, a nesting or a number of points beyond all limits."""
+    """A coordinate, nesting or number of points beyond the limits: the message names the line."""
     folder = shared("cases/labels")
     files = [path for path in sorted(folder.iterdir()) if "fifo" not in path.name]
     assert files

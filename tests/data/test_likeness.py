@@ -1,4 +1,4 @@
-"""Copies of a picture are found whatever was done to them; other pictures are not taken for it."""
+"""Altered copies of an image are found, and different images are not mistaken for copies."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ def photo(seed, side=400):
 
 
 def page(seed):
-    """White, with lines of words that begin and end elsewhere on every page."""
+    """A white page of words, with other line breaks on every page."""
     rng = np.random.default_rng(seed)
     image = np.full((700, 500, 3), 250, np.uint8)
     for y in range(40, 660, 26):

@@ -1,4 +1,4 @@
-"""Every epoch has its own order, with the share of each source that was asked for."""
+"""Every epoch has its own order, with the requested share of each source."""
 
 import numpy as np
 import pytest

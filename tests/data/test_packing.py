@@ -1,4 +1,4 @@
-"""Packed pictures: the batches of files, damage named by record, and what is refused."""
+"""Shards: the same batches as from files, damage named by record, and what is refused."""
 
 import os
 
@@ -26,7 +26,7 @@ def config(tmp_path_factory):
 
 @pytest.fixture
 def shards(config, tmp_path):
-    """A config that reads shards of one or two pictures."""
+    """A config that reads shards of one or two images."""
     output = tmp_path / "packed"
     lines = pack(config, output, 2 * len(read_bytes(first_of(config).image_path)))
     assert lines[0].startswith("train: ") and lines[-1].startswith("to train on it: ")

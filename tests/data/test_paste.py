@@ -1,4 +1,4 @@
-"""Pasted words: where they land, what is labelled, and what cannot be pasted."""
+"""Pasted words: their places, their labels, and what cannot be pasted."""
 
 import cv2
 import numpy as np

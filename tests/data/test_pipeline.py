@@ -1,4 +1,4 @@
-"""Batches are a function of the config and their number, and nothing else."""
+"""Batches depend on the config and their number, and on nothing else."""
 
 import shutil
 
@@ -22,7 +22,7 @@ def folder(tmp_path_factory):
 
 
 def plain(batch):
-    """A batch with the maps as they were drawn."""
+    """A batch with unpacked maps."""
     names = ("image", "record", "failures", "textless")
     return {**{name: batch[name] for name in names}, **unpack(batch)}
 

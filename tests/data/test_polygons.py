@@ -1,4 +1,4 @@
-"""Areas, offsets, boxes and means of polygons against slow forms of their own."""
+"""Areas, offsets, boxes and means of polygons against slow, independent forms."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ SQUARE = np.array([[10, 10], [50, 10], [50, 30], [10, 30]], np.float32)
 
 
 def star(seed, count=9, radius=(20, 60), centre=100):
-    """A polygon that does not cross itself: points around a centre, in order of their angle."""
+    """A polygon without crossing edges: points around a centre, sorted by angle."""
     rng = np.random.default_rng(seed)
     angles = np.sort(rng.uniform(0, 2 * np.pi, count))
     lengths = rng.uniform(*radius, count)
@@ -109,7 +109,7 @@ def test_the_box_of_a_turned_rectangle_is_itself():
 
 
 def plain_mean(shrink_map, polygon):
-    """Pixels on or in a polygon of whole coordinates, one after the other."""
+    """Pixels on or inside a polygon with integer coordinates, one after the other."""
     shape, values = shapely.Polygon(polygon), []
     for y, row in enumerate(shrink_map):
         values += [v for x, v in enumerate(row) if shape.intersects(shapely.Point(x, y))]

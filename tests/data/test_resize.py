@@ -1,4 +1,4 @@
-"""Reading images and the size at which they are evaluated."""
+"""Reading images, and the network's input size in evaluation."""
 
 import cv2
 import numpy as np
@@ -10,7 +10,7 @@ from ppocr_jax.models import pixels
 
 
 def planned(height, width, mode):
-    """Size by the arguments of a recorded mode."""
+    """The size for the arguments of a recorded mode."""
     names = {"limit_side_len": "limit_side", "limit_type": "limit_type"}
     return resize.plan_resize(height, width, **{names[k]: v for k, v in mode.items()})
 
@@ -113,7 +113,7 @@ def test_missing_and_oversized(tmp_path, monkeypatch):
 
 
 def make_jpeg(progressive=False, thumbnail=False):
-    """A JPEG of 64 x 48, as bytes; with a thumbnail in a segment of its own before the picture."""
+    """The bytes of a JPEG of 64 x 48, optionally with a thumbnail in a segment before the image."""
     image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, int(progressive), cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
     data = cv2.imencode(".jpg", image, options)[1].tobytes()

@@ -1,4 +1,4 @@
-"""Pictures that are not where labels say: the folder that would find them is named."""
+"""Images are not where the labels say: the message names the folder that would find them."""
 
 import os
 
@@ -28,7 +28,7 @@ def put_before(data, folder):
 
 
 def test_root_one_folder_too_deep(data, monkeypatch):
-    """As in PPOCRLabel's files: the paths begin with the folder's name."""
+    """Paths that begin with the folder's name, as in PPOCRLabel's files."""
     put_before(data, "photos/")
     monkeypatch.chdir(data.parent)
     problems, (train, val) = hints(data, "photos")

@@ -1,4 +1,4 @@
-"""What drawn scenes are made of: words of a split, ink, backgrounds and wear."""
+"""Parts of synthetic scenes: words of a split, rendering, backgrounds, camera artefacts."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Drawn scenes: reproducible, not trivial, and nothing of one split in the other."""
+"""Synthetic scenes: reproducible, not trivial, and nothing of one split in the other."""
 
 import json
 import os

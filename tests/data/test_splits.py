@@ -1,4 +1,4 @@
-"""The folder of the images: who may have it drawn, and what is said where it is not there."""
+"""The folder of the images: who may generate scenes, and the message if it is missing."""
 
 import pytest
 from tiny import draw_data, load_config, write_config

@@ -1,4 +1,4 @@
-"""Target maps: the recorded ones bit for bit, and what mathematics says of them."""
+"""Target maps: bit-equal to the recorded ones, and mathematical properties."""
 
 import tracemalloc
 
@@ -48,7 +48,7 @@ def test_dtypes_and_ranges():
 
 
 def test_threshold_map_is_a_distance():
-    """Against the distance to the outline that OpenCV measures, where edges are long."""
+    """Against OpenCV's distance to the outline, for long edges."""
     square = np.array([[20, 20], [80, 20], [80, 80], [20, 80]], np.float32)
     threshold_map, mask = draw_threshold_map([square], [False], 100, 100)
     distance = offset_distance(square, 0.4)
@@ -115,7 +115,7 @@ def test_signed_area():
 
 
 def outline(points, side):
-    """A circle of so many points in a square of that side."""
+    """A circle of so many points in a square of `side` pixels."""
     angles = np.arange(points) * 2 * np.pi / points
     circle = np.stack([np.cos(angles), np.sin(angles)], 1)
     return (side / 2 + 0.45 * side * circle).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What is refused as training data."""
+"""Training data that is refused."""
 
 import json
 

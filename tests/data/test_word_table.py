@@ -1,4 +1,4 @@
-"""What becomes of words in crops is what training makes of them, and every word keeps its name."""
+"""The words in crops are those of training itself, and every word keeps its number."""
 
 import dataclasses
 import itertools
@@ -23,7 +23,7 @@ def config(tmp_path_factory):
 
 
 def test_words_in_a_crop_are_those_of_the_example(config):
-    """The shrink maps of training's own examples hold text where, and only where, one is left."""
+    """The shrink maps of training examples hold text exactly where a word is left."""
     make, examples = first_examples([Training(config).samples], config, 10)
     for key, example in examples:
         words = words_in_crop(make, key, SIDE)
@@ -48,7 +48,7 @@ def test_first_examples_are_those_of_the_first_batches(config):
 
 
 def test_every_word_keeps_its_name(config):
-    """A word is followed by its index: with one word alone to learn, that one is seen."""
+    """Words are tracked by their number: with a single word to learn, that one is seen."""
     training = Training(config)
     ignored = [dataclasses.replace(s, ignore=(True, False, True)) for s in training.samples]
     words = word_table.tabulate(ignored, [SIDE] * 10, config)

@@ -1,4 +1,4 @@
-"""Worker processes: what they make, how they end, and that nothing of them stays."""
+"""Worker processes: their batches, their end, and that they leave nothing behind."""
 
 import os
 import pathlib
@@ -28,7 +28,7 @@ def runs(pid):
 
 
 def ends(pid, seconds=10):
-    """Whether a process ends within that time."""
+    """Whether a process ends in time."""
     deadline = time.monotonic() + seconds
     while runs(pid) and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -49,7 +49,7 @@ BYTES = 300 * 1000 * 2
 
 
 def held(workers):
-    """Slots that batches lie in here, over all workers."""
+    """Number of slots in use in this process, over all workers."""
     return sum(len(worker._slots._lent) for worker in workers._workers)
 
 
@@ -67,7 +67,7 @@ def test_batches_lie_where_workers_wrote_them(count):
 
 
 def test_batches_that_are_kept_stay_as_they_are():
-    """There are fewer slots than batches: those that find none are copied."""
+    """With fewer slots than batches, the batches without a slot are copied."""
     workers = Workers(Number(), 24, 2, 1, BYTES)
     kept = list(workers)
     assert [batch["image"][7, 7] for batch in kept] == list(range(24))
@@ -96,7 +96,7 @@ def test_memory_without_memfd(monkeypatch):
 
 
 def test_what_a_worker_imports_is_little():
-    """JAX and Grain would cost each of them 150 MB and seconds."""
+    """JAX and Grain would cost each worker 150 MB and seconds."""
     code = "import sys; import ppocr_jax.data.examples; sys.exit('jax' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 

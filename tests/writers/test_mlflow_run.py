@@ -1,4 +1,4 @@
-"""The writer for MLflow, with the real library where it is installed."""
+"""The MLflow writer with the real library, if it is installed."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Where records go beside metrics.jsonl: event files, MLflow, and what happens when one fails."""
+"""Writers beside metrics.jsonl: event files, MLflow, and what happens when one fails."""
 
 import types
 
@@ -18,7 +18,7 @@ PICTURE[..., 2] = 200  # red, as BGR
 
 
 class Fake:
-    """A `Writer` that keeps what it gets, and fails at what it is told to."""
+    """A `Writer` that records its calls, and fails in a chosen method."""
 
     fails_at = ""
 
@@ -129,7 +129,7 @@ def test_event_files_hide_what_is_done_again(tmp_path):
 
 
 def test_a_full_disk_costs_the_event_files_alone(tmp_path, capsys):
-    """/dev/full takes nothing."""
+    """/dev/full accepts nothing."""
     with RunLog(tmp_path, 9) as log:
         events = log._writers._open["tensorboard"]
         assert isinstance(events, TensorBoard)
