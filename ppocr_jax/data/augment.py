@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 PASTE_TRIES = 5  # images tried as a source of words to paste
 
 # A sample's seed key: (seed, epoch, record, occurrence).
-Key = tuple[int, int, int, int]
+Key = tuple[int, ...]
 
 
 class View(NamedTuple):
