@@ -119,6 +119,7 @@ def move(view: View, rng: np.random.Generator, job: Job) -> View:
 
 def choose(view: View, rng: np.random.Generator, job: Job) -> View:
     """Chooses the rectangle that the crop will show."""
+    # The geometry is already applied to polygons and size, so the crop is one of the moved image.
     crop = choose_crop(
         rng, view.polygons, view.ignore, *view.size,
         tries=job.options["crop_tries"], min_side=job.options["min_crop_side"],
@@ -162,6 +163,7 @@ def augment(view: View, job: Job, stream: Callable[[Entry], np.random.Generator]
         The `View` of the square crop: its polygons and, if `view` had an image, its pixels.
     """
     for entry in AUGMENTATIONS:
+        # Checks of the labels ask for polygons alone, and skip the steps on pixels.
         if view.image is not None or not entry.pixels:
             view = entry.apply(view, stream(entry), job)
     return view

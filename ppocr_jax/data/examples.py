@@ -20,7 +20,7 @@ from ppocr_jax.errors import UserError
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-MAX_TRIES = 10  # records tried in turn before the run gives up
+MAX_TRIES = 10  # records that may fail in a row before the run gives up
 
 # Which example: (epoch, record, occurrence).
 ExampleKey = tuple[int, int, int]
@@ -63,7 +63,7 @@ class MakeExample:
             records that could not be.
 
         Raises:
-            UserError: `MAX_TRIES` records in turn cannot be used.
+            UserError: `MAX_TRIES` records in a row cannot be used.
         """
         _, record, _ = key
         seeds = (self.seed, *key)

@@ -73,7 +73,7 @@ def move_polygons(
     flip, angle, scale = geometry
     # In float64, so that the rounding errors of three steps do not add up.
     polygons = [np.asarray(polygon, np.float64) for polygon in polygons]
-    if flip:
+    if flip:  # pixel centres are mirrored: column 0 becomes column W - 1
         polygons = [polygon * [-1, 1] + [width - 1, 0] for polygon in polygons]
     if angle:
         turn = rotation(height, width, angle)
@@ -129,7 +129,7 @@ def choose_crop(
     if not words and wordless == "whole":
         return whole
     columns, rows = _free(words, 0, width), _free(words, 1, height)
-    if not len(columns) or not len(rows):
+    if not len(columns) or not len(rows):  # words everywhere: any edge would cut one
         return whole
     column_runs, row_runs = _runs(columns), _runs(rows)
     boxes = np.array([[*word.min(0), *word.max(0)] for word in words]).reshape(-1, 4)
@@ -152,6 +152,8 @@ def _free(words: Sequence[np.ndarray], axis: int, length: int) -> Int[np.ndarray
     covered = np.zeros(length, bool)
     for word in words:
         along = np.round(word[:, axis]).astype(np.int32)
+        # The slice leaves the word's last row or column free, and negative starts count from the
+        # end; both as in PaddleOCR.
         covered[along.min() : along.max()] = True
     return np.nonzero(~covered)[0]
 
@@ -202,6 +204,7 @@ def crop_polygons(
     for polygon, ignored in zip(polygons, ignore, strict=True):
         moved = (np.asarray(polygon, np.float64) - [x, y]) * scale
         (left, top), (right, bottom) = moved.min(0), moved.max(0)
+        # Kept if its bounding box touches the visible part, which ends before the padding.
         if right >= 0 and bottom >= 0 and left <= inner[0] and top <= inner[1]:
             kept.append(moved.astype(np.float32))
             tags.append(bool(ignored))

@@ -81,12 +81,13 @@ class EpochOrder:
             return self._kept[epoch]
 
     def _draw(self, epoch: int) -> Int32[np.ndarray, "n 2"]:
+        # A generator of its own per epoch, so that any epoch can be drawn without the earlier ones.
         rng = np.random.default_rng(np.random.SeedSequence([self.seed, epoch]))
         # int32, and filled in place: with a million images each array takes megabytes.
         order, first, place = np.empty((self.length, 2), np.int32), 0, 0
         for size, ratio in zip(self.sizes, self.ratios, strict=True):
             wanted, copy = round(size * ratio), 0
-            while wanted > 0:
+            while wanted > 0:  # whole copies while the ratio is above 1, then the rest
                 take = min(wanted, size)
                 order[place : place + take, 0] = rng.permutation(size)[:take]
                 order[place : place + take, 0] += first

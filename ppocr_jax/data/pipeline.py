@@ -104,17 +104,18 @@ def make_batches(
         be used and were replaced.
     """
     data, supply = config.data, supply or Supply.of(config)
+    # --- what the batches hold: the order of the records, and how an example is made
     samples = join(sources)
     order = EpochOrder([len(part) for part in sources], data.ratios, config.seed)
     index = BatchIndex(order, config.batch_size, data.last_batch, first_step, num_steps, shard)
     share = config.batch_size // shard[1]
     make, waiting = MakeExample(samples, config), batches_waiting(config.crop, share, supply)
-    # Worker processes, which write whole batches into shared memory.
+    # --- who makes them: worker processes, which write whole batches into shared memory
     if supply.workers:
         ahead, size = max(1, waiting // supply.workers), most_bytes(share, config.crop)
         job = MakeBatch(index, make, share)
         return Batches(Workers(job, num_steps, supply.workers, ahead, size))
-    # Threads of this process, which run side by side inside OpenCV.
+    # --- or threads of this process, which run side by side inside OpenCV
     dataset = grain.MapDataset.source(index).map(make.packed).batch(share, batch_fn=make.stack)
     threads = min(waiting, max(2, (os.cpu_count() or 2) - 1))
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=waiting)
