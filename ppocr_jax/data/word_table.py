@@ -57,7 +57,7 @@ class CropLooks(NamedTuple):
 
 
 def tabulate(
-    samples: Sequence[Sample], sizes: Sequence[tuple[int, int]], config: ConfigDict
+    samples: Sequence[Sample], sizes: Sequence[Sequence[int]], config: ConfigDict
 ) -> Words:
     """The `Words` of labelled images.
 
@@ -71,7 +71,8 @@ def tabulate(
     image: list[tuple[float, ...]] = []
     network: list[tuple[float, ...]] = []
     for number, (sample, size) in enumerate(zip(samples, sizes, strict=True)):
-        scale = np.array(plan_size(*size, **limits))[::-1] / np.array(size)[::-1]
+        height, width = size
+        scale = np.array(plan_size(height, width, **limits))[::-1] / np.array(size)[::-1]
         for index, polygon in enumerate(sample.polygons):
             if not sample.ignore[index]:
                 places.append((number, index))
@@ -83,7 +84,7 @@ def tabulate(
 def look_through_crops(
     words: Words,
     samples: Sequence[Sample],
-    sizes: Sequence[tuple[int, int]],
+    sizes: Sequence[Sequence[int]],
     config: ConfigDict,
 ) -> CropLooks:
     """What the crops of the first epochs of training show.
@@ -99,7 +100,8 @@ def look_through_crops(
     shapes: list[tuple[float, ...]] = []
     counts: list[int] = []
     for key in _choose_keys(len(samples)):
-        crop = words_in_crop(make, key, sizes[key[1]])
+        height, width = sizes[key[1]]
+        crop = words_in_crop(make, key, (height, width))
         rows = [row_of[key[1], index] for index in crop.numbers.tolist()]
         seen[rows] += 1
         lost[rows] += crop.lost
