@@ -57,16 +57,16 @@ class Extents(NamedTuple):
 
     @classmethod
     def of_pictures(
-        cls, items: Sequence[tuple[Sequence[np.ndarray], tuple[int, int], bool]]
+        cls, items: Iterable[tuple[Sequence[np.ndarray], Sequence[int], bool]]
     ) -> Extents:
         """From `(polygons, (height, width), whether EXIF rotates or flips it)` of each image."""
-        items = [item for item in items if len(item[0])]
-        points = [np.concatenate(polygons) for polygons, _, _ in items]
+        labelled = [item for item in items if len(item[0])]
+        points = [np.concatenate(polygons) for polygons, _, _ in labelled]
         return cls(
             np.array([p.min(0) for p in points], np.float32).reshape(-1, 2),
             np.array([p.max(0) for p in points], np.float32).reshape(-1, 2),
-            np.array([size for _, size, _ in items], int).reshape(-1, 2),
-            np.array([turned for _, _, turned in items], bool),
+            np.array([size for _, size, _ in labelled], int).reshape(-1, 2),
+            np.array([turned for _, _, turned in labelled], bool),
         )
 
 

@@ -43,13 +43,13 @@ def measure(polygon: Shaped[np.ndarray, "P 2"]) -> Shape:
     return Shape(height, width, aspect, angle)
 
 
-def box_around(points: Shaped[np.ndarray, "P 2"]) -> tuple[Float32[np.ndarray, "4 2"], float]:
+def box_around(points: Shaped[np.ndarray, "*P 2"]) -> tuple[Float32[np.ndarray, "4 2"], float]:
     """Smallest rotated rectangle around points: `(quad, shorter side in pixels)`.
 
     The quad is clockwise and begins with the upper one of the two leftmost corners.
 
     Args:
-        points: float32 or int32 `[P, 2]`.
+        points: float32 or int32, `[P, 2]` or a contour of OpenCV, `[P, 1, 2]`.
     """
     rectangle = cv2.minAreaRect(points)
     # The corners are sorted here, because the angle and the first corner of OpenCV's rectangle

@@ -230,7 +230,7 @@ def write_scenes(
 
     Does nothing if the folder already holds exactly these scenes, by its `scenes.json`. That file
     is written before the first image and says `unfinished` until the last one: whatever interrupts
-    the work, the folder is recognised as ours and completed by the next run.
+    the work, the folder is recognised as ours, and the next run writes it again.
 
     Args:
         folder: new, empty, or written by this function.
