@@ -41,7 +41,7 @@ def group_keys(paths: Sequence[str], rule: str) -> list[str]:
     ]
 
 
-def join_groups(keys: Sequence[str], alike: Iterable[tuple[int, int]] = ()) -> list[int]:
+def join_groups(keys: Sequence[str], alike: Iterable[Sequence[int]] = ()) -> list[int]:
     """Group number of each image; images with one key or alike share it, also through others.
 
     Args:
@@ -50,7 +50,8 @@ def join_groups(keys: Sequence[str], alike: Iterable[tuple[int, int]] = ()) -> l
     """
     first: dict[str, int] = {}
     pairs = [(first.setdefault(key, index), index) for index, key in enumerate(keys) if key]
-    return join(len(keys), [*pairs, *alike])
+    connected: list[Sequence[int]] = [*pairs, *alike]
+    return join(len(keys), connected)
 
 
 def divide(

@@ -80,7 +80,7 @@ def write_labels(
 
 def _divide(
     keys: Sequence[str],
-    alike: Iterable[tuple[int, int]],
+    alike: Iterable[Sequence[int]],
     fixed: Sequence[str],
     options: "Options",
     findings: Findings,

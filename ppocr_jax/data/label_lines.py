@@ -325,11 +325,11 @@ def parse_line(line: bytes) -> tuple[str, list[Any]]:
     except RecursionError:
         raise ValueError("the labels are nested too deeply") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"the labels are no JSON ({error})") from None
+        raise ValueError(f"the labels are not JSON ({error})") from None
     except ValueError:
         raise ValueError("the labels contain a number with thousands of digits") from None
     if not isinstance(entries, list):
-        raise ValueError("the labels are no JSON list")
+        raise ValueError("the labels are not a JSON list")
     return name, entries
 
 

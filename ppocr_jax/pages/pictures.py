@@ -1,5 +1,6 @@
 """Draws what a network found next to what was labelled."""
 
+import functools
 import os
 import pathlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -118,7 +119,8 @@ def draw_rows(outcomes: "Iterable[Outcome]", width: int) -> Iterator[np.ndarray]
     """Yields the row of each readable image, see `save_predictions`; uint8 `[H, width, 3]` BGR."""
     for outcome in outcomes:
         try:
-            yield read_image(outcome.sample.image_path, lambda i, o=outcome: _row(i, o, width))
+            draw = functools.partial(_row, outcome=outcome, width=width)
+            yield read_image(outcome.sample.image_path, draw)
         except UserError:
             continue  # the evaluation has already reported this file
 

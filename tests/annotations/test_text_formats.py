@@ -60,7 +60,7 @@ def test_broken_lines_are_named_and_the_others_taken(tmp_path):
     result, labels = run(tmp_path / "train.txt", tmp_path / "out")
     assert labels == {"a.png": [([[1, 1], [9, 1], [9, 9]], "a")], "c.png": []} and result.faults
     said = "\n".join(result.warnings)
-    for place, reason in ((2, "are no JSON"), (3, "has no tab"), (4, "gone.png was not found"),
+    for place, reason in ((2, "are not JSON"), (3, "has no tab"), (4, "gone.png was not found"),
                           (5, "lacks points"), ("7", "labelled in")):  # fmt: skip
         assert f"train.txt line {place}: " in said and reason in said
 
