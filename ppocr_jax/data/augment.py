@@ -131,8 +131,8 @@ def choose(view: View, rng: np.random.Generator, job: Job) -> View:
 def draw(view: View, rng: np.random.Generator, job: Job) -> View:
     """Draws the crop: its pixels, and the polygons inside it. Nothing here is random.
 
-    Geometry and crop are applied to the pixels together: one resampling blurs less than three, and
-    pixels outside the crop are never computed.
+    Geometry and crop are applied to the pixels together, in one or two resamplings: that blurs less
+    than one for each, and pixels outside the crop are never computed.
     """
     canvas = (job.side, job.side)
     polygons, ignore = crop_polygons(view.polygons, view.ignore, view.crop, canvas)

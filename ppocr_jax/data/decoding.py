@@ -60,7 +60,7 @@ def decode(data: bytes, header: Header | None) -> UInt8[np.ndarray, "H W 3"] | N
 
 
 def _decode_narrow(buffer: UInt8[np.ndarray, " n"]) -> UInt8[np.ndarray, "H W 3"] | None:
-    """A 16-bit image that uses only 10 to 14 bits, scaled to 8 bits from those.
+    """A 16-bit image that uses fewer bits, scaled to 8 bits from those in use.
 
     Returns:
         uint8 `[H, W, 3]` BGR; None if all 16 bits are used or the file is not an image.

@@ -58,7 +58,7 @@ def read_image(
     """
     try:
         data = image_files.read_bytes(path)
-        # OpenCV pads a truncated JPEG with grey and reports nothing, so it is checked here first.
+        # OpenCV decodes a truncated JPEG without an error, so that is checked here first.
         fault = image_files.find_fault(data)
         if fault:
             raise UserError(f"{path}: {fault}")
