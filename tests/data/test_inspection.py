@@ -65,7 +65,7 @@ def test_every_mistake_is_found(clean, tmp_path):
     expected = [
         ("train.txt line 1", "byte order mark"),
         ("train.txt line 2", "no tab"),
-        ("train.txt line 3", "no JSON"),
+        ("train.txt line 3", "not JSON"),
         ("train.txt line 4", "gone.png: No such file"),
         ("train.txt line 5", "polygon 1 has no area"),
         ("train.txt line 6", "polygon 1 crosses itself"),

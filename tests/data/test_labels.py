@@ -51,8 +51,8 @@ def test_samples_of_a_label_file(tmp_path):
     ("bad", "reason"),
     [
         ("a.jpg []", "no tab"),
-        ("a.jpg\t[", "no JSON"),
-        ("a.jpg\t{}", "no JSON list"),
+        ("a.jpg\t[", "not JSON"),
+        ("a.jpg\t{}", "not a JSON list"),
         ('a.jpg\t[{"points": [[0, 0]]}]', "lacks points or transcription"),
         ("a.jpg\t[7]", "lacks points or transcription"),
         (line("a.jpg", ("x", QUAD[:2])).strip(), "2 points; at least 3"),
