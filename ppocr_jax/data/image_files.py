@@ -35,7 +35,8 @@ FORMATS: list[str] = [name for name in ("JPEG", "PNG", "TIFF", "WEBP", "GIF", "B
                              "JPEG2000", "PPM", "SUN") if name in Image.OPEN]  # fmt: skip
 
 # A bad file gives one line of our own; without this the libraries print theirs as well.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+set_log_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel  # OpenCV 4 or 5
+set_log_level(0)  # silent
 warnings.filterwarnings("ignore", module=r"PIL\.")
 Image.MAX_IMAGE_PIXELS = None  # compared with `MAX_PIXELS` here, so that the message names the size
 
