@@ -46,3 +46,38 @@ def test_files_that_the_documentation_names_are_there():
     named -= NEW
     for name in named:
         assert (ROOT / name).exists(), name
+
+
+def bounds(name):
+    """`{package: lowest version}` of a file of requirements, with those of the file it includes."""
+    found = {}
+    for line in (ROOT / name).read_text().splitlines():
+        line = line.partition("#")[0].strip()
+        if line.startswith("-r "):
+            found |= bounds(line.removeprefix("-r "))
+        elif line:
+            package, version = re.fullmatch(r"([\w-]+)(?:\[\w+\])?>=([\w.]+)", line).groups()
+            found[package.lower()] = version
+    return found
+
+
+def test_each_lower_bound_is_in_the_oldest_environment():
+    command, *pins = (ROOT / "requirements-lowest.txt").read_text().splitlines()
+    assert command.startswith("# uv pip compile") and command.endswith(" requirements-dev.txt")
+    assert "--resolution lowest-direct" in command
+    oldest = dict(line.split("==") for line in pins)
+    wanted = bounds("requirements-dev.txt")
+    assert len(wanted) > 30 and {name: oldest.get(name) for name in wanted} == wanted
+
+
+def test_the_table_of_versions_holds_the_lower_bounds():
+    rows = re.findall(r"^\| ([\w-]+) \| ([\w.]+) \|", (ROOT / "docs/versions.md").read_text(), re.M)
+    assert {package.lower(): version for package, version in rows} == bounds("requirements-dev.txt")
+
+
+def test_other_bounds_of_the_same_packages():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    [cuda] = project["project"]["optional-dependencies"]["cuda"]
+    assert cuda in (ROOT / "requirements.txt").read_text().splitlines()
+    [setuptools] = project["build-system"]["requires"]
+    assert setuptools in (ROOT / "requirements-dev.txt").read_text().splitlines()

@@ -1,5 +1,6 @@
 """Geometry and crops: the recorded ones, and properties of any random draw."""
 
+import cv2
 import numpy as np
 import plain_augment
 from scipy import stats
@@ -14,6 +15,7 @@ from ppocr_jax.data.geometry import (
 )
 from ppocr_jax.data.scenes import draw_scene
 
+OFF = (0, 0.0) if cv2.__version__ >= "5" else (4, 0.06)  # levels of 255; share of the values
 WORD = np.array([[20, 20], [80, 24], [79, 44], [19, 40]], np.float32)
 
 
@@ -28,7 +30,9 @@ def test_geometry_matches_reference(recorded, cases):
         assert sides == image.shape[:2]
         name = case["name"]
         assert list(image.shape) == list(case["out_shape"])
-        np.testing.assert_array_equal(image, arrays[f"{name}/image"])
+        off = cv2.absdiff(image, arrays[f"{name}/image"])
+        # OpenCV 5 made the record; 4.11 to 4.14 place pixels more coarsely when they turn an image.
+        assert off.max() <= OFF[0] and (off > 0).mean() <= OFF[1], name
         np.testing.assert_allclose(polygons, arrays[f"{name}/polys"], atol=1e-3)
 
 
