@@ -75,8 +75,8 @@ def describe(config: ml_collections.ConfigDict) -> list[str]:
     if not averages(config):
         return []
     decay, share = config.average.decay, config.average.share
-    most = round(1 / (1 - decay))  # updates that an average with this decay spans
+    most = round(1 / (1 - decay))  # steps that an average with this decay spans
     return [
         f"{', '.join(averages(config))}: weights averaged over about the last {share:.0%} of the "
-        f"updates, {most} at most; best is chosen by {config.best.role}"
+        f"steps, at most {most}; the best checkpoint is selected by {config.best.role}"
     ]

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection
 from typing import Any
 
 import ml_collections
@@ -77,7 +77,7 @@ AT_LEAST = {  # key: smallest allowed value
 # A config may be damaged, or come from someone else along with weights. No training of a text
 # detector needs more than this; beyond it a run would fill memory, disk or days unnoticed.
 AT_MOST = {
-    "seed": 2**32 - 1,  # the largest that NumPy's generators take
+    "seed": 2**32 - 1,  # the largest that every random number generator takes
     "data.draw.seed": 2**32 - 1,
     "steps": 2**31 - 2,  # a state counts steps in int32
     "epochs": 10**6,
@@ -140,7 +140,7 @@ CHOSEN = ("data.workers", "data.prefetch_mb")
 NEW_SEGMENT = ("steps", "epochs", "learning_rate", "warmup_epochs", "warmup_steps")
 
 
-def one_of(names: Sequence[str]) -> str:
+def one_of(names: Collection[str]) -> str:
     """Formats a list of choices for help texts and errors: `a or b`, or `a, b, c`."""
     return (" or " if len(names) == 2 else ", ").join(names)
 

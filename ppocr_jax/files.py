@@ -30,17 +30,17 @@ def replacing(path: PathLike) -> Iterator[epath.Path]:
     Raises:
         OSError: it cannot be written; names `path`.
     """
-    path = epath.Path(path)
-    with naming(path):
-        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-            yield path  # /dev/stdout
+    target = epath.Path(path)
+    with naming(target):
+        if os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target)):
+            yield target  # /dev/stdout
             return
-        _recover(path)
-        temporary = path.with_name(path.name + ".tmp")
+        _recover(target)
+        temporary = target.with_name(target.name + ".tmp")
         _remove(temporary)
         try:
             yield temporary
-            settle(temporary, path)
+            settle(temporary, target)
         except BaseException:
             discard(temporary)
             raise
@@ -51,24 +51,24 @@ def settle(temporary: PathLike, path: PathLike) -> None:
 
     In this order a power cut leaves the old content or the new one, never a part.
     """
-    temporary, path = epath.Path(temporary), epath.Path(path)
-    sync(temporary)
-    if temporary.is_dir() and path.exists():
-        _exchange(temporary, path)
-        sync_names(path.parent)
-        _remove(temporary)
+    written, target = epath.Path(temporary), epath.Path(path)
+    sync(written)
+    if written.is_dir() and target.exists():
+        _exchange(written, target)
+        sync_names(target.parent)
+        _remove(written)
     else:
-        temporary.replace(path)
-        sync_names(path.parent)
+        written.replace(target)
+        sync_names(target.parent)
 
 
 def discard(path: PathLike, patience_s: float = 3.0) -> None:
     """Removes the remains of a failed write, while threads of a library may still write to it."""
-    path, end = epath.Path(path), time.monotonic() + patience_s
-    while path.exists() and time.monotonic() < end:
-        folder = path.is_dir()
+    remains, end = epath.Path(path), time.monotonic() + patience_s
+    while remains.exists() and time.monotonic() < end:
+        folder = remains.is_dir()
         with contextlib.suppress(OSError):
-            _remove(path)
+            _remove(remains)
         if folder:
             time.sleep(0.1)  # such threads may create the folder again
 
@@ -161,16 +161,16 @@ def read_json(path: PathLike, kind: type = dict) -> Any:
         UserError: too large, not UTF-8, not JSON, nested too deeply, or of another type.
         OSError: it cannot be read.
     """
-    path = epath.Path(path)
+    file = epath.Path(path)
     try:
-        size = path.stat().length
+        size = file.stat().length
         if size > MOST_JSON:
             raise ValueError(f"{size >> 20} MiB is larger than any such file")
-        value = json.loads(path.read_bytes().decode("utf-8-sig"))
+        value = json.loads(file.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from None
+        raise UserError(f"{file}: not readable as JSON: {error}") from None
     if not isinstance(value, kind):
-        raise UserError(f"{path}: holds {_named(value)}, not {_named(kind())}")
+        raise UserError(f"{file}: holds {_named(value)}, not {_named(kind())}")
     return value
 
 

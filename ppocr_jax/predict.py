@@ -57,11 +57,11 @@ def main(argv: list[str]) -> int:
     if role not in config.roles:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")
     output = pathlib.Path(args.output)
-    pictures, crops = output / "pictures", output / "crops"
-    paths = find_images(args.images, leave_out=[pictures, crops], tell=_warn)
+    own = [output / "pictures", output / "crops"]  # no input, if an earlier run wrote them
+    paths = find_images(args.images, leave_out=own, tell=_warn)
     labels = read_labels_of(args.labels, paths) if args.labels else None
-    pictures = None if args.no_pictures else pictures
-    crops = crops if args.crops else None
+    pictures = None if args.no_pictures else own[0]
+    crops = own[1] if args.crops else None
     for folder in filter(None, (output, pictures, crops)):
         folder.mkdir(parents=True, exist_ok=True)
     warn_of_others(paths, crops)

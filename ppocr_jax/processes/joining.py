@@ -44,8 +44,9 @@ def joined(
     with company.telling():
         join(address, count, index)
         yield
-    if company.current():
-        company.current().finish()
+    here = company.current()
+    if here:
+        here.finish()
 
 
 def join(address: str | None = None, count: int | None = None, index: int | None = None) -> None:
@@ -181,8 +182,9 @@ def _own_ending(failure):
 
 
 def _lost(failure):
-    if company.current():
-        company.current().lost()
+    here = company.current()
+    if here:
+        here.lost()
         time.sleep(60)  # the process is ending already, in another thread
     _end(failure)
 

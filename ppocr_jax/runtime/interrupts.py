@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 STATUS = 130
 PATIENCE_S = 5.0  # for a command to clean up, before the process is ended
@@ -21,13 +22,13 @@ PATIENCE_S = 5.0  # for a command to clean up, before the process is ended
 _said = threading.Lock()  # taken by the first to print the line
 
 
-def end(*_: object) -> None:
+def end(*_: object) -> NoReturn:
     """Ends the process at once, without cleaning up."""
     _say()
     os._exit(STATUS)
 
 
-def finish() -> None:
+def finish() -> NoReturn:
     """Ends a command that raised KeyboardInterrupt.
 
     If our handlers are installed it ends at once: a regular exit of the interpreter may crash while
@@ -49,8 +50,8 @@ def end_at_once() -> None:
     """First stage, before a command imports its modules. An ignored SIGINT stays ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
-        # Registered first, so called last: the interpreter restores the default handler before it
-        # ends, and a Ctrl-C in between would print a traceback.
+        # Registered first, so called last, when everything is done: the interpreter removes our
+        # handler before it ends.
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 

@@ -89,8 +89,9 @@ def keep_programs() -> None:
     `JAX_COMPILATION_CACHE_DIR` sets another folder, or none if it is empty. If the folder is not
     writable there is a warning, and every start compiles.
     """
-    if "JAX_COMPILATION_CACHE_DIR" in os.environ or jax.config.jax_compilation_cache_dir:
-        return  # the user has chosen
+    chosen = jax.config.jax_compilation_cache_dir  # type: ignore[attr-defined]  # made at run time
+    if "JAX_COMPILATION_CACHE_DIR" in os.environ or chosen:
+        return
     folder = cache_folder() / "programs" / _processor()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -48,10 +48,11 @@ def require_same(place: str, facts: Mapping[str, Any]) -> None:
     Raises:
         UserError: another process has another value; names the first such fact.
     """
-    if company.current() is None:
+    here = company.current()
+    if here is None:
         return
     said = [json.loads(text) for text in company.exchange(place, json.dumps(facts))]
-    own = company.current().index
+    own = here.index
     mine = said[own]
     for index, theirs in enumerate(said):
         for name in {**mine, **theirs}:
@@ -67,6 +68,7 @@ def require_same_run(config: ml_collections.ConfigDict) -> None:
     if company.current() is None:
         return
     flat = flatten(configs.plain(config))
+    # What may differ by machine is left out; labels are compared image by image instead.
     keys = {f"config.{k}": v for k, v in sorted(flat.items()) if not k.startswith(OWN)}
     device = jax.local_devices()[0]
     require_same(
@@ -95,6 +97,7 @@ def require_same_labels(
 
 def _require_same_images(split, samples, root):
     require_same(f"size of {split}", {f"images of {split}": len(samples)})
+    # Sizes first: then every process has the same number of groups to exchange.
     group = -(-max(1, len(samples)) // MOST_GROUPS)
     starts = range(0, len(samples), group)
     sums = [_checksum(table, root) for table in _tables(samples, group)]
@@ -117,6 +120,7 @@ def _tables(samples: Sequence[Sample], group: int) -> Iterator[Table]:
 
 def _checksum(table: Table, root: str) -> int:
     """CRC-32 of some images: names relative to the root, polygons and ignore flags."""
+    # os.path.relpath is slow for millions of images, so plain paths below the root are just cut.
     value, root = 0, root or "."
     start = os.path.join(os.path.normpath(root), "")
     for path in table.paths:
@@ -134,10 +138,12 @@ def require_same_folder(workdir: epath.Path) -> None:
     Raises:
         UserError: they do not.
     """
-    if company.current() is None:
+    here = company.current()
+    if here is None:
         return
+    # Process 0 creates a file with a random name, and the others look for it.
     mark = workdir / f".seen-by-all-{uuid.uuid4().hex}"
-    leads = company.current().index == 0
+    leads = here.index == 0
     try:
         if leads:
             mark.write_text("")

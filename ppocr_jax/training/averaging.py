@@ -51,6 +51,7 @@ class Averages(NamedTuple):
         Args:
             step: updates done, including this one.
         """
+        # step - 1 = n. At n = 0 the rate is 1: the average is the weights themselves.
         span = 1.0 + jnp.float32(self.share) * (step - 1).astype(jnp.float32)
         return jnp.maximum(jnp.float32(1.0 - self.decay), 1.0 / span)
 
@@ -70,6 +71,7 @@ class Averages(NamedTuple):
         """
 
         def fit(tree):
+            # Averages that are not in `roles` any more drop out in `kept`.
             new = [role for role in self.roles if role not in tree]
             kept = {r: part for r, part in tree.items() if r in self.roles or not is_average(r)}
             return kept | {role: jax.tree.map(copy, tree[followed(role)]) for role in new}
@@ -86,6 +88,7 @@ class Averages(NamedTuple):
 
         def move(tree):
             moved = {
+                # In this form an average equal to its weight stays so to the bit.
                 role: jax.tree.map(
                     lambda mean, value: mean + rate * (value - mean),
                     tree[role],

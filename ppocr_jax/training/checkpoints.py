@@ -120,14 +120,18 @@ class Checkpoints:
         Raises:
             UserError: this save or the previous one failed, for example because the disk is full.
         """
+        # What is saved: checked on the host, with a checksum of every array.
         step = int(state.step)
         tree = state_tree(state)
         values = own_copy(tree)
         self._require_finite(values)
         meta = seal({**meta, "checksums": checksums(values)})
+        # All processes must hold the same replicated state: one that has diverged stops here.
         agreement.require_same_state("save at step", step, meta["checksums"])
         metrics = None if hmean is None else {"hmean": float(hmean) if hmean == hmean else -1.0}
         items = ocp.args.Composite(state=ocp.args.StandardSave(tree), meta=ocp.args.JsonSave(meta))
+
+        # One save at a time, and not without space for all of it.
         self.wait()
         self.require_space(state)
         self._saving = step
@@ -170,6 +174,7 @@ class Checkpoints:
             UserError: too little space, or the folder is gone.
         """
         self._require_place()
+        # A MiB of margin for `meta` and Orbax's own files.
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves(state_tree(state))) + 2**20
         free = shutil.disk_usage(self.folder).free if self._place else needed
         if free < needed:
@@ -270,7 +275,8 @@ class Checkpoints:
             UserError: every step is damaged, or this process cannot read one for another reason
                 (memory, permissions, a disk that does not answer); then nothing is renamed.
         """
-        damaged, steps = {}, self._steps()
+        damaged: dict[int, str] = {}
+        steps = self._steps()
         needed = COPIES * sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(template))
         for step in reversed(steps):
             self._require_readable(step, needed)
@@ -280,6 +286,7 @@ class Checkpoints:
             except Damaged as error:
                 damaged[step] = str(error)
                 continue
+            # Only now that an older step is whole are the damaged ones moved out of its way.
             for worse, reason in damaged.items():
                 self._move_aside(worse, reason)
                 self._manager.reload()
@@ -302,6 +309,7 @@ class Checkpoints:
     def _restore_step(self, step, template):
         folder = self.folder / str(step)
         meta = metas.read_meta(self.folder.parent, step)
+        # The run may have had other averages than the config asks for now.
         template = averaging.as_saved(template, meta.get("roles", template.params))
         items = ocp.args.Composite(state=ocp.args.StandardRestore(state_tree(template)))
         tree = self._manager.restore(step, args=items)["state"]

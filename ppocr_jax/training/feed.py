@@ -124,7 +124,7 @@ def put_packed(batch: dict[str, Any], mesh: Mesh) -> Arrays:
     sharding = devices.split(mesh)
     places = sharding.addressable_devices_indices_map(shape)
     # Devices in the order of their rows: part i of the batch belongs to the i-th of them.
-    own = sorted(places, key=lambda device: places[device][0].start or 0)
+    own = sorted(places, key=lambda device: (places[device] or (slice(0),))[0].start or 0)
     parts = compact.split(batch, len(own))
     there = [
         jax.device_put({name: part[name] for name in ("image", *PACKED)}, device)

@@ -18,7 +18,7 @@ from ppocr_jax.runtime.memory import device_memory, free_memory, resident_memory
 from ppocr_jax.timing.compilations import without_alarm
 from ppocr_jax.training import start
 
-CPU_SHARE = 0.6  # of the free memory: data workers, evaluations and the system need the rest
+CPU_SHARE = 0.6  # of the free memory that an update may take
 CPU_MOST = 32  # images: on CPU a larger batch makes an image no cheaper
 DEVICE_SHARE = 0.9  # of a device's free memory: evaluations and fragmentation need the rest
 MAPS = {"threshold_map": "float32", "threshold_mask": "uint8", "shrink_map": "uint8"}
@@ -174,10 +174,14 @@ def find_largest(
     """
     if budget.memory is None:
         raise ValueError("the memory of the budget is unknown")
+
+    # Two small batches give the line.
     most = most // unit * unit
     small = sorted({min(size, most) for size in ((unit, 2 * unit) if unit > 1 else (2, 4))})
     say(f"largest batch: compiling updates of {' and '.join(map(str, small))} images")
     known = {size: update_of(size) for size in small}
+
+    # What the line predicts for the memory that is left.
     taken = beside()
     memory, whole = budget.memory - taken, f"{budget.words} is {in_words(budget.memory)}"
     if taken:
@@ -185,6 +189,8 @@ def find_largest(
     guess = agree(_along(known, memory, unit, most))
     told = ", ".join(f"{size} need {in_words(known[size].memory)}" for size in known)
     say(f"{told}; {whole}: enough for about {guess}")
+
+    # Compile the prediction; if it needs more memory than predicted, correct the line once.
     if guess not in known and guess >= unit:
         say(f"compiling an update of {guess} images to check")
         known[guess] = update_of(guess)
@@ -243,6 +249,8 @@ def choose_batch(
     Raises:
         UserError: nothing fits, or the free memory of this machine is unknown.
     """
+    # The limits: divisible by devices and micro-batches, the least memory of any process, no more
+    # than an epoch.
     mesh = devices.make_mesh(config)
     unit, budget = mesh.size * config.accumulate, find_budget(mesh)
     known = [said for said in company.exchange("memory", str(budget.memory)) if said != "None"]

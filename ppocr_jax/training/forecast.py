@@ -48,7 +48,8 @@ class Forecast:
         self._scoring_key = make_key(program="evaluation", config=scoring, **where)
         self._log, self._step_s = log, recall(self.key).get("step_s")
         self._image_s = recall(self._scoring_key).get("image_s")
-        self._expected, self._told = self._step_s, False
+        self._expected = self._step_s  # what `begin` goes by; None without an earlier run
+        self._told = False
 
     def begin(self, steps: int, evaluations: int, images: int) -> None:
         """Logs the time left, or that it will be known after the first updates.
@@ -81,8 +82,9 @@ class Forecast:
         images = sum(scored["images"] for scored in metrics.values())
         if images:
             self._image_s = evaluation_seconds(metrics) / images
+        # Say it once: at the first record, if nothing was known or the estimate was far off.
         known, off = self._expected is not None, 1.0
-        if known:
+        if self._expected is not None:
             off = max(step_s, self._expected) / max(min(step_s, self._expected), 1e-9)
         if steps and not self._told and (off > OFF or not known):
             told = ", which differs from last time" if known else ""
@@ -98,7 +100,7 @@ class Forecast:
 
     def _describe(self, steps, evaluations, images):
         seconds = steps * self._step_s
-        parts = f"{counted(steps, 'update')} of {_seconds(self._step_s)} s"
+        parts = f"{counted(steps, 'step')} of {_seconds(self._step_s)} s"
         if evaluations and self._image_s and images:
             each = images * self._image_s
             seconds += evaluations * each
@@ -154,6 +156,7 @@ def describe_memory(
     Returns:
         `(line, warning)`; the warning is "" if the memory suffices.
     """
+    # Arguments (state and batch) are in memory already; temporaries are still to be allocated.
     facts = compiled.memory_analysis()
     needed, held = (getattr(facts, f"{name}_size_in_bytes", 0) for name in ("temp", "argument"))
     on_host = batches_bytes(config, supply)

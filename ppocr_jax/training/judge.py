@@ -81,6 +81,7 @@ class Judge:
             scored[role] = variables, outcomes
             if role == config.best.role:
                 self._outcomes = outcomes
+            # Log before the next role is evaluated: each may take minutes.
             verdict = self._verdicts(progress, role, variables, metrics[role], outcomes)
             self._log.say(
                 f"evaluated {role} at step {progress.step}: {explain(metrics[role])}{verdict.words}"
@@ -90,6 +91,7 @@ class Judge:
             record = {"role": role, **metrics[role], **verdict.figures}
             self._log.record("eval", progress.step, record)
             self._show(role, progress.step, outcomes)
+        # The verdicts compare with what `progress` held before, so it notes the evaluation last.
         progress.note_evaluation(metrics, config.best.role, config.eval.patience_min_gain)
         self._verdicts.note(progress)
         self.results.keep(self._outcomes, progress)

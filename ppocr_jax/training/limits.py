@@ -35,6 +35,7 @@ class Limits:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._eval, self.minutes = config.eval, config.time_limit_minutes
+        # As if the clock had started with the run's first start.
         self._clock, self._zero = clock, clock() - progress.seconds
 
     @property
@@ -63,6 +64,7 @@ class Limits:
         """The `Ending` of a run at `progress`; an empty one if it should go on."""
         limits, gain = self._eval, progress.gain
         patience, after = limits.patience, limits.patience_min_steps
+        # Patience counts evaluations, so it can run out only at one.
         if progress.evaluated and 0 < patience <= progress.stale and progress.step >= after:
             least = f" of more than {limits.patience_min_gain:g}" * bool(limits.patience_min_gain)
             return Ending(

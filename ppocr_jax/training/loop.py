@@ -80,7 +80,7 @@ def train(
         first_step = training.total_steps if ending.why else progress.step
         if first_step < training.total_steps:
             checkpoints.require_space(state)  # better now than after hours
-        if leads:
+        if leads:  # only now: a run that cannot start leaves the old config alone
             configs.save(config, workdir / "config.json")
         log = RunLog(
             workdir,
@@ -91,6 +91,8 @@ def train(
             config=configs.record(config),
         )
         opened.enter_context(log)
+
+        # What is ahead, and the evaluation of the initial weights if it is owed.
         judge = Judge(setup, validation, log, training, workdir)
         first = start.owes_evaluation(begun, due, bool(ending.why))
         evaluations = due.evaluations_after(first_step) + first
@@ -124,6 +126,8 @@ def train(
                 if not first:  # the first evaluation has compiled these programs already
                     opened.enter_context(judge.compile_ahead(state))
                 meter.restart()
+
+            # One update. It runs on the devices while the host does what follows.
             meter.send()
             state, metrics = step_fn(state, arrays)
             progress.step += 1
@@ -133,6 +137,7 @@ def train(
             if owed:
                 owed = owed()
 
+            # What is due. All processes must agree: evaluations and saves are collective.
             signal = agree_to_stop(stop, due.records(progress.step))
             time_is_up = agree_on_time(limits, progress.seconds, due.records(progress.step))
             now = due(progress.step, bool(signal), time_is_up)

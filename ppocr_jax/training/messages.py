@@ -52,6 +52,7 @@ def announce(
         evaluations: how many are to come.
         first: whether one of them comes before any update.
     """
+    # The facts, then the lines in the order in which a reader asks: what, how long, from where.
     config, device = setup.config, jax.devices()[0]
     devices = f"{setup.mesh.size} x {device.device_kind}"
     learning = ", ".join(config.trainable)
@@ -115,6 +116,7 @@ def record_updates(
     rate = progress.segment(step - 1)
     epoch = (step - 1) // training.epoch_steps + 1
     step_s = figures.pop("seconds_per_step")
+    # The estimate includes the evaluations to come, which may take longer than the updates.
     left = training.total_steps - step
     eta = left * step_s + to_come * evaluation_seconds(progress.metrics)
     log.say(
@@ -151,7 +153,7 @@ def warn_of_textless(
         many = f"{textless} of {crops} crops so far ({textless / crops:.0%}) do not have"
     else:
         return
-    meter.warned = True
+    meter.warned = True  # the second case is said once; the first whenever it happens
     log.say(
         f"warning: {many} text to learn from: words may be smaller than "
         f"data.targets.min_text_size={config.data.targets.min_text_size} once they are scaled "

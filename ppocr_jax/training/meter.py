@@ -118,7 +118,7 @@ class Watcher:
     def close(self) -> None:
         """Ends the thread after its last update.
 
-        Waits for it, with a limit: a thread inside JAX would crash the interpreter at its exit.
+        Waits for it, with a limit: no thread may be inside JAX when the interpreter ends.
         """
         if self._queue is not None and self._thread is not None:
             self._queue.put(None)
@@ -153,7 +153,7 @@ class Meter:
         self.window, self.clock, self._describe = window, clock, describe
         self._watcher, self._sent_at = Watcher(), 0.0
         self._inflight: collections.deque[Sent] = collections.deque()  # not read yet
-        self._timed = 0  # updates that the clock has seen
+        self._timed = 0  # updates that the clock has seen; `window` may hold restored ones too
         self.crops, self.warned = (0, 0), False
 
     def __enter__(self) -> "Meter":
@@ -225,6 +225,7 @@ class Meter:
             name: float(np.mean([losses[name] for _, losses, _ in self.window]))
             for name in self.window[0][1]
         }
+        # Textless crops are counted per process, speed over all of them.
         own_images = len(self.window) * batch_size // jax.process_count()
         textless = sum(textless for _, _, textless in self.window)
         self.crops = self.crops[0] + own_images, self.crops[1] + textless

@@ -132,6 +132,7 @@ def describe_passes(
     say(f"compiling a forward pass and up to four updates of {side}x{side} on {where}")
     found = measure_forward(config, role, size, batch)
     yield f"forward pass of {role}, {batch} x {size[0]}x{size[1]}: {_figures(found)}"
+    # Cached: the update at the config's batch may be one of those that `find_largest` tries.
     update_of = functools.cache(functools.partial(footprint.measure_update, config))
     learning = ", ".join(config.trainable)
     if config.batch_size:

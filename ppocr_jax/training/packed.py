@@ -71,6 +71,8 @@ def pack(
         trainable, frozen_parts: see `state.pick_learning`.
         averages: roles that are averages of others.
     """
+    # A frozen part of a trainable role has no gradient, but batch norm statistics in the same tree
+    # as the rest of its role, so statistics move by role and parameters by part.
     learning = Bundle.of(pick_learning(state.params, trainable, frozen_parts))
     moving = {"params": tuple(averages), "batch_stats": (*trainable, *averages)}
     still = {

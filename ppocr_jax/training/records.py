@@ -50,6 +50,7 @@ class RunLog:
     def __enter__(self) -> "RunLog":
         if not self.leads:
             return self
+        # Records after the restored step will be written again.
         for line in keep_until(self._path, self._first):
             self.say(line)
         self._file = self._path.open("a")
@@ -98,7 +99,7 @@ class RunLog:
         line = {"kind": kind, "step": step, "time": round(time.time(), 3), **values}
         with naming(self._path):
             self._file.write(json.dumps(line) + "\n")
-            self._file.flush()
+            self._file.flush()  # a killed run keeps all its records
         self._writers.scalars(step, dict(_numbers(kind, values)))
 
     def picture(self, name: str, step: int, picture: UInt8[np.ndarray, "H W 3"]) -> None:
@@ -158,7 +159,7 @@ def _numbers(kind: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]
     """Yields `(name, number)` for the numbers among the values, as writers get them."""
     prefix = f"{kind}/{values['role']}" if "role" in values else kind
     for name, value in values.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if isinstance(value, (int, float)) and not isinstance(value, bool):  # bool is an int too
             yield f"{prefix}/{name}", value
 
 

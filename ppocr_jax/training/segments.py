@@ -52,6 +52,7 @@ def go_on(
     Raises:
         UserError: no steps are left with the new values.
     """
+    # What the run had, and what this command asks for.
     saved = forms.upgrade(saved or forms.plain(config))[0]
     segments = list(progress.segments) or [_saved_segment(saved, training)]
     now, step, total = segments[-1], progress.step, training.total_steps
@@ -61,6 +62,8 @@ def go_on(
     progress.segments = segments
     if not (rated or warmed or total != now.end):
         return []
+
+    # A new segment. Those that would begin at or after this step were never used.
     _require_steps_to_come(progress, config, total)
     kept = [segment for segment in segments if segment.begin < step]
     if not kept:  # no update yet, so there is nothing to continue

@@ -73,7 +73,7 @@ class Setup(NamedTuple):
 
     def pack(self, state: TrainState) -> TrainState | PackedState:
         """Converts a state, or its shapes, to the form that updates use on this platform."""
-        if platform() != "gpu":
+        if platform() != "gpu":  # elsewhere many small tensors cost no launches
             return state
         packing = functools.partial(
             pack,
@@ -146,6 +146,8 @@ def begin(setup: Setup, training: Training) -> Start:
     for role in setup.models:
         path = config.init_from[role] or config.init_from.get("all", "")
         learns = role in config.trainable
+
+        # Weights: given ones replace the random ones where they have them.
         if path:
             loaded, reports[role] = load_role(path, role, variables[role], learns)
             variables[role] = fill_initial(loaded, variables[role])
@@ -153,6 +155,8 @@ def begin(setup: Setup, training: Training) -> Start:
             notes += _chosen_by_average(path, role)
         elif not learns:
             raise UserError(f"config.init_from.{role} is empty: a frozen role needs weights")
+
+        # What stays random is reported; a frozen part must not be random.
         fresh = reports[role].initial if path else [ALL]
         still = [part for part in setup.frozen.get(role, ()) if _is_fresh(part, fresh)]
         if still:
@@ -163,12 +167,15 @@ def begin(setup: Setup, training: Training) -> Start:
         if fresh:
             initial[role] = fresh
             notes.append(f"warning: {role} starts from random values in {', '.join(fresh)}")
+
+    # The state. The norms of the initial parameters tell later whether training blew them up.
     norms = {role: norm_of(variables[role]["params"]) for role in config.trainable}
     progress = Progress(
         segments=[segments.first(config, training)], course={"fresh": initial, "norm": norms}
     )
     state = make_state(variables, setup.tx, config.trainable, setup.frozen)
     state = Averages.of(config).begin(state)
+    # Processes may have read their weights from different disks.
     agreement.require_same_state("weights at step", 0, checksums(state_tree(state)))
     return Start(devices.replicate(state, setup.mesh), progress, notes, reports, initial)
 
@@ -212,9 +219,12 @@ def restore(
     restored = checkpoints.restore(template(setup))
     if restored is None:
         return None
+    # The state and its progress.
     (state, meta), config = restored, setup.config
     progress = Progress.from_meta(meta)
     agreement.require_same_state("restored at step", progress.step, meta.get("checksums", {}))
+
+    # What is different from before: config keys, the learning rate schedule, the version.
     changes = [
         *changes,
         *segments.go_on(progress, meta.get("config"), setup.config, training, given),

@@ -17,7 +17,7 @@ from ppocr_jax.runtime.cores import usable_cores
 from ppocr_jax.runtime.memory import free_memory
 from ppocr_jax.training.footprint import in_words, processes_here
 
-WORKER_BYTES = 260 << 20  # memory of one worker process, as measured: mostly its imports
+WORKER_BYTES = 260 << 20  # memory of one worker process
 MOST_WORKERS = 64
 AHEAD = 2  # finished batches per worker that may wait: workers finish in bursts
 HELD = AHEAD + 2  # batches per worker in memory: those, the one it prepares and one in use

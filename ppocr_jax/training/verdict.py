@@ -100,11 +100,13 @@ class Verdicts:
     def _describe(self, progress, role, params, standing):
         """Describes the run so far for the diagnosis."""
         course, training = progress.course, self._training
+        # Losses of the first and the last record, and the growth of the parameters' norm.
         losses = [course.get(name, {}).get("total") for name in ("first", "last")]
         base = standing.base
         source = averages.followed(role)  # an average begins as what it follows
         norm = course.get("norm", {}).get(source)
         segments = [s for s in progress.segments if s.begin < progress.step]
+        # The current segment: the diagnosis asks whether its warm-up is over.
         segments, last = segments or progress.segments[:1], (segments or progress.segments)[-1]
         return Course(
             step=progress.step,

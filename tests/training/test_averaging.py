@@ -154,7 +154,7 @@ def test_a_run_takes_one_up_and_lets_it_go(plain_run, path, tmp_path, capfd):
     err = capfd.readouterr().err
     assert "changed since the run began: config.average.decay: 0.0 -> 0.75" in err
     assert "student_average starts at the current weights of student" in err
-    assert "student_average: weights averaged over about the last 50% of the updates, 4 at" in err
+    assert "student_average: weights averaged over about the last 50% of the steps, at" in err
     for part in (lambda s: extract_role(s, "student"), lambda s: s.opt_state):
         jax.tree.map(np.testing.assert_array_equal, part(state), jax.device_get(part(taken)))
     again, _ = train(load_config(path), workdir)

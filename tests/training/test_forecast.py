@@ -37,7 +37,7 @@ def test_what_one_run_measures_the_next_expects(config):
     assert "will be known after the first updates" in lines.pop()
     first.measured(2.0, 290, 2, SCORED)
     assert lines.pop() == (
-        "about 10 min to go: 290 updates of 2 s and 2 evaluations of 20 s, as measured"
+        "about 10 min to go: 290 steps of 2 s and 2 evaluations of 20 s, as measured"
     )
     first.measured(9.0, 280, 2, SCORED)  # said once
     first.measured(2.0, 270, 2, SCORED)
@@ -46,13 +46,13 @@ def test_what_one_run_measures_the_next_expects(config):
     second = start(config, lines)
     second.begin(77, 1, 10)
     assert lines.pop() == (
-        "about 3 min to go: 77 updates of 2 s and 1 evaluation of 20 s, as measured last time"
+        "about 3 min to go: 77 steps of 2 s and 1 evaluation of 20 s, as measured last time"
     )
     second.measured(2.1, 70, 1, SCORED)
     assert not lines
     third = start(config, lines)
     third.measured(5.0, 70, 0, SCORED)
-    assert lines.pop().endswith("70 updates of 5 s, as measured, which differs from last time")
+    assert lines.pop().endswith("70 steps of 5 s, as measured, which differs from last time")
     config.crop = 96
     start(config, lines).begin(77, 1, 10)
     assert "was timed on this machine yet" in lines.pop()
@@ -64,7 +64,7 @@ def test_without_an_evaluation_its_time_is_not_known(config):
     run.begin(0, 0, 10)
     assert not lines
     run.measured(1.0, 10, 2, {})
-    assert lines == ["about 10 s to go: 10 updates of 1 s, not counting 2 evaluations, as measured"]
+    assert lines == ["about 10 s to go: 10 steps of 1 s, not counting 2 evaluations, as measured"]
 
 
 def test_memory_is_held_against_what_there_is(config, monkeypatch):
