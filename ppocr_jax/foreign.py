@@ -1,7 +1,7 @@
 """Reads files of unknown origin, within a size limit, and recognises common wrong ones.
 
-A name promises nothing: in the place of weights there may be a web page, an archive, a Git LFS
-pointer or another program's weights.
+A name promises nothing: a file of weights may turn out to be a web page, an archive, a Git LFS
+pointer or the weights of another program.
 """
 
 import os

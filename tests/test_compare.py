@@ -108,7 +108,7 @@ def test_what_cannot_be_read_counts_for_all(folder, networks, tmp_path, capsys):
         (["one"], "one: name other weights to compare with"),
         (["one", "two", "--images", "3"], "--images has no effect without --report"),
         (["one", "two", "--report", "x", "--images", "-1"], "--images -1: should be at least 0"),
-        (["one", "two", "--role", "a,b,c"], "one name, or one for each of 2 weights"),
+        (["one", "two", "--role", "a,b,c"], "one name, or one for each of the 2 weights"),
         (["one", "two", "--role", "teacher"], "--role teacher: .*one has student"),
         (["one", "gone"], "gone"),
         (["one", "data/val.txt"], "val.txt"),

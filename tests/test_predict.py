@@ -313,7 +313,7 @@ def test_what_was_corrected_is_trained_on(run, tmp_path, monkeypatch, capsys):
 
 def test_images_that_are_one_to_ppocrlabel_are_said(capsys):
     predict.warn_of_others(["a/x/1.png", "b/x/1.png", "b/x/2.png", "b/y/1.png"], None)
-    assert "several images are x/1.png (1 such names)" in capsys.readouterr().err
+    assert "several images are named x/1.png (1 such names)" in capsys.readouterr().err
     predict.warn_of_others(["b/x/1.png", "b/x/2.png"], None)
     assert capsys.readouterr().err == ""
 

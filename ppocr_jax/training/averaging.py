@@ -71,7 +71,7 @@ class Averages(NamedTuple):
         """
 
         def fit(tree):
-            # Averages that are not in `roles` any more drop out in `kept`.
+            # `kept` leaves out averages that are no longer in `roles`.
             new = [role for role in self.roles if role not in tree]
             kept = {r: part for r, part in tree.items() if r in self.roles or not is_average(r)}
             return kept | {role: jax.tree.map(copy, tree[followed(role)]) for role in new}

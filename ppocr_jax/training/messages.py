@@ -153,7 +153,7 @@ def warn_of_textless(
         many = f"{textless} of {crops} crops so far ({textless / crops:.0%}) do not have"
     else:
         return
-    meter.warned = True  # the second case is said once; the first whenever it happens
+    meter.warned = True  # so the second case is reported once
     log.say(
         f"warning: {many} text to learn from: words may be smaller than "
         f"data.targets.min_text_size={config.data.targets.min_text_size} once they are scaled "

@@ -68,7 +68,7 @@ class Standing(NamedTuple):
             parts.append("the base was scored with other eval or postprocess values")
         if self.base is not None:
             parts.append(f"{describe_gain(self.base)} to the base's {self.base_hmean:.4f}")
-        # If the base is the best so far, the difference to it stands there already.
+        # If the base is the best so far, the difference to it is there already.
         if self.best_step >= 0 and not (self.base is not None and self.best_step == 0):
             parts.append(
                 f"{hmean - self.best_hmean:+.4f} to the best so far, {self.best_hmean:.4f} at "

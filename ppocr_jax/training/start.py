@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ppocr_jax.data.training_split import Training
     from ppocr_jax.training.cadence import Cadence
 
-ALL = "all of it"  # in the place of a list of parts: the whole network
+ALL = "all of it"  # instead of a list of parts: the whole network
 
 
 class Setup(NamedTuple):
@@ -114,7 +114,7 @@ def set_up(config: ml_collections.ConfigDict) -> Setup:
 
 
 class Start(NamedTuple):
-    """Where a run begins or goes on.
+    """The first state of this start of a run.
 
     Attributes:
         state: on the devices.

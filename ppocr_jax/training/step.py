@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float, PyTree, Shaped
 
 from ppocr_jax.models.detector import Detector
 from ppocr_jax.models.precision import in_precision
@@ -26,6 +26,8 @@ from ppocr_jax.training.state import TrainState, pick_learning, put_learning
 # The target maps of a batch, `[B, H, W]` each.
 MAPS = ("threshold_map", "threshold_mask", "shrink_map", "shrink_mask")
 
+Batch = dict[str, Any]  # `image`, the target maps, perhaps `plan`; see `make_train_step`
+Maps = dict[str, Float[Array, "B H W"]]
 Params = dict[str, Any]  # by role: a tree of parameters
 Stats = dict[str, Any]  # by role: a tree of batch norm statistics
 Losses = dict[str, Float[Array, ""]]
@@ -142,7 +144,9 @@ def make_gradient(
     `size` is the number of images in one update, where it differs from that of the batch.
     """
 
-    def forward(role, params, batch_stats, image):
+    def forward(
+        role: str, params: Any, batch_stats: Any, image: Shaped[Array, "B H W 3"]
+    ) -> tuple[Maps, Any]:
         variables = {"params": params, "batch_stats": batch_stats}
         learns = role in trainable
         # A frozen teacher in train mode normalises with batch statistics; flax updates its running
@@ -156,7 +160,9 @@ def make_gradient(
         )
         return maps, mutated["batch_stats"] if learns else batch_stats
 
-    def gradient(params, batch_stats, batch, size=None):
+    def gradient(
+        params: Params, batch_stats: Stats, batch: Batch, size: int | None = None
+    ) -> tuple[Stats, Grads]:
         frozen = {r: p for r, p in params.items() if r not in trainable}
         learning = pick_learning(params, trainable, frozen_parts)
         # Masks and shrink maps arrive as uint8; losses compute in the parameters' dtype, which is
@@ -164,8 +170,9 @@ def make_gradient(
         dtype = jax.tree.leaves(learning)[0].dtype
         targets = {name: batch[name].astype(dtype) for name in MAPS}
 
-        def objective(learning):
-            maps, new_stats = {}, {}
+        def objective(learning: Params) -> tuple[Float[Array, ""], tuple[Losses, Stats]]:
+            maps: dict[str, Maps] = {}
+            new_stats: Stats = {}
             whole = put_learning({role: params[role] for role in trainable}, learning)
             for role, values in {**frozen, **whole}.items():
                 maps[role], new_stats[role] = forward(
@@ -194,7 +201,7 @@ def over_micro_batches(gradient: Gradient, count: int, spread_over: Mesh | None 
         spread_over: mesh over which each micro-batch is split; None for one device.
     """
 
-    def mean_gradient(params, batch_stats, batch):
+    def mean_gradient(params: Params, batch_stats: Stats, batch: Batch) -> tuple[Stats, Grads]:
         size = batch["image"].shape[0]
         if count == 1:
             return gradient(params, batch_stats, batch, size)
@@ -238,7 +245,7 @@ def on_each_device(
         frozen_parts: of the trainable roles; their statistics did not change either.
     """
 
-    def alone(params, batch_stats, batch):
+    def alone(params: Params, batch_stats: Stats, batch: Batch) -> tuple[Stats, Grads]:
         new_stats, found = gradient(params, batch_stats, batch)
         moved = pick_learning(new_stats, trainable, frozen_parts)
         moved = {role: jax.lax.pmean(stats, "data") for role, stats in moved.items()}

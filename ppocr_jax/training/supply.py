@@ -60,7 +60,7 @@ def fitting(named: Supply, batch: int, cores: int, memory: int | None) -> Supply
     """The `Supply` that keeps an accelerator busy.
 
     Args:
-        named: with `CHOOSE` in the place of each value to be chosen.
+        named: with `CHOOSE` for each value to be chosen.
         batch: largest size of a batch, bytes.
         cores: available to this process.
         memory: bytes available to this process; None if unknown.
