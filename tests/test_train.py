@@ -280,7 +280,7 @@ def test_a_frozen_part_stays_bit_for_bit(straight, config_path, folder, capfd):
     workdir, options = folder / "frozen", ["steps=3", f"init_from.student={straight[0]}/8"]
     config = load_config(config_path, "freeze=('student.backbone',)", *options)
     state, _ = train(config, workdir)
-    assert "of student alone; frozen: student.backbone" in capfd.readouterr().err
+    assert "for student only; frozen: student.backbone" in capfd.readouterr().err
     before, after = extract_role(straight[1], "student"), extract_role(state, "student")
     after = jax.device_get(after)
     for kind in ("params", "batch_stats"):
@@ -473,4 +473,4 @@ def test_known_rates_are_shown(config_path, batch, advice):
     line = describe_rate(load_config(config_path, f"batch_size={batch}"))
     assert line.startswith(f"global batch {batch}, learning rate 0.001; known to fine-tune ")
     assert "0.001 at batch 4, 0.002 at 32" in line
-    assert ("expect" in line) == bool(advice) and advice in line
+    assert ("suggests" in line) == bool(advice) and advice in line

@@ -179,7 +179,7 @@ def test_weights_that_were_not_judged_are_named(averaged, path, tmp_path):
     [
         (["average.decay=1.0"], "config.average.decay=1.0: should be at most 0.99999"),
         (["average.decay=-0.1"], r"average.decay=-0.1: should be at least 0 \(0: no average\)"),
-        (["best.role=student_average"], "average.decay is 0, .* take --config.best.role=student$"),
+        (["best.role=student_average"], "average.decay is 0, .* use --config.best.role=student$"),
         (["average.decay=0.9", "trainable=('student_average',)"], "student_average is not among"),
         (["average.decay=0.9", "loss.labels=('student_average',)"], "student_average is not among"),
     ],
