@@ -53,7 +53,7 @@ def train(
         UserError: bad input, a full disk, a loss that is not finite.
         Stopped: a signal stopped the run; the state is saved.
     """
-    # Checks that need no device come first: mistakes should cost seconds, not minutes.
+    # Cheap checks come first: mistakes should cost seconds, not minutes.
     configs.check(config)
     agreement.require_same_run(config)
     training, validation = read_splits(config)

@@ -78,7 +78,7 @@ def test_an_absent_first_process_and_a_taken_port(monkeypatch):
         joining.join(f"127.0.0.1:{port}", 2, 1)
     assert time.monotonic() - started < 10
     with socket.create_server(("", 0), family=socket.AF_INET6) as taken:
-        with pytest.raises(UserError, match="port .* cannot be used .*take another"):
+        with pytest.raises(UserError, match="port .* cannot be used .*use another"):
             joining.join(f"127.0.0.1:{taken.getsockname()[1]}", 2, 0)
 
 
