@@ -61,7 +61,7 @@ def hold(subject: PathLike, path: PathLike) -> Iterator[None]:
         return
     path = os.path.realpath(path)
     if path in _OWN:
-        raise UserError(f"{subject}: this process is already writing there")
+        raise UserError(f"{subject}: this process is writing there already")
     handle = _take(subject, path)
     _OWN.add(path)
     try:
