@@ -141,7 +141,7 @@ def score(
     if swept:
         for line in explain_sweep(swept):
             tell(line)
-    if args.report:
+    if args.report and swept is not None:  # a report always has its sweep
         from ppocr_jax.pages.report import write_report  # imports matplotlib
 
         name = "report.html" if alone else f"report_{role}.html"
