@@ -120,7 +120,7 @@ def score(
     network = open_network(config, args.weights, role)
     tell(f"{role} from {args.weights}: {network.report}")
     sweep = Sweep(config.postprocess, args.grid) if args.sweep or args.report else None
-    metrics, outcomes = evaluate(
+    found, outcomes = evaluate(
         network.predict,
         network.variables,
         samples,
@@ -129,7 +129,7 @@ def score(
         progress=shows_progress(),
         sweep=sweep,
     )
-    metrics = {**metrics, "role": role, "weights": str(args.weights)}
+    metrics: dict[str, Any] = {**found, "role": role, "weights": str(args.weights)}
     for outcome in outcomes:
         if outcome.reason:
             tell(f"warning: {outcome.reason}; its words count as missed")

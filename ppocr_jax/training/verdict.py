@@ -56,7 +56,7 @@ class Verdicts:
         progress: Progress,
         role: str,
         variables: Mapping[str, PyTree[Float[Array, ...]]],
-        metrics: Mapping[str, Any],
+        metrics: dict[str, Any],
         outcomes: Sequence[Any],
     ) -> Verdict:
         """The verdict on a role; call it before `progress` notes the evaluation.
@@ -72,7 +72,8 @@ class Verdicts:
         settings = scoring_settings(self._config)
         standing = Standing.of(progress, role, counts, is_best, settings)
         self._standings[role] = standing
-        figures, cause = standing.figures(hmean), None
+        figures: dict[str, Any] = {**standing.figures(hmean)}
+        cause = None
         if is_best:
             course = self._describe(progress, role, variables["params"], standing)
             cause = find_cause(outcomes, metrics, self._config, course)
