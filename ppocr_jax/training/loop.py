@@ -2,7 +2,7 @@
 
 import contextlib
 import functools
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
@@ -173,7 +173,7 @@ def train(
     return state, progress.metrics
 
 
-def read_splits(config: ml_collections.ConfigDict) -> tuple[Training, list[Sample]]:
+def read_splits(config: ml_collections.ConfigDict) -> tuple[Training, Sequence[Sample]]:
     """Reads the training and the validation set; makes the synthetic scenes of the config first."""
     if jax.process_index() == 0:
         prepare_root(config)  # on a shared disk the other processes find it done
