@@ -1,4 +1,4 @@
-"""What the configs share, by the name under which config files know it."""
+"""The building blocks of config files, from `ppocr_jax.defaults`."""
 
 from ppocr_jax.defaults import all_pairs, base, init_from, large, losses, narrow, small
 

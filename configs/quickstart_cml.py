@@ -1,12 +1,15 @@
-"""The students of the small recipe: two of them learn from each other and a teacher, by CML.
+"""The students of the small recipe, by CML: two learn from each other and from a teacher.
 
 python -m experiments.recipe --config configs/quickstart_cml.py --workdir runs/recipe --alone
 """
 
+from ml_collections import ConfigDict
+
 from configs import parts, quickstart
 
 
-def get_config():
+def get_config() -> ConfigDict:
+    """The config of this run."""
     config = quickstart.get_config()
     config.roles = dict(student=parts.small(), student2=parts.small(), teacher=parts.narrow())
     config.trainable = ("student", "student2")

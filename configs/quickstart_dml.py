@@ -1,12 +1,15 @@
-"""The teacher of the small recipe: two narrow teacher networks learn from each other, by DML.
+"""The teacher of the small recipe, by DML: two small teacher networks learn from each other.
 
 python -m experiments.recipe --config configs/quickstart_cml.py --workdir runs/recipe --alone
 """
 
+from ml_collections import ConfigDict
+
 from configs import parts, quickstart
 
 
-def get_config():
+def get_config() -> ConfigDict:
+    """The config of this run."""
     config = quickstart.get_config()
     config.roles = dict(student=parts.narrow(), student2=parts.narrow())
     config.trainable = ("student", "student2")
@@ -14,7 +17,7 @@ def get_config():
     config.loss = parts.losses(labels=config.trainable, mutual=parts.all_pairs(config.trainable))
     config.optimizer.l2 = 0.0
     quickstart.shorten(config)
-    # After the students' 240 a teacher is worse than they are: a larger network starts more slowly.
+    # After the students' 240 steps a teacher is worse than they are: it starts more slowly.
     config.steps = 600
     config.eval.every_steps = config.save.every_steps = 300
     return config

@@ -13,24 +13,23 @@ COMMANDS = (
     "prepare_data", "pack", "check_data", "show_data", "train", "evaluate", "compare", "predict",
     "extract", "export", "convert_config", "config", "info", "download",
 )  # fmt: skip
-FILES = {"config": "list_config"}  # of commands whose name a room of the library has
+FILES = {"config": "list_config"}  # commands whose name is taken by a module of the library
 
 
-def main():
-    """Runs the command that the first argument names; the others are its own."""
+def main() -> None:
+    """Runs the command named by the first argument, with the remaining ones."""
     name, *rest = sys.argv[1:] or ["--help"]
     command = name.replace("-", "_")
     if command not in COMMANDS:
         cli.run(say, [name])
-    sys.argv[0] = f"ppocr-jax {name}"  # which help texts and errors of options begin with
-    module = importlib.import_module(
-        f"ppocr_jax.{file_of(command)}"
-    )  # each brings its own heavy imports
+    sys.argv[0] = f"ppocr-jax {name}"  # shown in help texts and errors
+    # Imported only now: each command has heavy imports of its own.
+    module = importlib.import_module(f"ppocr_jax.{file_of(command)}")
     cli.run(module.main, rest)
 
 
-def say(argv):
-    """Answers what is no command: help, the version, the nearest name."""
+def say(argv: list[str]) -> int:
+    """Handles everything that is no command: help, the version, a misspelt name."""
     [name] = argv
     if name == "--version":
         print(f"ppocr_jax {__version__}")
@@ -46,15 +45,16 @@ def say(argv):
     return 0
 
 
-def file_of(command):
-    """The name of a command's file, without its ending."""
+def file_of(command: str) -> str:
+    """The name of a command's file, without its suffix."""
     return FILES.get(command, command)
 
 
-def first_line(command):
-    """What a command does, from its file: an import would take seconds."""
+def first_line(command: str) -> str:
+    """The first line of a command's docstring, parsed from its file: an import takes seconds."""
     path = pathlib.Path(__file__).with_name(f"{file_of(command)}.py")
-    return ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).splitlines()[0]
+    doc = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return doc.partition("\n")[0]
 
 
 if __name__ == "__main__":

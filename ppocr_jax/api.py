@@ -1,26 +1,31 @@
-"""What Python programs use: weights -> a detector, images -> boxes. See `Detector`."""
+"""The Python API: `Detector` loads weights and finds boxes in images."""
+
+from __future__ import annotations
 
 import concurrent.futures
 import difflib
 import os
 import threading
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import ml_collections
 import numpy as np
+from jaxtyping import Float, Integer
 
 from ppocr_jax import cli, config_files
 from ppocr_jax import config as configs
 from ppocr_jax.data import arrays
 from ppocr_jax.detection import inference
-from ppocr_jax.detection.network import open_network
+from ppocr_jax.detection.network import Network, open_network
 from ppocr_jax.detection.postprocess import find_polygons
 from ppocr_jax.detection.shapes import Few, Multiples
 from ppocr_jax.errors import UserError
 from ppocr_jax.runtime import process
 
-THREADS = 4  # that read, resize and find boxes when a list is given
-OPTIONS = {  # of `Detector.load`: the key of the config that each is short for
+THREADS = 4  # for a list of images: they read, resize and find boxes; the network runs in one
+OPTIONS = {  # options of `Detector.load` and the config keys they set
     "dtype": "dtype",
     "precision": "precision",
     "bin_thresh": "postprocess.thresh",
@@ -36,25 +41,28 @@ OPTIONS = {  # of `Detector.load`: the key of the config that each is short for
 }
 
 
+ImageLike = Integer[np.ndarray, "H W *C"] | str | os.PathLike[str]
+
+
 class Refused(UserError, ValueError):
-    """What a `Detector` does not take, said in one line."""
+    """An invalid argument to a `Detector`, explained in one line."""
 
 
 class Box(NamedTuple):
-    """Text that was found.
+    """A detected piece of text.
 
     Attributes:
-        polygon: float32 `[P, 2]`, (x, y) in pixels of the image that was given; four corners
-            clockwise from the upper left, or more with `box_type="poly"`.
-        score: mean of the network's map inside, 0 to 1.
+        polygon: (x, y) in pixels of the given image; four corners clockwise from the upper left, or
+            more points with `box_type="poly"`.
+        score: mean of the network's map inside the box, 0 to 1.
     """
 
-    polygon: np.ndarray
+    polygon: Float[np.ndarray, "P 2"]
     score: float
 
 
 class Detector:
-    """Finds text in images: the boxes that `ppocr-jax predict` finds, in the same order.
+    """Detects text in images: the same boxes as `ppocr-jax predict`, in the same order.
 
         import cv2
         from ppocr_jax import Detector
@@ -67,20 +75,27 @@ class Detector:
         for path, boxes in zip(["a.jpg", "b.png"], detector(["a.jpg", "b.png"])):
             print(path, len(boxes))
 
-        boxes = detector(image[:, :, ::-1], channels="rgb")  # as Pillow and Matplotlib hold it
+        boxes = detector(image[:, :, ::-1], channels="rgb")  # for images from Pillow or Matplotlib
 
-    A `detector` may be called from any number of threads. One image runs at a time, and its
-    program is compiled once however many threads ask for it at the same time. The first size of
-    image runs as it is, others share at most seven larger shapes, beside those of photos of more
-    than 4096 pixels a side: with the boxes that they have alone, up to rounding.
+    A detector may be called from several threads. One image runs at a time, and each program is
+    compiled once. The first image size gets a program of its own; other sizes are padded to at most
+    seven larger shapes (plus more for images above 4096 pixels a side). The boxes are the same as
+    without padding, up to rounding.
 
     Attributes:
         role: name of the network.
-        report: one line on what was loaded, after those on the config where there are some.
+        report: lines on the config, if any, and a last line on what was loaded.
     """
 
-    def __init__(self, network, config, role, report, shapes):
-        """Made by `load`."""
+    def __init__(
+        self,
+        network: Network,
+        config: ml_collections.ConfigDict,
+        role: str,
+        report: str,
+        shapes: Few | Multiples,
+    ) -> None:
+        """For `load`, which makes the arguments."""
         self.role, self.report = role, report
         self._network, self._shapes = network, shapes
         self._post = config.postprocess.to_dict()
@@ -90,34 +105,44 @@ class Detector:
         self._running = threading.Lock()
 
     @classmethod
-    def load(cls, path, role=None, *, config=None, device=None, dtype=None, **options):
-        """A detector of the weights at a path.
+    def load(
+        cls,
+        path: str | os.PathLike[str],
+        role: str | None = None,
+        *,
+        config: str | os.PathLike[str] | None = None,
+        device: str | jax.Device | None = None,
+        dtype: Any = None,
+        **options: Any,
+    ) -> Detector:
+        """Loads a detector.
 
         Args:
-            path: a workdir (its best state), `<workdir>/latest`, `<workdir>/<step>`, a folder
-                that `extract` wrote, a `.pdparams` or `.onnx` file, or a name that `download`
-                knows.
-            role: which network, where there are several; default: the config's `best.role`.
-            config: path of a config file. Default: the one saved beside the weights, or else the
-                one of the program whose networks have their shapes.
+            path: a workdir (its best checkpoint), `<workdir>/latest`, `<workdir>/<step>`, a folder
+                written by `extract`, a `.pdparams` or `.onnx` file, or a published name that
+                `download` knows.
+            role: the network, if there are several; default: the config's `best.role`.
+            config: path of a config file. Default: the one saved beside the weights, or else a
+                shipped one whose networks fit.
             device: "cpu", "gpu", "gpu:1", or one of `jax.devices()`; default: JAX's first.
                 ONNX files run on the CPU.
             dtype: of the network's arithmetic, "float32" or "bfloat16"; default: the config's.
-            options: in the place of the config's values: `bin_thresh` (map -> bitmap, 0.3 as
-                published), `box_thresh` (lowest score of a box, 0.6), `unclip_ratio` (how far
-                boxes grow, 1.5), `box_type` ("quad" or "poly"), `limit_side` and `limit_type`
-                (the size at which images are seen, 736 and "min": the shorter side at least),
+            options: override values of the config: `bin_thresh` (threshold of the map, 0.3 as
+                published), `box_thresh` (lowest score of a box, 0.6), `unclip_ratio` (how far boxes
+                grow, 1.5), `box_type` ("quad" or "poly"), `limit_side` and `limit_type` (the size
+                images are resized to, 736 and "min": at least this for the shorter side),
                 `max_candidates`, `use_dilation`, `score_mode`; `precision` (of float32 products on
-                GPUs and TPUs, "float32" or "tf32"); `shared_shapes`: instead of few
-                shapes, sides rounded up to this multiple of 32, or 0 for a program per size.
+                GPUs and TPUs, "float32" or "tf32"); `shared_shapes`: instead of a few shapes, round
+                sides up to this multiple of 32, or 0 for a program per size.
 
         Raises:
-            ValueError: what is there cannot be loaded, or a value is not possible.
-            TypeError: an unknown option, or a value of another type.
+            ValueError: the weights cannot be loaded, or an invalid value.
+            TypeError: an unknown option, or a value of the wrong type.
         """
         process.choose_platform()
         process.keep_programs()
-        lines = []
+        lines: list[str] = []
+        shapes: Few | Multiples
         try:
             path = cli.local(os.fspath(path), "path")
             source = config_files.find_for(path, lines.append) if config is None else config
@@ -132,32 +157,32 @@ class Detector:
             raise Refused(_own_names(str(error))) from None
         lines += [*notes, f"{role} from {path}: {network.report}"]
         if not isinstance(network.predict, jax.stages.Wrapped):
-            shapes = Multiples(0)  # nothing is compiled
+            shapes = Multiples(0)  # ONNX Runtime compiles nothing, so no padding is needed
         elif options.get("shared_shapes") is not None:
             shapes = Multiples(values.eval.shared_shapes)
         else:
             shapes = Few(values.eval.limit_side, values.eval.limit_type)
         return cls(network, values, role, "\n".join(lines), shapes)
 
-    def __call__(self, images, channels="bgr"):
-        """Text in an image, or in each of a list.
+    def __call__(self, images: ImageLike | Sequence[ImageLike], channels: str = "bgr") -> list[Any]:
+        """Detects text in an image, or in each image of a list.
 
         Args:
-            images: an array, uint8 or uint16 with values of 0 to 255 or of all bits in use:
-                `[H, W, 3]` BGR as `cv2.imread` gives it, `[H, W]` or `[H, W, 1]` grey,
-                `[H, W, 4]` with opacity (what is transparent is laid over white, or over black
-                where the rest is light); or the path of a file, which is turned as its EXIF entry
-                says; or a list or tuple of these. Nothing is changed in an array.
-            channels: "bgr", or "rgb" for arrays whose red comes first, as Pillow's and
-                Matplotlib's do. Has no meaning for grey ones and files.
+            images: an array, uint8 (0 to 255) or uint16 (0 to 255, or the full range):
+                `[H, W, 3]` BGR as from `cv2.imread`, `[H, W]` or `[H, W, 1]` grey, `[H, W, 4]` with
+                alpha (transparent pixels become white, or black if the rest is light); or the path
+                of a file, which is rotated by its EXIF entry; or a list or tuple of these. Arrays
+                are not modified.
+            channels: "bgr", or "rgb" for colour arrays from Pillow or Matplotlib. Ignored for grey
+                arrays and files.
 
         Returns:
-            A list of `Box`, empty without text; of lists for a list, empty for an empty one.
+            A list of `Box`, empty without text. For a list of images, a list of such lists.
 
         Raises:
-            TypeError: floats and other types; nothing is guessed of their range.
-            ValueError: another shape, an empty image, a file that cannot be read. Of a list the
-                message names the image, and none has a result.
+            TypeError: floats and other types, whose range would be a guess.
+            ValueError: another shape, an empty image, an unreadable file. For a list the message
+                names the image, and there is no result for any of them.
             MemoryError: too large for this machine.
         """
         if channels not in arrays.ORDERS:
@@ -175,11 +200,11 @@ class Detector:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"<Detector: {self.report.splitlines()[-1]}>"
 
     def _find(self, image, channels, name):
-        """The boxes of one image that `_require` has let through."""
+        """The boxes of one image that `_require` has accepted."""
         try:
             [item] = self._run(self._prepare(image, channels, name))
         except UserError as error:
@@ -200,7 +225,7 @@ class Detector:
         return inference.fit(None, arrays.as_bgr(image, channels), name, *self._limits)
 
     def _run(self, prepared):
-        """`Predicted` of one image, in a list."""
+        """Runs the network on one image; a list with one `Predicted`."""
         predict, variables, sharding, _ = self._network
         with self._running:
             return list(
@@ -215,7 +240,7 @@ def _is_path(image):
 
 
 def _require(image, name):
-    """Refuses what is neither a path nor an array of a picture, by its name."""
+    """Checks that `image` is a path or an array of an image; `name` is for the message."""
     if _is_path(image):
         return
     try:
@@ -224,12 +249,12 @@ def _require(image, name):
         raise type(error)(f"{name} {error}") from None
 
 
-def apply_options(config, options):
-    """Puts options of `Detector.load` into a config and checks all of it.
+def apply_options(config: ml_collections.ConfigDict, options: Mapping[str, Any]) -> None:
+    """Sets options of `Detector.load` in a config and checks the config.
 
     Raises:
-        TypeError: an unknown option, or a value of another type.
-        UserError: a value that is not possible.
+        TypeError: an unknown option, or a value of the wrong type.
+        UserError: an invalid value.
     """
     for name, value in options.items():
         if name not in OPTIONS:
@@ -249,15 +274,15 @@ def apply_options(config, options):
     configs.check(config)
 
 
-def _own_names(text):
-    """A message with the names of options in the place of the config's keys."""
+def _own_names(text: str) -> str:
+    """Replaces config keys in a message by the names of the options."""
     for name, key in OPTIONS.items():
         text = text.replace(f"config.{key}=", f"{name}=")
     return text
 
 
 def _name_dtype(dtype, path):
-    """A number type as the config names it; None for none. Raises UserError: not for this file."""
+    """The config's name of a dtype; None for None. Raises UserError if the file cannot use it."""
     if dtype is None:
         return None
     name = dtype if isinstance(dtype, str) else np.dtype(dtype).name
@@ -267,14 +292,14 @@ def _name_dtype(dtype, path):
 
 def _refuse_for_onnx(path, option, value):
     if path.endswith(".onnx") and value != "float32":
-        raise UserError(f"{option}={value}: an ONNX file computes in the type that it holds")
+        raise UserError(f"{option}={value}: an ONNX file runs in its own dtype")
 
 
-def pick_device(device, path):
-    """The device of JAX that a user names; None for an ONNX file.
+def pick_device(device: str | jax.Device | None, path: str) -> jax.Device | None:
+    """The JAX device for a user's choice; None for an ONNX file.
 
     Raises:
-        UserError: there is none of that name, or the file does not run there.
+        UserError: there is no such device, or the file does not run on it.
     """
     kind, _, index = str(getattr(device, "platform", device)).partition(":")
     if path.endswith(".onnx"):

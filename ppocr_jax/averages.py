@@ -1,44 +1,46 @@
-"""Which roles of a config are averages of others: by name alone, no arrays.
+"""Which roles of a config are averages of others. Names only, no arrays.
 
-Where `config.average.decay` is above 0, every role that learns has a second one beside it, such as
-`student_average`: the same network, whose weights are an exponential average of the first one's.
-It is scored, kept, extracted and exported as any other role; it has no loss and no optimiser.
+If `config.average.decay` is above 0, every trainable role gets a second one, such as
+`student_average`: the same network with an exponential moving average (EMA) of the weights. It is
+evaluated, saved, extracted and exported like any other role, but has no loss and no optimiser.
 """
+
+import ml_collections
 
 from ppocr_jax.errors import UserError
 
 ENDING = "_average"  # of the names of such roles, which no other role may have
 
 
-def is_average(role):
+def is_average(role: str) -> bool:
     """Whether a role is an average, by its name."""
     return role.endswith(ENDING)
 
 
-def followed(average):
-    """The role that an average follows."""
+def followed(average: str) -> str:
+    """The role whose weights an average follows."""
     return average.removesuffix(ENDING)
 
 
-def averages(config):
+def averages(config: ml_collections.ConfigDict) -> list[str]:
     """Names of the averages that a config asks for."""
     return [role + ENDING for role in config.trainable] if config.average.decay else []
 
 
-def networks(config):
-    """Names of the roles that are no averages, in the config's order."""
+def networks(config: ml_collections.ConfigDict) -> list[str]:
+    """Names of the roles that are not averages, in the order of the config."""
     return [role for role in config.roles if not is_average(role)]
 
 
-def scored(config):
-    """Names of the roles that change while a run goes on, and are evaluated."""
+def scored(config: ml_collections.ConfigDict) -> list[str]:
+    """Names of the roles that are evaluated during a run: the trainable ones and their averages."""
     return [*config.trainable, *averages(config)]
 
 
-def complete(config):
-    """Gives `config.roles` the averages that it asks for, in place; those it had before go.
+def complete(config: ml_collections.ConfigDict) -> None:
+    """Sets the averages in `config.roles`, in place, from `average.decay` and `trainable`.
 
-    An average that belongs to no role stays, for `check` to name it.
+    Existing averages are replaced. One that belongs to no role stays, and `check` reports it.
     """
     with config.unlocked():
         for role in [r for r in config.roles if is_average(r) and followed(r) in config.roles]:
@@ -48,8 +50,8 @@ def complete(config):
                 config.roles[role] = config.roles[followed(role)].copy_and_resolve_references()
 
 
-def check(config):
-    """Refuses averages that nothing makes.
+def check(config: ml_collections.ConfigDict) -> None:
+    """Checks that every average in a config is one that the run would make.
 
     Raises:
         UserError: names the role.
@@ -58,23 +60,23 @@ def check(config):
     for role in config.roles:
         if is_average(role) and role not in made:
             raise UserError(
-                f"config.roles.{role}: names that end in {ENDING} are those of averages, which "
-                "config.average.decay makes of the roles that learn"
+                f"config.roles.{role}: names that end in {ENDING} are reserved for averages, which "
+                "config.average.decay makes of the trainable roles"
             )
     if is_average(best) and not made:
         raise UserError(
-            f"config.best.role={best}: config.average.decay is 0, so there is no average: take "
+            f"config.best.role={best}: config.average.decay is 0, so there is no average: use "
             f"--config.best.role={followed(best)}"
         )
 
 
-def describe(config):
-    """A line on the averages of a run, in a list; none where there are none."""
+def describe(config: ml_collections.ConfigDict) -> list[str]:
+    """A line on the averages of a run, in a list; [] if there are none."""
     if not averages(config):
         return []
     decay, share = config.average.decay, config.average.share
-    most = round(1 / (1 - decay))
+    most = round(1 / (1 - decay))  # steps that an average with this decay spans
     return [
         f"{', '.join(averages(config))}: weights averaged over about the last {share:.0%} of the "
-        f"updates, {most} at most; best is chosen by {config.best.role}"
+        f"steps, at most {most}; the best checkpoint is selected by {config.best.role}"
     ]

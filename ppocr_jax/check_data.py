@@ -1,12 +1,12 @@
-"""Reads every label and every image of a config's data and says what is wrong with them.
+"""Reads every label and image of a dataset and reports everything that is wrong.
 
     python -m ppocr_jax.check_data --config configs/ppocrv3_det_mobile.py \\
         --config.data.root=icdar2015
 
-A line per finding: file, line, reason; of those that are alike the first three, and how many more
-there are. Then a summary, with the share of words that are large enough to learn from at the
-configured crop, notes on what is no mistake but worth knowing, and hints at a common cause. The
-exit status is 1 when anything is wrong: all that `train` would refuse of the data, and more.
+It prints a line per problem with file, line and reason; of similar ones the first three, and how
+many more there are. A summary follows: the share of words that are large enough to learn from at
+the configured crop, notes that are worth knowing, and hints at a common cause. The exit status is 1
+if anything is wrong: everything in the data that `train` would refuse, and more.
 """
 
 from ppocr_jax import cli
@@ -16,7 +16,8 @@ from ppocr_jax.data.inspection import check
 from ppocr_jax.errors import counted, shown, shows_progress
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit status."""
     args, config = cli.parse(cli.parser(__doc__), argv)
     configs.check(config)
     problems, summary = check(config, progress=shows_progress())

@@ -1,7 +1,7 @@
-"""What a config may choose by name. Each room keeps one table of its choices beside the functions.
+"""Tables of what a config can choose by name. Each room keeps its tables beside the functions.
 
-A table names where its functions lie, and imports them when one is asked for: checking a config
-asks for names alone, and must not wait for JAX.
+A table holds import paths and imports a function only when it is requested: checking a config
+needs only the names and must not wait for JAX.
 """
 
 import importlib
@@ -12,14 +12,14 @@ from ppocr_jax.errors import UserError
 
 
 class Choices(Mapping[str, Any]):
-    """Names -> functions or classes of one room.
+    """Maps names to functions or classes of one room.
 
     Args:
-        room: package that the places are relative to, `__name__` of the room.
+        room: package that the paths are relative to, the room's `__name__`.
         places: `name="module.attribute"`, in the order in which help texts list them.
     """
 
-    def __init__(self, room: str, **places: str):
+    def __init__(self, room: str, **places: str) -> None:
         self._room, self._places = room, places
 
     def __getitem__(self, name: str) -> Any:
@@ -27,7 +27,7 @@ class Choices(Mapping[str, Any]):
         return getattr(importlib.import_module(f"{self._room}.{module}"), attribute)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._places  # a mapping's own way would import the place
+        return name in self._places  # Mapping's own `in` would import it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._places)
@@ -39,10 +39,14 @@ class Choices(Mapping[str, Any]):
         return ", ".join(self._places)
 
     def pick(self, key: str, name: str) -> Any:
-        """The choice of this name.
+        """Looks a choice up by name.
+
+        Args:
+            key: of the config, for the message.
+            name: one of the table.
 
         Raises:
-            UserError: there is none; `key` is what the config calls it.
+            UserError: there is no such name.
         """
         if name not in self._places:
             raise UserError(f"{key}={name}: choose one of {self}")

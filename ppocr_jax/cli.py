@@ -1,12 +1,15 @@
-"""What the commands share: options, `--config` with overrides, one-line errors."""
+"""Shared by all commands: options, `--config` with overrides, one-line errors."""
 
 import argparse
 import contextlib
 import os
 import re
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 import absl.logging
+import ml_collections
 from absl import flags
 from ml_collections import config_flags
 
@@ -18,21 +21,21 @@ from ppocr_jax.hints import hint_for
 from ppocr_jax.runtime import interrupts
 
 QUIET = "--quiet"
-PIPE_CLOSED = 141  # what a shell says of a command that SIGPIPE ended
+PIPE_CLOSED = 141  # the status a shell reports for a command ended by SIGPIPE
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 PATH_KEYS = ("data.root", "data.train", "data.val", "init_from.")
 
 
-def run(command, argv=None):
-    """Runs `command(argv) -> exit status` and exits with it.
+def run(command: Callable[[list[str]], int], argv: list[str] | None = None) -> NoReturn:
+    """Runs `command(argv) -> exit status` and exits with its status.
 
-    A UserError or OSError becomes one line on stderr and status 2, Ctrl-C one line and 130. Where
-    nobody reads the output any more, as after `| head`, there is no line. `--quiet` counts from
-    here on: some commands have something to say before they look at their options.
+    A UserError or OSError becomes one line on stderr and status 2, Ctrl-C one line and 130. A
+    closed pipe, as after `| head`, gives no line. `--quiet` takes effect here, because some
+    commands print before they parse their options.
     """
     argv = sys.argv[1:] if argv is None else argv
     errors.be_quiet(QUIET in argv)
-    absl.logging.set_verbosity(absl.logging.FATAL)  # what Orbax logs is said in one line here
+    absl.logging.set_verbosity(absl.logging.FATAL)  # Orbax's errors are reported as one line here
     try:
         interrupts.end_in_order()
         with _escaping():
@@ -52,7 +55,7 @@ def run(command, argv=None):
 
 @contextlib.contextmanager
 def _escaping():
-    """Prints through `Escaping`, and has all printed before it is too late for a line on that."""
+    """Wraps stdout and stderr in `Escaping`, and flushes while errors can still be reported."""
     with contextlib.ExitStack() as replaced:
         if sys.stderr is not None:
             replaced.enter_context(contextlib.redirect_stderr(Escaping(sys.stderr)))
@@ -65,16 +68,16 @@ def _escaping():
                 sys.stdout.flush()
 
 
-def _fail(message):
-    """Ends with one line and status 2."""
-    with contextlib.suppress(OSError):  # nobody may be left to read it
+def _fail(message: str) -> NoReturn:
+    """Exits with one line and status 2."""
+    with contextlib.suppress(OSError):  # stderr may be closed
         tell(f"error: {message}")
     _drop_output()
     sys.exit(2)
 
 
 def _drop_output():
-    """Lets what a stream could not write be forgotten, rather than fail again at the end."""
+    """Discards output that could not be written: Python would fail on it again at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
@@ -85,33 +88,35 @@ def _drop_output():
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that takes paths as a shell would have given them, and says mistakes in one line."""
+    """A parser that expands `~` in values and reports mistakes in one line."""
 
-    def error(self, message):
+    def error(self, message: str) -> NoReturn:
+        """Raises a UserError instead of printing the usage."""
         raise UserError(f"{message}; --help lists the options")
 
-    def parse_known_args(self, args=None, namespace=None):
-        args, rest = super().parse_known_args(args, namespace)
-        for name, value in vars(args).items():
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As the base class, with every value through `local`."""
+        found, rest = super().parse_known_args(args, namespace)
+        for name, value in vars(found).items():
             option = "--" + name.replace("_", "-")
             if isinstance(value, str):
-                setattr(args, name, local(value, option))
+                setattr(found, name, local(value, option))
             elif isinstance(value, (list, tuple)):
-                setattr(args, name, [local(v, option) if isinstance(v, str) else v for v in value])
-        return args, rest
+                setattr(found, name, [local(v, option) if isinstance(v, str) else v for v in value])
+        return found, rest
 
 
 class _Heard(argparse.Action):
-    """An option that `run` has acted on, and that no command needs to know of."""
+    """An option that `run` has already acted on; commands do not see it."""
 
     def __call__(self, *_):
         pass
 
 
-def parser(doc):
-    """An argument parser whose help is a module's docstring, with its example as it stands.
+def parser(doc: str | None) -> Parser:
+    """An argument parser whose help is a module's docstring, with its line breaks kept.
 
-    It has the options that all commands have: `--help`, `--version` and `--quiet`.
+    It has the options of all commands: `--help`, `--version` and `--quiet`.
     """
     arguments = Parser(
         description=doc, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
@@ -119,58 +124,68 @@ def parser(doc):
     arguments.add_argument("--version", action="version", version=f"ppocr_jax {__version__}")
     arguments.add_argument(
         QUIET, action=_Heard, nargs=0, dest=argparse.SUPPRESS, default=argparse.SUPPRESS,
-        help="no progress, and on stderr only warnings and errors",
+        help="no progress bars; only warnings and errors on stderr",
     )  # fmt: skip
     return arguments
 
 
-def local(value, name):
-    """A path of this machine, or several separated by commas, with `~` for the home folder.
+def local(value: str, name: str) -> str:
+    """Expands `~` in a path, or in several separated by commas, and checks them.
 
-    No shell expands a `~` after `=`, or after a comma.
+    A shell expands no `~` after `=` or after a comma.
 
     Args:
         value: of an option or a key.
-        name: of that option or key, for the message.
+        name: of that option or key, for messages.
 
     Raises:
-        UserError: an address of something elsewhere, or a name that libraries in C++ fail at.
+        UserError: a URL, or a name that C++ libraries cannot handle.
     """
     parts = value.split(",")
     if any(ADDRESS.match(part.strip()) for part in parts):
         raise UserError(
-            f"{name}={value}: paths are files and folders of this machine: download or copy it, or "
-            "mount the bucket, and give that path"
+            f"{name}={value}: only local paths work: download or copy it, or mount the bucket, and "
+            "give that path"
         )
     if not value.isprintable() and any("\ud800" <= c <= "\udfff" or c == "\0" for c in value):
-        raise UserError(f"{name}={value}: broken UTF-8, or a NUL; rename the file or folder")
+        raise UserError(
+            f"{name}={value}: invalid UTF-8 or a NUL in the name: rename the file or folder"
+        )
     return ",".join(os.path.expanduser(part) for part in parts)
 
 
-def parse(arguments, argv, needs_config=True, saved=None):
+def parse(
+    arguments: argparse.ArgumentParser,
+    argv: Sequence[str],
+    needs_config: bool = True,
+    saved: Callable[[argparse.Namespace], Any] | None = None,
+) -> tuple[argparse.Namespace, Any]:
     """Parses the options of a command and its `--config FILE --config.key=value ...`.
 
     Args:
-        arguments: the `argparse` parser of the command's own options.
-        argv: what follows the command's name.
-        needs_config: whether the command cannot do without a config.
-        saved: `args -> path of a saved config or None`, used when `--config` is absent.
+        arguments: parser with the command's own options.
+        argv: the arguments after the command's name.
+        needs_config: whether the command needs a config.
+        saved: `args -> path of a saved config or None`, used if `--config` is absent.
 
     Returns:
-        `(args, config)`, config locked, or None when there is none and none is needed.
+        `(args, config)`: the config is a locked ConfigDict, or None if there is none and none is
+        needed.
 
     Raises:
         UserError: an unknown option or config key (with the nearest name), a value of the wrong
-            type, a config file that is missing or does not run.
+            type, a config file that is missing or fails.
     """
     arguments.add_argument(
-        "--config", metavar="FILE", help="configs/X.py, or the config.json of a run"
+        "--config",
+        metavar="FILE",
+        help="a config file, such as configs/X.py, or a run's config.json",
     )
     arguments.add_argument(
         "--config.KEY",
         metavar="VALUE",
         dest="unused",
-        help="overrides one value of the config, such as --config.data.root=icdar2015",
+        help="override a value of the config, such as --config.data.root=icdar2015",
     )
     args, rest = arguments.parse_known_args(argv)
     _require_values(argv, rest)
@@ -179,7 +194,7 @@ def parse(arguments, argv, needs_config=True, saved=None):
         if rest:
             raise UserError(f"{rest[0]}: unknown option, or one that needs --config")
         if needs_config:
-            raise UserError("--config is missing, such as --config configs/quickstart.py")
+            raise UserError("--config is missing: add, for example, --config configs/quickstart.py")
         return args, None
     config, lines = open_config(str(source), found=not args.config)
     for line in lines:
@@ -190,11 +205,11 @@ def parse(arguments, argv, needs_config=True, saved=None):
 
 
 def _require_values(argv, rest):
-    """Refuses a key whose value an argument without a name has taken: `--config.key value a b`.
+    """Catches `--config.key value a b`, where argparse takes the value as a positional argument.
 
     Args:
         argv: all arguments.
-        rest: those that are no options of the command, in their order.
+        rest: those that are not the command's own, in order.
     """
     for item, value in zip(argv, argv[1:], strict=False):
         if not item.startswith("--config.") or "=" in item or value.startswith("-"):
@@ -202,16 +217,17 @@ def _require_values(argv, rest):
         place = rest.index(item)
         if rest[place + 1 : place + 2] != [value]:
             raise UserError(
-                f"{item} {value}: in this command a value of the config follows `=`: {item}=VALUE"
+                f"{item} {value}: in this command, write config values with `=`: {item}=VALUE"
             )
 
 
 def _localise(config, named):
-    """Makes the paths of a config those of this machine, see `local`.
+    """Applies `local` to every path of a config.
 
     Args:
         config: locked.
-        named: whether the user has named it; what another one has in `init_from` is not followed.
+        named: whether the user named it. Of a config found beside weights, `init_from` is not used
+            and so not checked.
     """
     for key in keys(config):
         if not key.startswith(PATH_KEYS if named else PATH_KEYS[:-1]):
@@ -223,8 +239,10 @@ def _localise(config, named):
         section[last] = local(section[last], f"config.{key}")
 
 
-def override(config, overrides):
-    """A config with `--config.key=value ...`, locked.
+def override(
+    config: ml_collections.ConfigDict, overrides: Sequence[str]
+) -> ml_collections.ConfigDict:
+    """Applies `--config.key=value ...` to a config and locks it.
 
     Raises:
         UserError: an unknown option or key, a value of the wrong type.
@@ -243,14 +261,14 @@ def override(config, overrides):
     return values.config
 
 
-def given_keys(argv):
-    """Keys of the config that options name: `learning_rate` of `--config.learning_rate=1e-3`."""
+def given_keys(argv: Sequence[str]) -> tuple[str, ...]:
+    """The config keys set by options: `learning_rate` for `--config.learning_rate=1e-3`."""
     names = (item.partition("=")[0] for item in argv if item.startswith("--config."))
     return tuple(name.removeprefix("--config.") for name in names)
 
 
 def _require_known(overrides, known):
-    """Refuses keys that the config does not have, with the nearest that it has."""
+    """Checks that the config has every key; suggests the nearest for one it lacks."""
     for item in overrides:
         key = item.removeprefix("--config.").removeprefix("--noconfig.").partition("=")[0]
         if not item.startswith(("--config.", "--noconfig.")):
@@ -261,6 +279,6 @@ def _require_known(overrides, known):
             continue  # the value of the override before it
         if key.partition("[")[0] not in known:
             inside = [name for name in known if name.startswith(key + ".")]
-            hint = f"; it holds {', '.join(inside)}" if inside else hint_for(key, known)
+            hint = f"; it contains {', '.join(inside)}" if inside else hint_for(key, known)
             hint = hint or "; ppocr-jax config lists all keys"
             raise UserError(f"unknown config key {key}{hint}")

@@ -1,16 +1,16 @@
-"""Scores several weights on the same images, and says whether they differ by more than chance.
+"""Evaluates several weights on the same images and tests whether they differ by more than chance.
 
     python -m ppocr_jax.compare runs/mine student.pdparams --config.data.root=data
     python -m ppocr_jax.compare runs/mine runs/older teacher.onnx --report runs/mine/compare
 
-Weights are what `evaluate` takes, two or more; the first are compared with each of the others. All
-are scored by one rule of sizes and thresholds: that of `--config`, else of the first weights that
-have a config, else of the shipped config that fits the first. Where weights have another rule of
-their own, it is said. `--role` names the network of each: one name for all, or one for each of
-them with commas between.
+Give two or more weights, as for `evaluate`; the first are compared with each of the others. All are
+evaluated at the same image size and thresholds: those of `--config`, else of the first weights with
+a config, else of the shipped config that fits the first weights. Weights whose own config has other
+values are reported. `--role` names the network: one name for all weights, or one for each,
+separated by commas.
 
-The table is written to stdout. `--report DIR` writes `compare.html`: differences by size and shape,
-and the images that got better and worse, side by side. `--output FILE` has all numbers as JSON.
+The table goes to stdout. `--report DIR` writes `compare.html`: differences by size and shape, and
+the images that got better and worse, side by side. `--output FILE` writes all numbers as JSON.
 """
 
 import contextlib
@@ -33,11 +33,12 @@ from ppocr_jax.scoring.evaluation import evaluate
 from ppocr_jax.weights import fitting, saved_config
 from ppocr_jax.weights.sources import locate
 
-RULE = ("postprocess.", "eval.limit_")  # keys that decide what is found in a map, and its size
+RULE = ("postprocess.", "eval.limit_")  # keys that affect which boxes are found
 BY_SIZE = "Text height in the image"
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit status."""
     process.prepare()  # before weights without a config are looked at
     args, config = cli.parse(_arguments(), argv, saved=_find_rule)
     _check_options(args)
@@ -48,7 +49,7 @@ def main(argv):
     owns = [_own_config(weights, config) for weights in args.weights]
     differing = [line for pair in zip(args.weights, owns, strict=True)
                  for line in _differences(*pair, config)]  # fmt: skip
-    for line in [f"one rule for all: {describe_rule(config)}", *differing]:
+    for line in [f"the same settings for all: {describe_rule(config)}", *differing]:
         tell(line)
     names = _names(args.weights, roles)
     scored = [
@@ -66,21 +67,21 @@ def main(argv):
     return 1 if unreadable else 0
 
 
-def _arguments():
+def _arguments() -> cli.Parser:
     arguments = cli.parser(__doc__)
     add = arguments.add_argument
-    add("weights", nargs="+", metavar="WEIGHTS", help="what to compare, before all options")
-    add("--role", metavar="NAMES", help="which networks; default: config.best.role of each")
-    add("--report", metavar="DIR", help="folder for an HTML page, compare.html")
+    add("weights", nargs="+", metavar="WEIGHTS", help="weights to compare, before all options")
+    add("--role", metavar="NAMES", help="networks to compare; default: config.best.role of each")
+    add("--report", metavar="DIR", help="folder for an HTML report, compare.html")
     add("--images", type=int, metavar="K",
-        help="images on that page of each pair that got better, and worse; default: 6")  # fmt: skip
-    add("--output", metavar="FILE", help="file for all numbers as JSON")
+        help="images in the report that got better or worse, per pair; default: 6")  # fmt: skip
+    add("--output", metavar="FILE", help="file for all numbers, JSON")
     return arguments
 
 
 def _check_options(args):
     if len(args.weights) < 2:
-        raise UserError(f"{args.weights[0]}: name other weights to compare them with")
+        raise UserError(f"{args.weights[0]}: name other weights to compare with")
     if args.images is not None and not args.report:
         raise UserError("--images has no effect without --report")
     if args.images is not None and args.images < 0:
@@ -88,27 +89,27 @@ def _check_options(args):
 
 
 def _find_rule(args):
-    """The config by whose rule all are scored, when none is named."""
+    """The config whose sizes and thresholds are used if `--config` is not given."""
     for weights in args.weights:
         found = saved_config.find(locate(weights))
         if found is not None:
-            tell(f"images, sizes and thresholds are those of {found}")
+            tell(f"images, sizes and thresholds are from {found}")
             return found
     return config_files.find_for(args.weights[0])
 
 
 def _roles_of(args):
-    """A role for each of the weights; None where its config decides."""
+    """A role for each of the weights; None where their config decides."""
     roles = args.role.split(",") if args.role else [None]
     if len(roles) not in (1, len(args.weights)):
         raise UserError(
-            f"--role {args.role}: one name, or one for each of {len(args.weights)} weights"
+            f"--role {args.role}: give one name, or one for each of the {len(args.weights)} weights"
         )
     return roles * len(args.weights) if len(roles) == 1 else roles
 
 
 def _own_config(weights, config):
-    """The config of weights: theirs; else the one by whose rule they are scored, where it fits."""
+    """The config of weights: their own, else the common one if it fits, else a shipped one."""
     place = locate(weights)
     if saved_config.find(place) is None:
         with contextlib.suppress(UserError):
@@ -122,16 +123,16 @@ def _own_config(weights, config):
 
 
 def _differences(weights, own, config):
-    """Lines on a rule of their own that weights are not scored by."""
+    """Yields a line on sizes and thresholds in the weights' own config that are not used."""
     mine, theirs = flatten(plain(config)), flatten(plain(own))
     keys = [key for key in mine if key.startswith(RULE) and theirs.get(key) != mine[key]]
     if keys:
         rule = ", ".join(f"{key}={theirs.get(key)} (here {mine[key]})" for key in keys)
-        yield f"{weights} has a rule of its own, which is not used: {rule}"
+        yield f"{weights} has other settings of its own, which are not used: {rule}"
 
 
 def _names(weights, roles):
-    """A name for each of the weights: without the folder of all, with what tells them apart."""
+    """A short, unique name for each of the weights: without a common folder."""
     weights = [place.rstrip("/") or place for place in weights]
     names, parents = [], [os.path.dirname(place) for place in weights]
     shared = len(set(parents)) == 1 and parents[0] and len(set(weights)) == len(weights)
@@ -145,7 +146,7 @@ def _names(weights, roles):
 
 
 def _score(name, weights, own, role, samples, config):
-    """`comparison.Scored` of weights on all images."""
+    """Evaluates weights on all images."""
     role = role or (own.best.role if len(own.roles) > 1 else list(own.roles)[0])
     if role not in own.roles:
         raise UserError(f"--role {role}: {weights} has {', '.join(own.roles)}")
@@ -163,7 +164,7 @@ def _score(name, weights, own, role, samples, config):
 
 
 def _write(args, config, scored, pairs, differing):
-    """The page and the file that were asked for."""
+    """Writes the report and the JSON file, if asked for."""
     if args.output:
         rule = {k: v for k, v in flatten(plain(config)).items() if k.startswith(RULE)}
         with hold_output(args.output):

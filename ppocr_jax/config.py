@@ -1,6 +1,11 @@
-"""A config as a run sees it: checked values, its saved form, what a resume may change."""
+"""A run's config: checks its values, saves it, and says what a resumed run may change."""
 
 import math
+import os
+from collections.abc import Callable, Collection
+from typing import Any
+
+import ml_collections
 
 from ppocr_jax import averages, files
 from ppocr_jax.data import RESIZE_RULES, STREAMS
@@ -12,10 +17,10 @@ from ppocr_jax.models import BACKBONES, DTYPES, HEADS, NECKS, PRECISIONS
 from ppocr_jax.optim import OPTIMISERS
 from ppocr_jax.writers import WRITERS
 
-MOST_SIDE = 8192  # pixels of a picture or a crop; one such map alone takes 256 MiB
-TUNED = ((4, 1e-3), (32, 2e-3))  # batches and rates that fine-tuned the published student well
+MOST_SIDE = 8192  # pixels of an image or a crop; one float32 map of that size takes 256 MiB
+TUNED = ((4, 1e-3), (32, 2e-3))  # (batch, learning rate) that fine-tuned the published student well
 
-NAMES = {  # key: the names that it may have; those of functions are tables in the rooms
+NAMES = {  # key: allowed names; the names of functions come from the tables of the rooms
     "dtype": DTYPES,
     "precision": tuple(PRECISIONS),
     "optimizer.name": OPTIMISERS,
@@ -32,7 +37,7 @@ NAMES = {  # key: the names that it may have; those of functions are tables in t
     "postprocess.score_mode": ("fast", "slow"),
     "postprocess.box_type": ("quad", "poly"),
 }
-AT_LEAST = {
+AT_LEAST = {  # key: smallest allowed value
     "seed": 0,
     "data.draw.seed": 0,
     "data.draw.train": 0,
@@ -69,12 +74,12 @@ AT_LEAST = {
     "log.every_steps": 1,
     "log.pictures": 0,
 }
-# A config may come from somebody else, with weights, or be damaged. What it asks for beyond these
-# is no training of a text detector, and would fill memory, disk or days before anybody noticed.
+# A config may be damaged, or come from someone else along with weights. No training of a text
+# detector needs more than this; beyond it a run would fill memory, disk or days unnoticed.
 AT_MOST = {
-    "seed": 2**32 - 1,  # what every generator of random numbers takes
+    "seed": 2**32 - 1,  # the largest that every random number generator takes
     "data.draw.seed": 2**32 - 1,
-    "steps": 2**31 - 2,  # a state counts them in 32 bits
+    "steps": 2**31 - 2,  # a state counts steps in int32
     "epochs": 10**6,
     "warmup_epochs": 10**6,
     "warmup_steps": 2**31 - 2,
@@ -93,7 +98,7 @@ AT_MOST = {
     "data.targets.min_text_size": MOST_SIDE,
     "eval.batch_size": 2**8,
     "eval.limit_side": MOST_SIDE,
-    "eval.shared_shapes": 2**10,  # a larger multiple only fills memory with padding
+    "eval.shared_shapes": 2**10,  # a larger multiple only adds padding
     "eval.pictures": 1000,
     "log.pictures": 100,
     "mesh.devices": 2**16,
@@ -107,44 +112,44 @@ SHARES = (  # 0 to 1: probabilities, thresholds of maps, decays of moments
 )  # fmt: skip
 PARTS = ("backbone", "neck", "head")  # of a network
 MOST_ROLES = 16  # networks of one run; each is held in memory
-MEANING = {  # said beside a limit or a list of names, where a number alone would puzzle
+MEANING = {  # added to messages about a limit where the number alone would puzzle
     "dtype": " (float16 overflows here)",
     "average.decay": " (0: no average)",
     "steps": " (0: by epochs)",
     "batch_size": " (0: the largest that fits)",
-    "eval.every_steps": " (0: never, but at the end)",
-    "eval.every_epochs": " (0: never, but at the end)",
-    "save.every_steps": " (0: never, but at the end)",
-    "data.workers": " (-1: chosen by what there is)",
-    "data.prefetch_mb": " (-1: chosen by what there is)",
+    "eval.every_steps": " (0: only at the end)",
+    "eval.every_epochs": " (0: only at the end)",
+    "save.every_steps": " (0: only at evaluations)",
+    "data.workers": " (-1: automatic)",
+    "data.prefetch_mb": " (-1: automatic)",
     "eval.limit_side": " pixels",
-    "eval.patience": " (0: the run goes on whatever is found)",
+    "eval.patience": " (0: no early stopping)",
     "time_limit_minutes": " (0: no limit)",
 }
 
-# Keys that change nothing of what is learned, or no more than another device does: a resumed run
-# may set them anew.
+# Keys that do not affect what is learned, or no more than another device would: a resumed run may
+# change them.
 FREE_ON_RESUME = (
     "data.root", "data.workers", "data.prefetch_mb", "data.max_bad_share", "eval.", "save.",
     "log.", "mesh.", "postprocess.", "best.role", "init_from.", "remat", "average.",
     "time_limit_minutes", "precision",
 )  # fmt: skip
-# Of these, keys that a run settles anew at each start, and says how: -1 is no change.
+# Of these, keys that each start may choose itself: going back to -1 is no change.
 CHOSEN = ("data.workers", "data.prefetch_mb")
-# Keys that a resumed run goes on with in a new segment of the rate, see `training.segments`.
+# Keys that start a new segment of the learning rate schedule, see `training.segments`.
 NEW_SEGMENT = ("steps", "epochs", "learning_rate", "warmup_epochs", "warmup_steps")
 
 
-def one_of(names):
-    """`a or b`, or `a, b, c`: a list of choices as help texts and errors write it."""
+def one_of(names: Collection[str]) -> str:
+    """Formats a list of choices for help texts and errors: `a or b`, or `a, b, c`."""
     return (" or " if len(names) == 2 else ", ").join(names)
 
 
-def check(config):
-    """Refuses values that no run can use.
+def check(config: ml_collections.ConfigDict) -> None:
+    """Checks every value of a config.
 
     Raises:
-        UserError: names the key, its value and what it may be.
+        UserError: a value that no run can use; names the key, the value and what is allowed.
     """
     values = flatten(plain(config))
 
@@ -178,7 +183,7 @@ def _is_finite(value):
     return not isinstance(value, float) or math.isfinite(value)
 
 
-def _check_roles(config, need):
+def _check_roles(config: ml_collections.ConfigDict, need: Callable[[str, bool, str], None]) -> None:
     roles = tuple(config.roles)
     if len(roles) > MOST_ROLES:
         raise UserError(f"config.roles holds {len(roles)} networks: should be {MOST_ROLES} at most")
@@ -194,31 +199,31 @@ def _check_roles(config, need):
     unknown = [role for role in named if role not in own]
     unknown += [role for role in [config.best.role] if role not in roles]
     if unknown:
-        raise UserError(f"config: role {unknown[0]} is not among roles {', '.join(own)}")
+        raise UserError(f"config: role {unknown[0]} is not one of the roles {', '.join(own)}")
     alone = [pair[0] for pair in pairs if pair[0] == pair[1]]
     if alone:
-        raise UserError(f"config.loss: a pair is two roles, not twice {alone[0]}")
+        raise UserError(f"config.loss: a pair needs two different roles, not {alone[0]} twice")
     if not pairs and not config.loss.labels:
         raise UserError("config.loss: labels, mutual and teacher are empty: nothing is learned")
     need("trainable", len(config.trainable) > 0, f"one or more of {', '.join(roles)}")
     frozen_parts(config)
 
 
-def frozen_parts(config):
-    """What `config.freeze` names: `{role: parts}`, of the networks that learn.
+def frozen_parts(config: ml_collections.ConfigDict) -> dict[str, tuple[str, ...]]:
+    """The frozen parts of trainable networks by role, from `config.freeze`.
 
-    A name may be several, separated by commas, as `--config.freeze=backbone,neck` gives them.
+    An entry may hold several names with commas between, as `--config.freeze=backbone,neck` does.
 
     Raises:
-        UserError: no such part, a network that does not learn, or one of which nothing would.
+        UserError: no such part, a network that is not trainable, or all parts of one are frozen.
     """
-    frozen = {}
+    frozen: dict[str, tuple[str, ...]] = {}
     for name in filter(None, ",".join(config.freeze).replace(" ", "").split(",")):
         role, _, part = name.rpartition(".")
         if part not in PARTS or (role or config.trainable[0]) not in config.trainable:
             raise UserError(
-                f"config.freeze={name}: should be {one_of(PARTS)}, or such a part of one of the "
-                f"networks that learn ({', '.join(config.trainable)}), as in "
+                f"config.freeze={name}: should be {one_of(PARTS)}, or a part of one of the "
+                f"trainable networks ({', '.join(config.trainable)}), such as "
                 f"{config.trainable[0]}.backbone"
             )
         for one in [role] if role else config.trainable:
@@ -226,22 +231,22 @@ def frozen_parts(config):
     whole = [role for role, parts in frozen.items() if parts == PARTS]
     if whole:
         raise UserError(
-            f"config.freeze: nothing of {whole[0]} would learn: leave it out of config.trainable"
+            f"config.freeze: all of {whole[0]} is frozen: remove it from config.trainable instead"
         )
     return frozen
 
 
-def describe_rate(config):
-    """One line: global batch, rate, and rates that are known to work.
+def describe_rate(config: ml_collections.ConfigDict) -> str:
+    """One line with the global batch, the learning rate, and rates that are known to work.
 
-    Between the batches of `TUNED` it says a rate on the straight line through both logarithms:
-    with the cube root of the batch, far from the linear scaling that is often advised.
+    Between the two batches of `TUNED` it interpolates on a log-log scale: the rate grows with the
+    cube root of the batch, far less than the linear scaling that is often advised.
     """
     (small, low), (large, high) = TUNED
     here, between = config.batch_size, ""
     if small < here < large:
         slope = math.log(high / low) / math.log(large / small)
-        between = f", which lets expect about {low * (here / small) ** slope:.2g} here"
+        between = f", which suggests about {low * (here / small) ** slope:.2g} here"
     return (
         f"global batch {here}, learning rate {config.learning_rate:g}; known to fine-tune the "
         f"published student: {low:g} at batch {small}, {high:g} at {large}{between}; published for "
@@ -249,25 +254,28 @@ def describe_rate(config):
     )
 
 
-def record(config):
-    """What is saved of a config: its plain form, with the version of that form."""
+def record(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The saved form of a config: nested dicts, with the version of the form."""
     return {"form": FORM, **plain(config)}
 
 
-def save(config, path):
-    """Writes the record of a config as JSON, replacing what was there in one move."""
+def save(config: ml_collections.ConfigDict, path: str | os.PathLike[str]) -> None:
+    """Writes the record of a config as JSON, replacing an existing file atomically."""
     files.write_json(path, record(config))
 
 
-def compare_for_resume(config, saved):
-    """Lines on the config that a workdir was made with: its upgrade, and `key: old -> new`.
+def compare_for_resume(config: ml_collections.ConfigDict, saved: dict[str, Any]) -> list[str]:
+    """Compares a config with that of the run to be resumed.
 
     Args:
-        config: of the run that goes on.
+        config: of this start.
         saved: tree of the workdir's `config.json`, of any form.
 
+    Returns:
+        Lines on the upgrade of the saved config, and on each key that changed: `key: old -> new`.
+
     Raises:
-        UserError: a key differs whose change would make the continued run something else.
+        UserError: a key differs that may not change during a run.
     """
     saved, upgraded = upgrade(saved)
     old, new = flatten(saved), flatten(upgrade(plain(config), "config")[0])
@@ -278,10 +286,10 @@ def compare_for_resume(config, saved):
     refused = [key for key in changed if not (key.startswith(FREE_ON_RESUME) or key in NEW_SEGMENT)]
     if refused:
         raise UserError(
-            f"the workdir holds a run of another config ({'; '.join(lines[k] for k in refused)}): "
-            "take another --workdir, with --config.init_from... to start from these weights"
+            f"the workdir holds a run with another config ({'; '.join(lines[k] for k in refused)})"
+            ": use another --workdir, with --config.init_from... to start from these weights"
         )
-    started = " (no effect: the run goes on from its own state)"
+    started = " (no effect: the run continues from its own state)"
     differences = [
         f"changed since the run began: {line}{started * key.startswith('init_from.')}"
         for key, line in lines.items()
@@ -290,5 +298,5 @@ def compare_for_resume(config, saved):
 
 
 def _is_of_average(key):
-    """Whether a key is of the network of an average, which follows from `average.decay`."""
+    """Whether a key belongs to the network of an average, which `average.decay` implies."""
     return key.startswith("roles.") and averages.is_average(key.split(".")[1])

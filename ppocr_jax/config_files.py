@@ -1,4 +1,4 @@
-"""What `--config` may name: a config file, or a config that a run or an export has saved."""
+"""Opens what `--config` names: a config file, or a config saved by a run or an export."""
 
 import contextlib
 import importlib.machinery
@@ -6,6 +6,7 @@ import importlib.util
 import pathlib
 import sys
 import types
+from collections.abc import Callable
 
 import ml_collections
 
@@ -15,24 +16,24 @@ from ppocr_jax.weights import saved_config
 
 SAVED = (".json", ".onnx")
 YAML = (".yml", ".yaml")
-# What weights without a config are compared with, in this order.
+# Weights without a config are compared with these, in this order.
 PRESETS = ("ppocrv3_det_mobile", "ppocrv3_det_server", "ppocrv3_det_cml", "ppocrv3_det_dml")
 
 
-def open_config(source, found=False):
-    """The whole config of a file.
+def open_config(source: str, found: bool = False) -> tuple[ml_collections.ConfigDict, list[str]]:
+    """Opens the config in a file.
 
     Args:
-        source: path of a `.py` file with `get_config()`, which may be followed by `:ARGUMENT` for
-            it, of a `.json` that a run left, or of an `.onnx` that `export` wrote. A `configs/X.py`
-            that is not there is the one that comes with the program.
-        found: nobody named it, it lay beside weights: then the copy in them counts.
+        source: path of a `.py` file with `get_config()`, optionally with `:ARGUMENT` for it; of a
+            `.json` saved by a run; or of an `.onnx` written by `export`. If `configs/X.py` does
+            not exist, the one shipped with the program is used.
+        found: it was not named but found beside weights; then the copy inside those counts.
 
     Returns:
-        `(config, lines)`: a ConfigDict, and what there is to say about it.
+        `(config, lines)`: a complete ConfigDict, and notes about it.
 
     Raises:
-        UserError: no such file, one that does not run, or values of another kind.
+        UserError: no such file, one that fails, or values of the wrong type.
     """
     if source.endswith(SAVED):
         if not found:
@@ -47,8 +48,8 @@ def open_config(source, found=False):
     if given.endswith(YAML):
         _require(given)
         raise UserError(
-            f"--config {given}: YAML is PaddleOCR's form: python -m ppocr_jax.convert_config "
-            f"{given} --output configs/mine.py turns it into a config file"
+            f"--config {given}: for PaddleOCR's YAML, run python -m ppocr_jax.convert_config "
+            f"{given} --output configs/mine.py and use that file"
         )
     path = find(given)
     try:
@@ -56,24 +57,24 @@ def open_config(source, found=False):
         lines = forms.complete(config, given)
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # a file may do anything
+    except (Exception, SystemExit) as error:  # a config file may raise anything
         raise UserError(f"--config {given}: {first_line(error)}") from None
-    taken = [] if path == pathlib.Path(given) else ["not there, taking the one of the program"]
+    taken = [] if path == pathlib.Path(given) else ["no such file here, using the shipped one"]
     return config, _named(given, [*taken, *lines])
 
 
-def find_for(weights, say=tell, partial=False):
-    """The file with the config of weights: saved beside them, else the shipped one that fits.
+def find_for(weights: str, say: Callable[[str], object] = tell, partial: bool = False) -> str:
+    """Finds the config of weights: the one saved beside them, else a shipped one that fits.
 
     Args:
-        weights: see `weights.sources`.
-        say: takes the line on a shipped one.
+        weights: path or name, see `weights.sources`.
+        say: takes a line about a shipped config.
         partial: see `fitting.find_fitting`.
 
     Raises:
-        UserError: there are no such weights, or none fits.
+        UserError: there are no such weights, or no config fits.
     """
-    from ppocr_jax.weights.fitting import find_fitting  # JAX, which a config by name does not need
+    from ppocr_jax.weights.fitting import find_fitting  # imports JAX, not needed with --config
     from ppocr_jax.weights.sources import locate
 
     place = locate(weights)
@@ -84,14 +85,18 @@ def find_for(weights, say=tell, partial=False):
     roles = {name: _run(path).roles for name, path in paths.items()}
     name = find_fitting(place, roles, partial)
     if str(place).endswith(".onnx"):
-        say(f"{weights} holds no config: sizes and thresholds are those of {name}")
+        say(f"{weights} holds no config: using the sizes and thresholds of {name}")
     else:
-        say(f"{weights} has no config: taking {name}, whose networks have its shapes")
+        say(f"{weights} has no config: using {name}, whose networks fit")
     return str(paths[name])
 
 
-def find(given):
-    """The path of a config file; `configs/X.py` may mean the shipped one."""
+def find(given: str) -> pathlib.Path:
+    """Finds a config file by its path; `configs/X.py` may also be a shipped one.
+
+    Raises:
+        UserError: there is no such file.
+    """
     path = pathlib.Path(given)
     shipped = shipped_folder() / path.name
     if not path.is_file() and path.parent == pathlib.Path("configs") and shipped.is_file():
@@ -100,8 +105,8 @@ def find(given):
     return path
 
 
-def shipped_folder():
-    """The configs that come with the program: inside the installed package, or beside it."""
+def shipped_folder() -> pathlib.Path:
+    """The folder of the shipped configs: inside the installed package, or beside it in a clone."""
     package = pathlib.Path(__file__).parent
     installed = package / "configs"
     return installed if installed.is_dir() else package.parent / "configs"
@@ -113,12 +118,12 @@ def _require(path):
 
 
 def _named(name, lines):
-    """Lines with the name of their file; that a key has no effect is a warning."""
+    """Prefixes lines with the name of their file; ignored keys become a warning."""
     return [f"{'warning: ' * line.startswith(forms.LEFT_OUT)}{name}: {line}" for line in lines]
 
 
 def _run(path, *argument):
-    """What `get_config()` of a file gives."""
+    """Runs a config file and returns the result of its `get_config()`."""
     folder = path.resolve().parent
     with _importable(folder):
         name = f"configs.{path.stem}"
@@ -128,17 +133,17 @@ def _run(path, *argument):
         loader.exec_module(module)
         config = module.get_config(*argument)
     if not hasattr(config, "items"):
-        raise UserError(f"--config {path}: get_config() gives no config, but {config!r}")
+        raise UserError(f"--config {path}: get_config() should return a config, got {config!r}")
     return ml_collections.ConfigDict(config)
 
 
 @contextlib.contextmanager
 def _importable(folder):
-    """Lets a config file import its siblings, and `configs`, from whatever folder it lies in.
+    """Lets a config file in any folder import its siblings, and the package `configs`.
 
-    `configs` is a package of the file's own folder first, then of what Python finds by that name,
-    then of the shipped configs; a package of the folder's own name is found too. Afterwards all is
-    as before: the next file may lie elsewhere.
+    `configs` then contains the file's own folder, any `configs` on Python's path and the shipped
+    configs, in this order. The folder's own name can be imported as well. Everything is restored
+    at the end, since the next config file may be in another folder.
     """
     kept = {name: sys.modules.pop(name) for name in list(sys.modules) if _is_config(name)}
     package = types.ModuleType("configs")

@@ -1,19 +1,21 @@
-"""The values that configs start from. Every number of the published recipe stands here once.
+"""Default values of configs: the one place for every number of the published recipe.
 
-What each key means stands in `meanings`; a comment here says why a value is what it is.
+`meanings` says what each key means; a comment here says why a value is what it is.
 
-PaddleOCR's PP-OCRv3 detection recipe: Adam with coupled L2, cosine rate with a linear warm-up,
-960x960 crops, eight images on each of eight devices.
+PaddleOCR's PP-OCRv3 detection recipe: Adam with coupled L2, a cosine learning rate schedule with
+linear warm-up, 960x960 crops, eight images on each of eight devices.
 """
 
 import itertools
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import ml_collections
 
 from ppocr_jax.averages import is_average
 
 
-def small():
+def small() -> dict[str, Any]:
     """The student: MobileNetV3-large x0.5 without squeeze-excite, RSE-FPN, DB head."""
     return dict(
         backbone=dict(name="MobileNetV3", scale=0.5, squeeze_excite=False),
@@ -22,7 +24,7 @@ def small():
     )
 
 
-def large():
+def large() -> dict[str, Any]:
     """The teacher: ResNet50_vd, LK-PAN with 9x9 kernels, DB head with a 7x7."""
     return dict(
         backbone=dict(name="ResNetVD", depths=(3, 4, 6, 3), width=64),
@@ -31,8 +33,8 @@ def large():
     )
 
 
-def narrow():
-    """A teacher for a first try: ResNet_vd of one block a stage, LK-PAN lite."""
+def narrow() -> dict[str, Any]:
+    """A small teacher for the quickstart: ResNet_vd with one block per stage, LK-PAN lite."""
     return dict(
         backbone=dict(name="ResNetVD", depths=(1, 1, 1, 1), width=32),
         neck=dict(name="LKPAN", channels=64, mode="lite"),
@@ -40,47 +42,53 @@ def narrow():
     )
 
 
-def all_pairs(roles):
-    """Every role with every later one: ("a", "b"), ("a", "c"), ("b", "c")."""
+def all_pairs(roles: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    """All pairs of roles: ("a", "b"), ("a", "c"), ("b", "c")."""
     return tuple(itertools.combinations(roles, 2))
 
 
-def init_from(roles):
-    """One empty entry per role, and "all" for a file that holds the trees of all of them.
+def init_from(roles: Iterable[str]) -> dict[str, str]:
+    """An empty entry per role, and "all" for one file that holds all of them.
 
-    A path is a `.pdparams` file, a workdir, one of its checkpoints or an extracted folder. An
-    average has none: it begins at the weights of its role.
+    A path is a `.pdparams` file, a workdir, one of its checkpoints or an extracted folder. Averages
+    have no entry: they start from the weights of their role.
     """
     own = [role for role in roles if not is_average(role)]
     return dict.fromkeys([*own, "all"], "")
 
 
-def losses(labels, mutual=(), teacher=()):
-    """Terms of the objective, over roles and pairs of roles.
+def losses(
+    labels: Sequence[str], mutual: Sequence[Any] | None = (), teacher: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """The terms of the objective, over roles and pairs of roles.
 
-    `total` says what the gradient is taken of: "mean", the losses as they are logged, or "sum",
-    the global batch size times that. The published recipes with a mutual term differentiate the
-    sum, which divides the effective strength of the coupled L2 by the batch size; the others
-    differentiate the mean.
+    `total` is what gets differentiated: "mean", the losses as logged, or "sum", these times the
+    global batch size. The published recipes with a mutual term differentiate the sum, which divides
+    the effective strength of the coupled L2 by the batch size; the others differentiate the mean.
+
+    Args:
+        labels: roles that learn from labels.
+        mutual: pairs of roles, each with an optional weight: `("a", "b")` or `("a", "b", 2.0)`.
+        teacher: pairs `(student, teacher)` in the same form.
     """
     return dict(
         labels=labels,
         mutual=mutual,
         teacher=teacher,
         main="dice",
-        balance=True,  # for dice it changes nothing but a batch without text
+        balance=True,  # with dice it only matters for a batch without text
         alpha=5.0,
         beta=10.0,
         negative_ratio=3.0,
         mutual_act="none",
         teacher_thresh=0.3,
-        teacher_where="labels",  # labels count, as published, or everywhere: ignored words too
+        teacher_where="labels",  # as published; "everywhere" includes ignored words
         total="sum" if mutual else "mean",
     )
 
 
-def base(epochs):
-    """What every config has. Published values; where the recipe is silent, ours."""
+def base(epochs: int) -> ml_collections.ConfigDict:
+    """The keys of every config, with the published values, or ours where nothing is published."""
     config = ml_collections.ConfigDict()
     config.seed = 1024
     config.epochs = epochs

@@ -1,40 +1,41 @@
-"""The one exception for mistakes of the user, and what it looks like on the terminal."""
+"""The one exception for user errors, and how messages appear on the terminal."""
 
 import errno
 import os
 import sys
+from typing import IO, Any
 
-ADVICE = {  # for what a system refuses; nothing is advised where its own words say it all
+ADVICE = {  # what to do about an error of the system, where its own text does not say
     errno.ENOSPC: "free some disk space and run the same command again",
     errno.EDQUOT: "free some disk space, or get a larger quota, and run the same command again",
     errno.EFBIG: "raise the limit on the size of files (ulimit -f) and run the same command again",
     errno.EMFILE: "raise the limit on open files (ulimit -n) and run the same command again",
-    errno.EROFS: "name another place, or have it mounted for writing",
-    errno.EACCES: "change its rights, or name another place",
-    errno.EPERM: "change its rights, or name another place",
-    errno.EIO: "the disk or its connection fails: the system's log says more",
+    errno.EROFS: "use another folder, or remount this one for writing",
+    errno.EACCES: "change its permissions, or use another folder",
+    errno.EPERM: "change its permissions, or use another folder",
+    errno.EIO: "the disk or its connection is failing: see the system's log",
 }
 TEXTS = {os.strerror(number): number for number in ADVICE}
-PRESSING = ("error: ", "warning: ")  # how lines begin that `--quiet` lets through
+PRESSING = ("error: ", "warning: ")  # lines with these prefixes are printed despite `--quiet`
 _quiet = False
 
 
 class UserError(Exception):
-    """A mistake that the user can repair. Its text is one line: what is wrong, where, what to do.
+    """A mistake that the user can fix. Its text is one line: what is wrong, where, what to do.
 
-    The entry points print it after `error:` without a traceback and exit with status 2. Characters
-    that would do something to a terminal, in a file's name for example, are shown as escapes.
+    The commands print it after `error:`, without a traceback, and exit with status 2. Control
+    characters, in a file name for example, are escaped so that they cannot affect a terminal.
     """
 
-    def __init__(self, message: str):
+    def __init__(self, message: object) -> None:
         super().__init__(shown(str(message).strip()))
 
 
 def shown(text: str, kept: str = "\u3000") -> str:
-    """A text with every character that does not print as its escape: a line break as `\\n`.
+    """Escapes every non-printable character: a line break becomes `\\n`.
 
-    Blanks and letters of all scripts stay as they are, so a name can be copied from a message;
-    so do those in `kept`.
+    Spaces, letters of all scripts and the characters in `kept` stay, so that a name can be copied
+    from a message.
     """
     if text.isprintable():
         return text
@@ -42,47 +43,48 @@ def shown(text: str, kept: str = "\u3000") -> str:
 
 
 def be_quiet(quiet: bool = True) -> None:
-    """From here on only errors and warnings are told, and no progress is shown: `--quiet`."""
+    """`--quiet`: from now on print only errors and warnings, and no progress."""
     global _quiet
     _quiet = quiet
 
 
 def wanted(line: str) -> bool:
-    """Whether a line for people is to be printed: with `--quiet`, warnings and errors alone."""
+    """Whether a line should be printed: with `--quiet` only warnings and errors."""
     return not _quiet or line.startswith(PRESSING)
 
 
 def shows_progress() -> bool:
-    """Whether there is somebody to see a progress bar, who has not asked for quiet."""
+    """Whether to show progress bars: stderr is a terminal, and no `--quiet`."""
     return sys.stderr.isatty() and not _quiet
 
 
 def tell(line: str) -> None:
-    """Prints one line for people on stderr, whatever the names in it hold, if it is `wanted`."""
+    """Prints a line on stderr if it is `wanted`, with control characters escaped."""
     if wanted(line):
         print(shown(line), file=sys.stderr, flush=True)
 
 
 def counted(number: int, noun: str) -> str:
-    """A number with its noun, which takes an s unless it is one: `1 step`, `2 boxes`."""
+    """A number with its noun in the singular or plural: `1 step`, `2 boxes`."""
     if number == 1:
         return f"1 {noun}"
     return f"{number} {noun}{'es' if noun.endswith(('x', 'ch', 's')) else 's'}"
 
 
 class Escaping:
-    """A text stream that shows what would do something to a terminal as escapes.
+    """A text stream that escapes control characters.
 
-    Ends of lines and what a progress bar returns by pass; those in a name are for `tell`.
+    Line breaks and carriage returns pass, for progress bars; `tell` escapes those in names.
     """
 
-    def __init__(self, stream):
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
+        """Writes the escaped text."""
         return self._stream.write(shown(text, "\n\r\t\u3000"))
 
-    def __getattr__(self, name):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
 
@@ -91,30 +93,31 @@ def _escape(character: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """An exception in one line of at most 300 letters: its class and what it says first."""
+    """An exception as one line of at most 300 characters: its class and its first line."""
     text = str(error).strip()
     return shown(f"{type(error).__name__}: {text.splitlines()[0] if text else ''}"[:300])
 
 
 def system_number(error: BaseException) -> int | None:
-    """What the system refused, as a number of `errno`; None where it was not the system.
+    """The `errno` behind an exception; None if the system was not the cause.
 
-    Exceptions that this one came from count as well, and so do the system's words in the text of
-    a library's exception.
+    Also looks at the exceptions it was raised from, and for the system's text in the message of a
+    library's exception.
     """
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in ADVICE:
-            return error.errno
-        text = str(error)
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in ADVICE:
+            return cause.errno
+        text = str(cause)
         for words, number in TEXTS.items():
             if words in text:
                 return number
-        error = error.__cause__ or error.__context__
+        cause = cause.__cause__ or cause.__context__
     return None
 
 
 def explain(error: BaseException) -> str:
-    """Why something was not written, and what to do: `No space left on device; free some ...`."""
+    """Why a write failed and what to do: `No space left on device; free some ...`."""
     number = system_number(error)
     if number is not None:
         return f"{os.strerror(number)}; {ADVICE[number]}"

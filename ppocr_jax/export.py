@@ -1,4 +1,4 @@
-"""Ships a network as one file, and proves that the file does what the checkpoint does.
+"""Exports a network as one file and checks that the file gives the same results.
 
     python -m ppocr_jax.export --weights runs/cml --role student --output student.onnx
     python -m ppocr_jax.export --weights runs/cml --role all     --output cml.pdparams
@@ -6,11 +6,16 @@
     python -m ppocr_jax.export --weights student.pdparams --output student.onnx --opset 17 \\
            --config.postprocess.box_thresh=0.5
 
-The output's ending decides: `.onnx` for onnxruntime and RapidOCR, `.pdparams` for PaddleOCR's own
-tools, `.stablehlo` for `jax.export.deserialize` (weights inside, no ppocr_jax needed). Beside it a
-`.json` says how to use it. The written file is run on images at three sizes; where its maps or
-boxes are not those of the checkpoint, it is renamed to `.failed` and the exit status is 2.
+The suffix of the output selects the format: `.onnx` for onnxruntime and RapidOCR, `.pdparams` for
+PaddleOCR's own tools, `.stablehlo` for `jax.export.deserialize` (weights included, no ppocr_jax
+needed). A `.json` beside it says how to use the file. The file is then run on images of three sizes
+and compared with the original network; if maps or boxes differ, it is renamed to `.failed` and the
+exit status is 2.
 """
+
+import argparse
+from collections.abc import Mapping
+from typing import Any
 
 from etils import epath
 
@@ -24,11 +29,11 @@ from ppocr_jax.shipping import deployment
 from ppocr_jax.shipping.exporting import TOLERANCES, export
 
 
-def make_form(args):
-    """`deployment.Form` from the options.
+def make_form(args: argparse.Namespace) -> deployment.Form:
+    """Makes the description of the file to write from the options.
 
     Raises:
-        UserError: an ending that is not known, or an option that does not go with it.
+        UserError: an unknown suffix, or an option that does not apply to it.
     """
     suffix = epath.Path(args.output).suffix
     if suffix not in TOLERANCES:
@@ -43,11 +48,11 @@ def make_form(args):
     if args.fixed_shape and suffix == ".pdparams":
         misplaced.append("--fixed-shape")
     if misplaced:
-        raise UserError(f"{misplaced[0]}: does not go with an output that ends in {suffix}")
+        raise UserError(f"{misplaced[0]}: does not apply to a {suffix} file")
     if args.role == "all" and suffix != ".pdparams":
         raise UserError(f"--role all: a {suffix} file holds one network; only .pdparams holds all")
     if args.quantize and args.keep_batch_norm:
-        raise UserError("--keep-batch-norm: does not go with --quantize, which needs it folded")
+        raise UserError("--keep-batch-norm: --quantize needs batch norm folded: use only one")
     return deployment.Form(
         suffix,
         args.opset or OPSETS[0],
@@ -58,41 +63,48 @@ def make_form(args):
     )
 
 
-def parse_shape(text):
-    """`736x1280` as (height, width); None for None."""
+def parse_shape(text: str | None) -> tuple[int, int] | None:
+    """Parses `736x1280` to (height, width); None stays None.
+
+    Raises:
+        UserError: another form, or sides that are not multiples of 32.
+    """
     if text is None:
         return None
     sides = text.lower().split("x")
     if len(sides) != 2 or not all(side.isdigit() and int(side) and int(side) % 32 == 0
                                   for side in sides):  # fmt: skip
         raise UserError(f"--fixed-shape {text}: give HEIGHTxWIDTH in multiples of 32: 736x1280")
-    return tuple(map(int, sides))
+    return int(sides[0]), int(sides[1])
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit status."""
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--weights", required=True, help="what to ship")
-    arguments.add_argument("--role", help="which network, or `all`; default: config.best.role")
+    arguments.add_argument("--weights", required=True, help="weights to export")
+    arguments.add_argument("--role", help="network to export, or `all`; default: config.best.role")
     arguments.add_argument("--output", required=True, help="FILE.onnx, .pdparams or .stablehlo")
     arguments.add_argument(
         "--images",
         nargs="+",
         default=(),
-        help="images or folders to compare on; default: validation images, or drawn scenes",
+        help="images or folders for the check; default: validation images, or synthetic scenes",
     )
     low, high = OPSETS
-    arguments.add_argument("--opset", type=int, help=f"of ONNX, {low} (default) to {high}")
-    arguments.add_argument("--fixed-shape", metavar="HxW", help="for one image of that size alone")
+    arguments.add_argument("--opset", type=int, help=f"ONNX opset, {low} (default) to {high}")
+    arguments.add_argument(
+        "--fixed-shape", metavar="HxW", help="fix the input to one image of this size"
+    )
     arguments.add_argument(
         "--include-normalisation", action="store_true", help="the ONNX file takes raw BGR pixels"
     )
     arguments.add_argument(
         "--keep-batch-norm",
         action="store_true",
-        help="not folded into the convolutions: `extract` can read such an ONNX file back",
+        help="do not fold it into the convolutions: `extract` can read such an ONNX file back",
     )
     arguments.add_argument(
-        "--quantize", action="store_true", help="8 bits, calibrated on training images"
+        "--quantize", action="store_true", help="quantise to 8 bits, calibrated on training images"
     )
     process.prepare()  # before weights without a config are looked at
     args, config = cli.parse(
@@ -108,8 +120,8 @@ def main(argv):
     return 0
 
 
-def usage(record, output):
-    """Lines on what was written and how other tools take it."""
+def usage(record: Mapping[str, Any], output: str) -> list[str]:
+    """Lines on what was written and how to use it in other tools."""
     weights = record["weights"]
     lines = [
         f"{record['role']} of {weights['from']}, hash {weights['hash']} -> {output}, "

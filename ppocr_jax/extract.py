@@ -1,4 +1,4 @@
-"""Takes one network out of a run, as a small checkpoint of its own or as PaddleOCR's file.
+"""Extracts one network from a run, as a small checkpoint or in PaddleOCR's format.
 
     python -m ppocr_jax.extract --weights runs/mobile --role student --output student_dir
     python -m ppocr_jax.extract --weights runs/mobile --role student --output student.pdparams
@@ -7,10 +7,10 @@
     python -m ppocr_jax.extract --weights ch_PP-OCRv3_det_infer.onnx --output student.pdparams
     python -m ppocr_jax.extract --weights runs/mobile --list
 
-`--weights` is a workdir (its best state), `<workdir>/latest`, `<workdir>/<step>`, an extracted
-folder, a `.pdparams` file or an ONNX file whose batch norm is not folded, as PaddleOCR publishes
-them. An output that ends in `.pdparams` is written with PaddlePaddle's names and layouts, with
-`--role all` as PaddleOCR's distillation files; any other is a folder that every command takes as
+`--weights` is a workdir (its best checkpoint), `<workdir>/latest`, `<workdir>/<step>`, an extracted
+folder, a `.pdparams` file or an ONNX file with unfolded batch norm, as PaddleOCR publishes them. An
+output that ends in `.pdparams` has PaddlePaddle's names and layouts; with `--role all` it has the
+form of PaddleOCR's distillation files. Any other output is a folder that every command accepts as
 weights.
 """
 
@@ -20,12 +20,13 @@ from ppocr_jax.runtime import process
 from ppocr_jax.shipping.extraction import describe, extract
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit status."""
     arguments = cli.parser(__doc__)
-    arguments.add_argument("--weights", required=True, help="where to take it from")
-    arguments.add_argument("--role", help="which network, needed when there are several, or all")
+    arguments.add_argument("--weights", required=True, help="weights to extract from")
+    arguments.add_argument("--role", help="network to extract, or all; needed if there are several")
     arguments.add_argument("--output", help="folder or .pdparams file to write")
-    arguments.add_argument("--list", action="store_true", help="only say what is in it")
+    arguments.add_argument("--list", action="store_true", help="only list the networks in it")
     args, _ = cli.parse(arguments, argv, needs_config=False)
     process.prepare()
     if args.list:

@@ -1,4 +1,6 @@
-"""Files that are written whole or not at all, and JSON read through one checked door."""
+"""Writes files atomically, and reads JSON with checks."""
+
+from __future__ import annotations
 
 import contextlib
 import ctypes
@@ -6,68 +8,74 @@ import errno
 import json
 import os
 import time
+from collections.abc import Iterator
+from typing import Any
 
 from etils import epath
 
 from ppocr_jax.errors import UserError, system_number
 
+PathLike = str | os.PathLike[str]
 AT_FDCWD, RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
-MOST_JSON = 1 << 28  # bytes; nothing that the program writes as JSON comes near
+MOST_JSON = 1 << 28  # bytes; no JSON file that we write comes near
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """A place beside `path` to write to, which takes its name when the block ends without an error.
+def replacing(path: PathLike) -> Iterator[epath.Path]:
+    """Gives a temporary path beside `path`, renamed to `path` if the block ends without an error.
 
-    Use as `with replacing(path) as temporary: ...`. A file or folder that stood at `path` stays as
-    it was until then; what is left of a failed attempt is removed.
+    Use as `with replacing(path) as temporary: ...`. An existing file or folder at `path` stays
+    untouched until then; the remains of a failed attempt are removed.
 
     Raises:
         OSError: it cannot be written; names `path`.
     """
-    path = epath.Path(path)
-    with naming(path):
-        if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-            yield path  # /dev/stdout
+    target = epath.Path(path)
+    with naming(target):
+        if os.path.exists(target) and not (os.path.isfile(target) or os.path.isdir(target)):
+            yield target  # /dev/stdout
             return
-        _recover(path)
-        temporary = path.with_name(path.name + ".tmp")
+        _recover(target)
+        temporary = target.with_name(target.name + ".tmp")
         _remove(temporary)
         try:
             yield temporary
-            settle(temporary, path)
+            settle(temporary, target)
         except BaseException:
             discard(temporary)
             raise
 
 
-def settle(temporary, path):
-    """Gives what was written, a file or a folder, its name, once all of it is on the disk."""
-    temporary, path = epath.Path(temporary), epath.Path(path)
-    sync(temporary)
-    if temporary.is_dir() and path.exists():
-        _exchange(temporary, path)
-        sync_names(path.parent)
-        _remove(temporary)
+def settle(temporary: PathLike, path: PathLike) -> None:
+    """Syncs a written file or folder to disk and renames it.
+
+    In this order a power cut leaves the old content or the new one, never a part.
+    """
+    written, target = epath.Path(temporary), epath.Path(path)
+    sync(written)
+    if written.is_dir() and target.exists():
+        _exchange(written, target)
+        sync_names(target.parent)
+        _remove(written)
     else:
-        temporary.replace(path)
-        sync_names(path.parent)
+        written.replace(target)
+        sync_names(target.parent)
 
 
-def discard(path, patience_s=3.0):
-    """Removes what a failed attempt has left; threads of a library may still write to a folder."""
-    path, end = epath.Path(path), time.monotonic() + patience_s
-    while path.exists() and time.monotonic() < end:
-        folder = path.is_dir()
+def discard(path: PathLike, patience_s: float = 3.0) -> None:
+    """Removes the remains of a failed write, while threads of a library may still write to it."""
+    remains, end = epath.Path(path), time.monotonic() + patience_s
+    while remains.exists() and time.monotonic() < end:
+        folder = remains.is_dir()
         with contextlib.suppress(OSError):
-            _remove(path)
+            _remove(remains)
         if folder:
-            time.sleep(0.1)  # what they write makes the folder anew
+            time.sleep(0.1)  # such threads may create the folder again
 
 
 @contextlib.contextmanager
-def naming(path):
-    """What the system refuses in the block becomes an OSError that names a file, `path` if none."""
+def naming(path: PathLike) -> Iterator[None]:
+    """Makes every error of the system in the block an OSError with a file name, `path` if none."""
     try:
         yield
     except OSError as error:
@@ -77,34 +85,34 @@ def naming(path):
         raise
     except UserError:
         raise
-    except Exception as error:  # of a library, in words of its own
+    except Exception as error:  # a library's own exception around a system error
         number = system_number(error)
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error
 
 
-def write_text(path, text):
-    """Writes a text file in UTF-8, whole or not at all."""
+def write_text(path: PathLike, text: str) -> None:
+    """Writes a UTF-8 text file atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(text.encode())
 
 
-def write_bytes(path, data):
-    """Writes a file, whole or not at all."""
+def write_bytes(path: PathLike, data: bytes) -> None:
+    """Writes a file atomically."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
-def write_json(path, value):
-    """Writes JSON with a line per entry, whole or not at all."""
+def write_json(path: PathLike, value: Any) -> None:
+    """Writes JSON with a line per entry, atomically."""
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
-def sync(path):
-    """Returns when a file, or a folder with all below it, is on the disk and not only on its way.
+def sync(path: PathLike) -> None:
+    """Flushes a file, or a folder with everything below it, to the disk (fsync).
 
-    Does nothing where there is no such thing as a local disk, in a bucket for example.
+    Does nothing for paths that are not on a local file system, such as a bucket.
     """
     if not os.path.exists(path):
         return
@@ -112,13 +120,13 @@ def sync(path):
         _sync(path)
     for folder, _, names in os.walk(path):
         for name in names:
-            if os.path.isfile(os.path.join(folder, name)):  # no link into nowhere
+            if os.path.isfile(os.path.join(folder, name)):  # not a broken link
                 _sync(os.path.join(folder, name))
         _sync(folder)
 
 
-def sync_names(folder):
-    """Returns when the names in a folder are on the disk: a rename is lost with them otherwise."""
+def sync_names(folder: PathLike) -> None:
+    """Flushes the entries of a folder to the disk; without it a power cut can undo a rename."""
     if os.path.isdir(folder):
         _sync(folder)
 
@@ -127,42 +135,42 @@ def _sync(path):
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
-    except OSError as error:  # a file system that has no such call for folders
+    except OSError as error:  # some file systems have no fsync for folders
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
         os.close(handle)
 
 
-def is_at(handle, path):
-    """Whether an open handle's file still has the name `path`."""
+def is_at(handle: int, path: PathLike) -> bool:
+    """Whether the file of an open descriptor is still the one at `path`."""
     try:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except (FileNotFoundError, NotADirectoryError):
         return False
 
 
-def read_json(path, kind=dict):
-    """What a JSON file holds, a leading byte order mark or not.
+def read_json(path: PathLike, kind: type = dict) -> Any:
+    """Reads a JSON file, with or without a byte order mark.
 
     Args:
         path: of the file.
-        kind: that the whole must have: a mapping, or another of JSON's types.
+        kind: the type that the value must have, such as `dict` or `list`.
 
     Raises:
-        UserError: too large, not UTF-8, no JSON, nested too deeply, or of another kind.
-        OSError: it cannot be read at all.
+        UserError: too large, not UTF-8, not JSON, nested too deeply, or of another type.
+        OSError: it cannot be read.
     """
-    path = epath.Path(path)
+    file = epath.Path(path)
     try:
-        size = path.stat().length
+        size = file.stat().length
         if size > MOST_JSON:
-            raise ValueError(f"{size >> 20} MiB are more than any such file has")
-        value = json.loads(path.read_bytes().decode("utf-8-sig"))
+            raise ValueError(f"{size >> 20} MiB is larger than any such file")
+        value = json.loads(file.read_bytes().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not readable as JSON: {error}") from None
+        raise UserError(f"{file}: not readable as JSON: {error}") from None
     if not isinstance(value, kind):
-        raise UserError(f"{path}: holds {_named(value)}, not {_named(kind())}")
+        raise UserError(f"{file}: holds {_named(value)}, not {_named(kind())}")
     return value
 
 
@@ -172,7 +180,7 @@ def _named(value):
 
 
 def _exchange(folder, path):
-    """Swaps the names of a new folder and what stands in its place, at once where Linux can."""
+    """Swaps a new folder with the old one at `path`, in one step where Linux can do that."""
     call = getattr(ctypes.CDLL(None), "renameat2", None)
     names = (AT_FDCWD, os.fsencode(folder), AT_FDCWD, os.fsencode(path))
     if call is None or call(*names, RENAME_EXCHANGE) != 0:
@@ -182,7 +190,7 @@ def _exchange(folder, path):
 
 
 def _recover(path):
-    """Takes back what `_exchange` had put aside when its process was killed between two renames."""
+    """Undoes an `_exchange` whose process was killed between two renames."""
     if _aside(path).exists():
         if path.exists():
             _remove(_aside(path))

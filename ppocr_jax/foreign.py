@@ -1,7 +1,7 @@
-"""Files from elsewhere: read whole within a bound, and known for what they are.
+"""Reads files of unknown origin, within a size limit, and recognises common wrong ones.
 
-A name promises nothing: a download may have left a web page, an archive, a pointer of Git LFS or
-another program's weights where a file of ours is looked for.
+A name promises nothing: a file of weights may turn out to be a web page, an archive, a Git LFS
+pointer or the weights of another program.
 """
 
 import os
@@ -10,9 +10,9 @@ import stat
 
 from ppocr_jax.errors import UserError
 
-MOST_BYTES = 1 << 31  # no detector comes near, and no ONNX file can be larger
+MOST_BYTES = 1 << 31  # no detector comes near, and protobuf limits ONNX files to this
 TORCH = "a PyTorch file (.pth): convert it to .pdparams or ONNX first"
-BEGINNINGS = {  # of files -> what they are and what to do
+BEGINNINGS = {  # first bytes of a file: what it is and what to do
     b"version https://git-lfs": "a Git LFS pointer, not the file: fetch it by `git lfs pull`",
     b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": TORCH,
     b"\x1f\x8b": "a gzip archive: unpack it and name the file in it",
@@ -32,37 +32,37 @@ BEGINNINGS = {  # of files -> what they are and what to do
 PAGES = (b"<!doctype", b"<html", b"<?xml", b"<head")
 
 
-def read_whole(path):
-    """The bytes of a plain file.
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """Reads a regular file.
 
     Raises:
-        UserError: it is none, cannot be read, is empty, or larger than MOST_BYTES.
+        UserError: not a regular file, unreadable, empty, or larger than MOST_BYTES.
     """
     try:
-        # A pipe is neither waited for nor is a device read without end.
+        # O_NONBLOCK: do not hang on a pipe.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise UserError(f"{path}: no plain file")
+                raise UserError(f"{path}: not a regular file")
             if status.st_size > MOST_BYTES:
                 size = status.st_size >> 20
-                raise UserError(f"{path}: {size} MiB are more than weights of a detector take")
+                raise UserError(f"{path}: {size} MiB is too large for weights of a detector")
             data = file.read(MOST_BYTES)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except ValueError:
-        raise UserError(f"{path}: no name that a file can have") from None
+        raise UserError(f"{path}: not a valid file name") from None
     if not data:
         raise UserError(f"{path}: empty; copy or download it again")
     return data
 
 
-def what_it_is(data, path):
-    """A file that is not what it was taken for, in a few words with what to do; "" if unknown.
+def what_it_is(data: bytes, path: str | os.PathLike[str]) -> str:
+    """Says in a few words what a wrong file is and what to do about it; "" if unknown.
 
     Args:
         data: its bytes.
-        path: its name, whose ending tells what bytes do not.
+        path: its name; the suffix helps where the bytes do not tell.
     """
     for beginning, words in BEGINNINGS.items():
         if data.startswith(beginning):
@@ -73,12 +73,12 @@ def what_it_is(data, path):
         is_torch = b"/data.pkl" in data[:256]
         return TORCH if is_torch else "a zip archive: unpack it and name the file in it"
     if data[4:8] in (b"TFL3", b"ORTM"):
-        return "a TFLite or ORT file: take the .onnx that it was made from"
+        return "a TFLite or ORT file: use the .onnx that it was made from"
     if data[8:9] == b"{" and 1 < int.from_bytes(data[:8], "little") < len(data):
         return "a .safetensors file: convert it to .pdparams or ONNX first"
     if data[:16] == bytes(16):
         return (
-            "parameters of an exported Paddle model (.pdiparams), which have no names: take the "
+            "parameters of an exported Paddle model (.pdiparams), which have no names: use the "
             "training model's .pdparams, or convert it to ONNX"
         )
     return _by_text(data) or _by_name(data, pathlib.PurePath(path))
@@ -87,7 +87,7 @@ def what_it_is(data, path):
 def _by_text(data):
     start = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip()
     if start[:9].lower().startswith(PAGES):
-        return "a web page, not the file: download it again, by the link of the file itself"
+        return "a web page, not the file: download it again, with the link to the file itself"
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
@@ -99,11 +99,11 @@ def _by_text(data):
 
 def _by_name(data, path):
     if path.suffix in (".pdmodel", ".pdiparams"):
-        return "part of an exported Paddle model: take its .pdparams, or convert it to ONNX"
+        return "part of an exported Paddle model: use its .pdparams, or convert it to ONNX"
     if path.suffix == ".stablehlo":
-        return "an exported file, whose weights are not read again: name what it was made from"
+        return "an exported file, whose weights cannot be read back: use what it was made from"
     if path.suffix == ".onnx" and data[0] == 0x80 and data[1] < 6:
-        return "a pickle; if it is a .pdparams file, name it so"
+        return "a pickle; if it is a .pdparams file, rename it"
     if path.suffix != ".onnx" and data[0] == 8 and data[1] < 64 and b"onnx" in data[:4096].lower():
-        return "an ONNX file; name it .onnx"
+        return "an ONNX file; rename it to .onnx"
     return ""

@@ -1,34 +1,40 @@
-"""The form of a config: its keys, the kinds of their values, and older forms brought up to date.
+"""The form of a config: its keys, the types of their values, and the upgrade of older forms.
 
-A config file may be older than this program, and so may a config that a run, an extracted folder
-or an exported file has saved. Both are held against the tree that `defaults` makes for them: what
-they lack is filled with values that keep what older versions did, what nothing reads is left out,
-and lines say both.
+A config file may be older than this program, and so may the config saved by a run, in an extracted
+folder or in an exported file. Both are compared with the tree that `defaults` makes for them:
+missing keys get values that keep the old behaviour, keys that nothing reads are dropped, and both
+are reported.
 """
 
 import json
 import math
 import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import ml_collections
 
 from ppocr_jax import defaults
 from ppocr_jax.errors import UserError
 from ppocr_jax.hints import hint_for
 
-FORM = 2  # of saved configs; those that do not say have form 1, which may lack keys
-LEFT_OUT = "keys that nothing reads are left out"
+FORM = 2  # version of saved configs; form 1 has no such key and may lack others
+LEFT_OUT = "ignoring unknown keys"
+# Where a default does not do on every device what older versions did, the line on it says so.
+WAS_OTHERWISE = {"precision": " (but tf32 on GPUs: set it to keep their rounding)"}
 NAME = r"[\w-]{1,64}"  # of a network
-NAMES = ("",)  # any number of names
-PAIR = ("", "", 1.0)  # two roles and a weight, which may be missing
+NAMES = ("",)  # template: any number of names
+PAIR = ("", "", 1.0)  # template: two roles and a weight, which may be missing
 KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-def plain(config):
-    """The config as nested dicts of JSON's types; tuples become lists."""
+def plain(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The config as nested dicts of JSON types; tuples become lists."""
     return json.loads(config.to_json())
 
 
-def keys(config, prefix=""):
-    """Dotted names of all values of a config."""
+def keys(config: Any, prefix: str = "") -> Iterator[str]:
+    """Yields the dotted names of all values of a config."""
     for key, value in config.items():
         if hasattr(value, "items"):
             yield from keys(value, f"{prefix}{key}.")
@@ -36,17 +42,17 @@ def keys(config, prefix=""):
             yield prefix + key
 
 
-def flatten(tree, prefix=""):
-    """`{"data.root": ...}` from nested dicts."""
-    flat = {}
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens nested dicts to `{"data.root": ...}`."""
+    flat: dict[str, Any] = {}
     for key, value in tree.items():
         nested = isinstance(value, dict) and value
         flat.update(flatten(value, f"{prefix}{key}.") if nested else {prefix + key: value})
     return flat
 
 
-def with_tuples(value):
-    """`value` with every list as a tuple, as configs have them."""
+def with_tuples(value: Any) -> Any:
+    """Turns every list in `value` into a tuple, as configs have them."""
     if isinstance(value, dict):
         return {key: with_tuples(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -54,38 +60,40 @@ def with_tuples(value):
     return value
 
 
-def upgrade(tree, name="config.json"):
-    """A saved config in the form of this version, and lines on what that took.
+def upgrade(tree: Any, name: str = "config.json") -> tuple[dict[str, Any], list[str]]:
+    """Upgrades a saved config to the form of this version.
 
     Args:
-        tree: nested dicts as JSON gives them, whole or in parts, of this form or an older one.
+        tree: nested dicts from JSON, complete or not, of this form or an older one.
         name: of the file, for messages.
 
     Returns:
-        `(tree, lines)`: a new tree with every key, without `form`; no line where nothing changed.
+        `(tree, lines)`: a new tree with every key, without `form`, and what was changed.
 
     Raises:
-        UserError: no mapping, a newer form, a value of another kind, or a key is missing that
-            nothing can fill: `roles`, `trainable`.
+        UserError: no mapping, a newer form, a value of the wrong type, or a missing key that has no
+            default: `roles`, `trainable`.
     """
     if not isinstance(tree, dict):
-        raise UserError(f"{name}: holds no config, which is a mapping of keys")
+        raise UserError(f"{name}: holds no config (a mapping of keys)")
     form = tree.get("form", 1)
     if type(form) is not int or form > FORM:
-        raise UserError(f"{name}: form={form}: this version reads forms up to {FORM}, update it")
+        raise UserError(
+            f"{name}: form={form}: this version of ppocr_jax reads forms up to {FORM}: update it"
+        )
     match = _Match({key: value for key, value in tree.items() if key != "form"}, name)
     return match.whole, match.lines()
 
 
-def complete(config, name):
-    """Fills in place what a config lacks and takes out what nothing reads.
+def complete(config: ml_collections.ConfigDict, name: str) -> list[str]:
+    """Fills in missing keys of a config and removes those that nothing reads, in place.
 
     Args:
-        config: ConfigDict of a config file.
+        config: of a config file.
         name: of the file, for messages.
 
     Returns:
-        Lines on what was done.
+        Lines on what was changed.
 
     Raises:
         UserError: as `upgrade`.
@@ -102,7 +110,7 @@ def complete(config, name):
 
 
 def _section(config, key):
-    """`(the part of a config that holds a dotted key, the key's last name)`."""
+    """`(section, last name)` of a dotted key."""
     *parents, last = key.split(".")
     for parent in parents:
         config = config[parent]
@@ -110,25 +118,30 @@ def _section(config, key):
 
 
 class _Match:
-    """A tree beside the tree that `defaults` makes for it.
+    """Compares a tree with the one that `defaults` makes for it.
 
     Attributes:
-        whole: the tree with everything; JSON's types.
-        filled: `{dotted key: value}` of what it lacked; a section that was missing is one entry.
-        unknown: `{dotted key: value}` of what nothing reads.
+        whole: the completed tree; JSON types.
+        filled: `{dotted key: value}` of missing keys; a missing section is one entry.
+        unknown: `{dotted key: value}` of keys that nothing reads.
     """
 
-    def __init__(self, tree, name):
-        self.name, self.filled, self.unknown = name, {}, {}
+    def __init__(self, tree: dict[str, Any], name: str) -> None:
+        self.name = name
+        self.filled: dict[str, Any] = {}
+        self.unknown: dict[str, Any] = {}
         self._like = self._reference(tree)
         self.whole = self._walk(tree, self._like, "")
 
-    def lines(self):
-        """For people: a line on what was filled, one on what is left out."""
+    def lines(self) -> list[str]:
+        """A line on the keys that were filled in, and one on those that were removed."""
         lines = []
         if self.filled:
-            values = ", ".join(f"{k}={_short(v)}" for k, v in flatten(self.filled).items())
-            lines.append(f"missing keys take the values that older versions worked with: {values}")
+            values = ", ".join(
+                f"{key}={_short(value)}{WAS_OTHERWISE.get(key, '')}"
+                for key, value in flatten(self.filled).items()
+            )
+            lines.append(f"missing keys get the values that older versions used: {values}")
         if self.unknown:
             known = list(flatten(self._like))
             named = []
@@ -140,21 +153,21 @@ class _Match:
         return lines
 
     def _reference(self, tree):
-        """All keys with values of the kinds that they should have.
+        """The tree of all keys, with values of the right types.
 
-        The values are those that keep what a run without the key did. A default that is not such
-        a value has to be set back here.
+        Its values keep what a run without the key did. A default that does not has to be set back
+        here, or explained in `WAS_OTHERWISE`.
         """
         for key, wanted in (("roles", dict), ("trainable", list)):
             if key not in tree:
-                raise UserError(f"{self.name}: config.{key} is missing, which nothing can fill")
+                raise UserError(f"{self.name}: config.{key} is missing and has no default")
             if not isinstance(tree[key], wanted):
                 self._refuse(key, tree[key], "a mapping" if wanted is dict else "a list")
         roles, trainable = tree["roles"], tree["trainable"]
         self._check_networks(roles)
         loss = tree["loss"] if isinstance(tree.get("loss"), dict) else {}
         like = defaults.base(epochs=1).to_dict()
-        like["roles"] = roles  # what a network takes is for the network to say
+        like["roles"] = roles  # the networks check their own arguments
         like["trainable"] = like["freeze"] = NAMES
         like["init_from"] = defaults.init_from(roles)
         like["loss"] = defaults.losses(trainable, mutual=loss.get("mutual"))
@@ -166,10 +179,10 @@ class _Match:
     def _check_networks(self, roles):
         for role, network in roles.items():
             key = f"roles.{role}"
-            if not re.fullmatch(NAME, role) or role == "all":  # files are named after it
+            if not re.fullmatch(NAME, role) or role == "all":  # it becomes part of file names
                 raise UserError(
-                    f"{self.name}: config.{key}: the name of a network is letters, digits, _ and "
-                    "-, 64 at most, and not all"
+                    f"{self.name}: config.{key}: the name of a network may have letters, digits, _ "
+                    'and -, at most 64, and must not be "all"'
                 )
             if not isinstance(network, dict):
                 self._refuse(key, network, "a network: backbone, neck and head")
@@ -202,10 +215,10 @@ class _Match:
         return whole
 
     def _convert(self, value, like, key):
-        """`value` in the kind of `like`: a whole number will do for a float.
+        """Converts `value` to the type of `like`; a whole number may stand for a float.
 
-        A tuple of one stands for any number of such values, a longer one for as many, of which
-        those after the second may be missing.
+        A tuple with one entry stands for any number of such values, a longer one for exactly as
+        many, of which those after the second may be missing.
         """
         if isinstance(like, tuple):
             least, most = (0, math.inf) if len(like) == 1 else (2, len(like))
@@ -215,7 +228,7 @@ class _Match:
             return [
                 self._convert(item, kind, key) for item, kind in zip(value, kinds, strict=False)
             ]
-        if type(value) is int and abs(value) >= 2**63:  # no array takes it
+        if type(value) is int and abs(value) >= 2**63:  # too large for any array
             self._refuse(key, value, KINDS.get(type(like), "of another kind"))
         if type(like) is float and type(value) is int:
             return float(value)
@@ -228,11 +241,11 @@ class _Match:
 
 
 def _value_of(default):
-    """A default as JSON has it; of names and of pairs there are none by default."""
+    """A default in JSON types; the templates of names and pairs become empty lists."""
     return json.loads(json.dumps(() if default in (NAMES, (PAIR,)) else default))
 
 
 def _short(value):
-    """A value as messages show it."""
+    """A value for a message, cut at 60 characters."""
     text = json.dumps(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,19 +1,21 @@
-"""The right name for a key or an option that is not there."""
+"""Suggests the right name for an unknown key or option, also for names from other trainers."""
 
 import difflib
+from collections.abc import Sequence
 
-# Names of other trainers. Keys of ours, of which those count that the config has; else a sentence.
+# What to say where other trainers have a setting and this one needs none.
 ADVICE = {
-    "resume": "nothing to set: the same command with the same --workdir goes on by itself",
-    "device": "JAX takes every GPU that it sees: CUDA_VISIBLE_DEVICES or JAX_PLATFORMS=cpu narrow "
-    "that, --config.mesh.devices takes the first N of them",
-    "output": "where a run goes is --workdir",
+    "resume": "nothing to set: the same command with the same --workdir continues by itself",
+    "device": "JAX uses every GPU it sees: CUDA_VISIBLE_DEVICES or JAX_PLATFORMS=cpu restrict "
+    "that, --config.mesh.devices=N uses the first N of them",
+    "output": "the folder of a run is --workdir",
     "momentum": "the optimiser is Adam: optimizer.b1 is the nearest",
     "clip": "gradients are not clipped",
-    "scheduler": "the rate is a cosine after a linear warm-up: learning_rate, warmup_epochs and "
-    "steps shape it",
-    "classes": "a detector of text has no classes",
+    "scheduler": "the learning rate follows a cosine after a linear warm-up: set learning_rate, "
+    "warmup_epochs and steps",
+    "classes": "a text detector has no classes",
 }
+# A key of ours, or an entry of `ADVICE`: the names that other trainers use for it.
 USUAL = {
     "learning_rate": "lr lr0 base_lr initial_lr max_lr",
     "warmup_epochs": "warmup warmup_epoch warmup_ratio",
@@ -73,19 +75,19 @@ USUAL = {
 NAMES = {name: meant for meant, names in USUAL.items() for name in (*names.split(), meant)}
 
 
-def hint_for(key, known):
-    """What to say of a key that a config does not have: `; did you mean ...?`, or "".
+def hint_for(key: str, known: Sequence[str]) -> str:
+    """The hint for an unknown key: `; did you mean ...?`, a sentence of `ADVICE`, or "".
 
     Args:
-        key: dotted, as it was given; one name of other trainers is known by its last part as well.
-        known: the dotted keys that there are.
+        key: dotted, as given. A name from another trainer is recognised by its last part.
+        known: the dotted keys of the config.
     """
     last = key.lower().replace("-", "_").rpartition(".")[2]
     meant = NAMES.get(last)
     if meant in ADVICE:
         return f"; {ADVICE[meant]}"
     section = meant.partition(".")[0] if meant else ""
-    found = [meant] if meant in known else []
+    found = [meant] if meant and meant in known else []
     if not found and section == "init_from":  # the network has another name
         found = [name for name in known if name.startswith("init_from.")][:1]
     if meant and not found:

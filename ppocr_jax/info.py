@@ -1,18 +1,20 @@
-"""Says what a model is and takes: parameters, operations, memory, the largest batch that fits.
+"""Shows parameters, FLOPs and memory of a model, and the largest batch that fits.
 
     ppocr-jax info student.pdparams
     ppocr-jax info runs/mobile --size 1024x1792
     ppocr-jax info configs/ppocrv3_det_cml.py --config.batch_size=16 --config.crop=640
     ppocr-jax info configs/ppocrv3_det_dml.py --no-compile
 
-What to look at is a config file, or weights: a workdir, one of its states, an extracted folder, a
-`.pdparams` or ONNX file, or a published name. `--config FILE` names the config of weights that have
-none. The figures come from programs that are compiled for this machine's devices and not run, which
-takes minutes; `--no-compile` counts the parameters alone. `config.batch_size=0` takes the batch
-that the last line names, or the images of an epoch where these are fewer.
+The argument is a config file, or weights: a workdir, one of its checkpoints, an extracted folder, a
+`.pdparams` or ONNX file, or a published name. `--config FILE` is for weights without a config. The
+figures come from programs compiled for this machine's devices but not run, which takes minutes;
+`--no-compile` only counts parameters. `config.batch_size=0` uses the batch in the last line, or all
+images of an epoch if these are fewer.
 """
 
+import argparse
 import re
+from collections.abc import Iterable
 
 from ppocr_jax import cli, config_files
 from ppocr_jax import config as configs
@@ -22,7 +24,8 @@ from ppocr_jax.runtime import process
 CONFIGS = (".py", ".json", ".yml", ".yaml")
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit status."""
     process.prepare()  # before weights without a config are looked at
     args, config = cli.parse(_arguments(), argv, saved=_config_of)
     configs.check(config)
@@ -43,34 +46,38 @@ def main(argv):
     return 0
 
 
-def _arguments():
+def _arguments() -> cli.Parser:
     arguments = cli.parser(__doc__)
     add = arguments.add_argument
-    add("what", metavar="WEIGHTS|CONFIG", help="what to look at")
-    add("--role", help="whose forward pass; default: config.best.role")
-    add("--size", metavar="HxW", default="736x1280", help="of its images; default: 736x1280")
-    add("--batch", type=int, default=1, help="images in one forward pass; default: 1")
-    add("--no-compile", action="store_true", help="count parameters alone")
+    add("what", metavar="WEIGHTS|CONFIG", help="weights or a config file")
+    add("--role", help="network of the forward pass; default: config.best.role")
+    add("--size", metavar="HxW", default="736x1280", help="size of its images; default: 736x1280")
+    add("--batch", type=int, default=1, help="images per forward pass; default: 1")
+    add("--no-compile", action="store_true", help="only count parameters")
     return arguments
 
 
-def _config_of(args):
+def _config_of(args: argparse.Namespace) -> str:
     if args.what.endswith(CONFIGS):
         return args.what
     return config_files.find_for(args.what, partial=True)
 
 
-def _print(lines):
+def _print(lines: Iterable[str]) -> None:
     for line in lines:
         print(shown(line), flush=True)
 
 
-def parse_size(text):
-    """`736x1280` as (height, width)."""
+def parse_size(text: str) -> tuple[int, int]:
+    """Parses `736x1280` to (height, width).
+
+    Raises:
+        UserError: another form, or sides that are not multiples of 32.
+    """
     found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text.lower())
     if not found or not all(int(s) and int(s) % 32 == 0 for s in found.groups()):
         raise UserError(f"--size {text}: give HEIGHTxWIDTH in multiples of 32: 736x1280")
-    return tuple(map(int, found.groups()))
+    return int(found[1]), int(found[2])
 
 
 if __name__ == "__main__":

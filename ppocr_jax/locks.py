@@ -1,8 +1,8 @@
-"""One writer at a time: a folder or an output that another process writes to is refused.
+"""File locks: only one process at a time may write to a folder or an output.
 
-The kernel holds the lock and frees it when the process ends, however that is, so a file that is
-left behind locks nothing. It is one of POSIX's: children that a process forks do not inherit it.
-Closing any handle of such a file would free it as well, so its holder has a single one.
+These are POSIX locks. The kernel releases them when the process ends in any way, so a lock file
+left behind locks nothing. Forked children do not inherit them. Closing any descriptor of the file
+would release the lock, so the holder opens it exactly once.
 """
 
 import contextlib
@@ -14,6 +14,8 @@ import pathlib
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from ppocr_jax.errors import UserError
 from ppocr_jax.files import is_at
@@ -21,18 +23,19 @@ from ppocr_jax.files import is_at
 HELD = (errno.EACCES, errno.EAGAIN)
 WITHOUT = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # a file system without locks
 NAME = ".lock"
-_OWN: set[str] = set()  # held by this process, which the kernel would let in again
+PathLike = str | os.PathLike[str]
+_OWN: set[str] = set()  # held by this process, which the kernel would grant a second time
 
 
-def hold_folder(folder):
-    """As `hold`, for a folder that exists: nobody else writes in it until the block ends."""
+def hold_folder(folder: PathLike) -> AbstractContextManager[None]:
+    """Locks an existing folder until the block ends, see `hold`."""
     return hold(folder, pathlib.Path(folder, NAME))
 
 
-def hold_output(path):
-    """As `hold`, for a file or folder that is to be written; makes the folder that it is to be in.
+def hold_output(path: PathLike) -> AbstractContextManager[None]:
+    """Locks a file or folder to be written, see `hold`; creates its parent folder.
 
-    What is neither, /dev/stdout for example, needs no lock.
+    Anything else, such as /dev/stdout, needs no lock.
     """
     path = pathlib.Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
@@ -42,16 +45,16 @@ def hold_output(path):
 
 
 @contextlib.contextmanager
-def hold(subject, path):
-    """Holds the lock file `path` until the block ends; says who does if it is another process.
+def hold(subject: PathLike, path: PathLike) -> Iterator[None]:
+    """Holds a lock file until the block ends.
 
     Args:
-        subject: what is locked, for messages.
-        path: of the lock file; it is made, and removed again. Nothing happens in a bucket.
+        subject: what is locked, for messages. A path in a bucket is not locked.
+        path: of the lock file, which is created and removed again.
 
     Raises:
-        UserError: another process holds it.
-        OSError: no file can be made there.
+        UserError: another process holds the lock; the message says which one.
+        OSError: the file cannot be created.
     """
     if "://" in str(subject):
         yield
@@ -72,35 +75,38 @@ def hold(subject, path):
 
 
 def _take(subject, path):
-    """An open handle of the lock file, locked; not locked where the file system cannot."""
+    """Opens and locks the lock file; only opens it if the file system has no locks."""
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in WITHOUT:
-                _warn(f"{path}: no locks here ({error.strerror}): two runs would not notice")
+                _warn(
+                    f"{path}: this file system has no locks ({error.strerror}): do not start two "
+                    "runs here"
+                )
                 return handle
             holder = _describe(handle)
             os.close(handle)
             if error.errno not in HELD:
                 raise
             raise UserError(
-                f"{subject}: another process is writing there ({holder}); wait for its end, stop "
-                "it, or name another place"
+                f"{subject}: another process is writing there ({holder}); wait until it ends, stop "
+                "it, or use another folder"
             ) from None
         if is_at(handle, path):
             return handle
-        os.close(handle)  # who held it has just removed it: the next one makes its own
+        os.close(handle)  # its holder has just removed it: try again with a new file
 
 
 def _sign(handle, path):
-    """Says in the file who holds it. A full disk, which keeps it from that, is named elsewhere."""
+    """Writes into the lock file who holds it. A full disk is reported elsewhere."""
     host, who = socket.gethostname(), _read(handle)
     if who.get("host", host) != host:
         _warn(
-            f"{path} was left by {_describe(handle)} and is taken over; make sure that this "
-            "process has ended where hosts do not see each other's locks"
+            f"{path} was left by {_describe(handle)} and is taken over; if your hosts do not see "
+            "each other's locks, make sure that this process has ended"
         )
     who = {"pid": os.getpid(), "host": host, "since": time.strftime("%Y-%m-%d %H:%M:%S")}
     with contextlib.suppress(OSError):
@@ -109,9 +115,9 @@ def _sign(handle, path):
 
 
 def _describe(handle):
-    """Who holds the lock, in words."""
+    """Describes the holder of the lock."""
     if not _read(handle):
-        time.sleep(0.1)  # it may have come a moment ago
+        time.sleep(0.1)  # the holder may be about to write it
     pid, host, since = (_read(handle).get(key, "unknown") for key in ("pid", "host", "since"))
     return f"pid {pid} on {host} since {since}"
 

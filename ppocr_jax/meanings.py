@@ -1,6 +1,6 @@
-"""What every key of a config means, and the file that reads it: what `ppocr-jax config` prints.
+"""The meaning of every config key and the file that reads it, as `ppocr-jax config` prints them.
 
-A key of `defaults` has its line here. ROLE stands for the name of any network.
+Every key of `defaults` has an entry here. ROLE stands for the name of any network.
 """
 
 from typing import NamedTuple
@@ -10,8 +10,8 @@ class Key(NamedTuple):
     """A key of a config.
 
     Attributes:
-        meaning: with its unit, and what 0 or an empty value says.
-        read_in: a file below `ppocr_jax/`; where several read it, the one that does most with it.
+        meaning: with its unit, and what 0 or an empty value means.
+        read_in: a file below `ppocr_jax/`; if several read the key, the one that uses it most.
     """
 
     meaning: str
@@ -22,209 +22,278 @@ AUGMENT, DB, CADENCE = "data/augment.py", "losses/recipes.py", "training/cadence
 SPLITS, TARGETS, BOXES = "data/splits.py", "data/targets.py", "detection/postprocess.py"
 RESIZE, NETWORK, PIPELINE = "data/resize.py", "models/detector.py", "data/pipeline.py"
 
+# In the order in which they are listed.
 KEYS = {
-    "seed": Key("of fresh values, order of images and augmentation", PIPELINE),
-    "epochs": Key("passes over the training images, where steps is 0", "data/training_split.py"),
+    "seed": Key("seed of the initial weights, the order of images and the augmentation", PIPELINE),
+    "epochs": Key("passes over the training set; used if steps is 0", "data/training_split.py"),
     "steps": Key("updates of the run; 0: as many as the epochs need", "data/training_split.py"),
     "batch_size": Key(
-        "images of one update, over all devices and processes; 0: the largest that fits", PIPELINE
+        "images per update, over all devices and processes; 0: the largest that fits",
+        PIPELINE,
     ),
-    "crop": Key("side of the square that is learned from, pixels, a multiple of 32", PIPELINE),
+    "crop": Key("side of the square training crop, pixels, a multiple of 32", PIPELINE),
     "learning_rate": Key(
-        "highest rate, after the warm-up; 0.001 was published for batches of 64",
+        "peak learning rate, after the warm-up; 0.001 was published for batches of 64",
         "optim/schedule.py",
     ),
-    "warmup_epochs": Key("epochs in which the rate rises from 0", "optim/schedule.py"),
-    "warmup_steps": Key("updates of it, in the place of warmup_epochs", "optim/schedule.py"),
+    "warmup_epochs": Key("epochs over which the learning rate rises from 0", "optim/schedule.py"),
+    "warmup_steps": Key(
+        "the same in steps; if not 0 it overrides warmup_epochs",
+        "optim/schedule.py",
+    ),
     "time_limit_minutes": Key(
-        "that the run may take, all its starts together; 0: no limit", "training/limits.py"
+        "time the run may take, over all its starts, minutes; 0: no limit",
+        "training/limits.py",
     ),
     "freeze": Key(
-        "parts that do not learn: backbone, neck or head of all that learn, or of one, such as "
+        "frozen parts: backbone, neck or head of all trainable networks, or of one, such as "
         "student.backbone",
         "config.py",
     ),
     "average.decay": Key(
-        "share of an averaged weight that an update keeps, at most; 0: no averages", "averages.py"
+        "upper limit of the decay of the averaged weights (EMA); 0: no averages",
+        "averages.py",
     ),
-    "average.share": Key("of the updates so far that an average is over", "averages.py"),
-    "dtype": Key("of the networks' arithmetic; parameters and losses stay float32", NETWORK),
+    "average.share": Key(
+        "share of the updates so far that an average spans, as long as decay allows",
+        "averages.py",
+    ),
+    "dtype": Key(
+        "dtype of the networks' arithmetic; parameters, losses and maps stay float32",
+        NETWORK,
+    ),
     "precision": Key(
-        "of float32 products on GPUs and TPUs, nothing on CPUs. float32: in full. tf32: factors "
-        "rounded to 10 bits, which an H100 multiplies 7 times as fast by its data sheet; how much "
-        "that is of a step was not measured. The published student's hmean on ICDAR2015 is then "
-        "0.4650 in the place of 0.4642, rounded so on a CPU; 5 pixels in a million cross 0.3 "
-        "(bfloat16: 100)",
+        "precision of float32 products on GPUs and TPUs; no effect on CPUs. float32: full. tf32: "
+        "inputs rounded to 10 bits of mantissa, which an H100 multiplies 7 times as fast by its "
+        "data sheet; the gain for a whole step was not measured. With it the published student's "
+        "hmean on ICDAR2015 is 0.4650 instead of 0.4642 (simulated on a CPU), and 5 pixels in a "
+        "million cross the threshold 0.3 (bfloat16: 100)",
         "models/precision.py",
     ),
-    "optimizer.name": Key("which optimiser", "optim/__init__.py"),
-    "optimizer.b1": Key("decay of the mean of gradients", "optim/adam.py"),
-    "optimizer.b2": Key("decay of the mean of squared gradients", "optim/adam.py"),
-    "optimizer.eps": Key("added to the root of the squares", "optim/adam.py"),
-    "optimizer.l2": Key("weight decay that joins the gradient before the moments", "optim/adam.py"),
-    "trainable": Key("networks that learn; the others are frozen", "training/start.py"),
+    "optimizer.name": Key("name of the optimiser", "optim/__init__.py"),
+    "optimizer.b1": Key(
+        "decay of the running mean of the gradient (Adam's beta1)",
+        "optim/adam.py",
+    ),
+    "optimizer.b2": Key(
+        "decay of the running mean of the squared gradient (Adam's beta2)",
+        "optim/adam.py",
+    ),
+    "optimizer.eps": Key("added to the square root in Adam's denominator", "optim/adam.py"),
+    "optimizer.l2": Key(
+        "coupled weight decay: added to the gradient before Adam's moments",
+        "optim/adam.py",
+    ),
+    "trainable": Key("networks that are trained; the others are frozen", "training/start.py"),
     "init_from.ROLE": Key(
-        "weights that this network starts from: .pdparams, workdir, extracted folder, ONNX file "
-        "or published name; empty: fresh values",
+        "initial weights of this network: .pdparams, workdir, extracted folder, ONNX file or "
+        "published name; empty: random",
         "training/start.py",
     ),
-    "init_from.all": Key("one source that holds the weights of every network", "training/start.py"),
-    "data.root": Key("folder of the images, or of shards that `pack` has made", SPLITS),
+    "init_from.all": Key(
+        "one source with the initial weights of every network",
+        "training/start.py",
+    ),
+    "data.root": Key("folder of the images, or of shards written by `pack`", SPLITS),
     "data.train": Key(
-        "label files, or folders of gt_*.txt, below data.root; several by commas",
+        "training labels below data.root: label files or folders of gt_*.txt, separated by commas",
         "data/training_split.py",
     ),
-    "data.val": Key("the same for what is scored", SPLITS),
-    "data.draw.train": Key("scenes to draw into data.root for training; 0: none", SPLITS),
-    "data.draw.val": Key("scenes to draw for scoring; 0: none", SPLITS),
-    "data.draw.side": Key("of a drawn scene, pixels", SPLITS),
-    "data.draw.seed": Key("of the drawn scenes", SPLITS),
+    "data.val": Key("validation labels, in the same form", SPLITS),
+    "data.draw.train": Key("synthetic scenes to create in data.root for training; 0: none", SPLITS),
+    "data.draw.val": Key("synthetic scenes to create for validation; 0: none", SPLITS),
+    "data.draw.side": Key("side of a synthetic scene, pixels", SPLITS),
+    "data.draw.seed": Key("seed of the synthetic scenes", SPLITS),
     "data.ratios": Key(
-        "share of each training source that an epoch takes, one for all or one each", PIPELINE
+        "share of each training source used per epoch; one value for all, or one for each",
+        PIPELINE,
     ),
     "data.workers": Key(
-        "processes that prepare images; 0: threads of this one; -1: chosen, threads where updates "
-        "run on processors, else by cores and memory",
+        "processes that prepare samples; 0: threads of this process; -1: automatic (threads if "
+        "training runs on a CPU, else by cores and memory)",
         "training/supply.py",
     ),
     "data.last_batch": Key(
-        "of an epoch; fill: completed from the next epoch's order, drop: left out", PIPELINE
+        "last batch of an epoch; fill: completed with images of the next epoch, drop: left out",
+        PIPELINE,
     ),
     "data.prefetch_mb": Key(
-        "of finished batches that may wait, over all workers, MiB; -1: chosen as well",
+        "memory for finished batches that wait, over all workers, MiB; -1: automatic",
         "training/supply.py",
     ),
     "data.max_bad_share": Key(
-        "share of unusable training images at which a run ends", "training/loop.py"
+        "a run ends if a larger share of the training images is unusable",
+        "training/loop.py",
     ),
-    "data.augment.flip": Key("probability of a mirrored image", AUGMENT),
-    "data.augment.rotate": Key("least and most, degrees", AUGMENT),
-    "data.augment.scale": Key("least and most factor of the size", AUGMENT),
-    "data.augment.crop_tries": Key("places that are tried until one holds text", AUGMENT),
-    "data.augment.min_crop_side": Key("least side of the crop, share of the image's", AUGMENT),
+    "data.augment.flip": Key("probability of a horizontal flip", AUGMENT),
+    "data.augment.rotate": Key("range of the rotation, degrees", AUGMENT),
+    "data.augment.scale": Key("range of the scale factor", AUGMENT),
+    "data.augment.crop_tries": Key("attempts to find a crop that contains text", AUGMENT),
+    "data.augment.min_crop_side": Key(
+        "smallest side of a crop, as a share of the image's side",
+        AUGMENT,
+    ),
     "data.augment.wordless": Key(
-        "crop of an image without a word to learn: the whole image, or at random", AUGMENT
+        "crop of an image without text to learn: the whole image, or a random crop",
+        AUGMENT,
     ),
-    "data.augment.paste": Key("whether words of other images are pasted in", AUGMENT),
-    "data.augment.paste_ratio": Key("how many, as a share of the words there are", AUGMENT),
+    "data.augment.paste": Key("whether words of other images are pasted in (copy-paste)", AUGMENT),
+    "data.augment.paste_ratio": Key(
+        "number of pasted words, as a share of the words in the image",
+        AUGMENT,
+    ),
     "data.augment.streams": Key(
-        "of random numbers; shared: one for all steps, as published, separate: one each",
+        "random number streams; shared: one for all steps, as published, separate: one for each",
         "data/examples.py",
     ),
     "data.targets.shrink_ratio": Key(
-        "how much words are shrunk in their map: smaller shrinks more", TARGETS
+        "shrink ratio r of the shrink map: smaller shrinks more",
+        TARGETS,
     ),
-    "data.targets.thresh_min": Key("threshold map far from an edge", TARGETS),
-    "data.targets.thresh_max": Key("threshold map on an edge", TARGETS),
+    "data.targets.thresh_min": Key("value of the threshold map away from text edges", TARGETS),
+    "data.targets.thresh_max": Key("value of the threshold map on a text edge", TARGETS),
     "data.targets.min_text_size": Key(
-        "words lower or narrower than this in the crop teach nothing, pixels", TARGETS
+        "words lower or narrower than this in the crop are ignored, pixels",
+        TARGETS,
     ),
     "loss.labels": Key("networks that learn from labels", DB),
     "loss.mutual": Key(
-        "pairs that teach each other by their maps, each with a weight if it needs one; a frozen "
-        "network teaches alone",
+        "pairs for mutual learning, each with an optional weight; a frozen network in a pair only "
+        "teaches",
         DB,
     ),
-    "loss.teacher": Key("pairs (student, teacher), each with a weight if it needs one", DB),
+    "loss.teacher": Key("pairs (student, teacher), each with an optional weight", DB),
     "loss.main": Key("loss of the shrink map", "losses/db.py"),
-    "loss.balance": Key("whether only the hardest negatives count in it", "losses/db.py"),
-    "loss.negative_ratio": Key("how many of them for each positive pixel", "losses/db.py"),
-    "loss.alpha": Key("weight of the shrink map", DB),
-    "loss.beta": Key("weight of the threshold map", DB),
-    "loss.mutual_act": Key("applied to both maps of the mutual loss", DB),
-    "loss.teacher_thresh": Key("at which a teacher's map counts as text", DB),
+    "loss.balance": Key(
+        "hard negative mining (OHEM) in the loss of the shrink map",
+        "losses/db.py",
+    ),
+    "loss.negative_ratio": Key("OHEM: hardest negatives kept per positive pixel", "losses/db.py"),
+    "loss.alpha": Key("weight of the shrink map's loss", DB),
+    "loss.beta": Key("weight of the threshold map's loss", DB),
+    "loss.mutual_act": Key("activation applied to both maps of the mutual loss", DB),
+    "loss.teacher_thresh": Key("threshold above which a pixel of the teacher's map is text", DB),
     "loss.teacher_where": Key(
-        "where a teacher teaches: where the labels count, or everywhere, ignored words included", DB
+        "where a teacher's map counts: where the labels do, or everywhere, ignored words included",
+        DB,
     ),
-    "loss.total": Key("what is differentiated: the losses, or images of an update times them", DB),
-    "postprocess.thresh": Key("a map's value from which a pixel is text", BOXES),
-    "postprocess.box_thresh": Key("lowest mean of the map over a box that is kept", BOXES),
-    "postprocess.max_candidates": Key("regions of a map that are looked at", BOXES),
-    "postprocess.unclip_ratio": Key("how much a found region grows back: larger, more", BOXES),
-    "postprocess.use_dilation": Key("whether regions grow by a pixel first", BOXES),
-    "postprocess.score_mode": Key("mean over the box (fast) or over its outline (slow)", BOXES),
-    "postprocess.box_type": Key("four corners (quad) or an outline (poly)", BOXES),
-    "eval.every_steps": Key("updates between evaluations; 0: only at the end", CADENCE),
-    "eval.every_epochs": Key("the same in epochs; where it is not 0 it goes first", CADENCE),
+    "loss.total": Key(
+        "what is differentiated; mean: the logged losses, sum: these times the batch size",
+        DB,
+    ),
+    "postprocess.thresh": Key("threshold of the shrink map: pixels above it are text", BOXES),
+    "postprocess.box_thresh": Key("lowest mean score of a kept box", BOXES),
+    "postprocess.max_candidates": Key("most regions of a map that are examined", BOXES),
+    "postprocess.unclip_ratio": Key(
+        "how far a region grows back to its word: larger grows more",
+        BOXES,
+    ),
+    "postprocess.use_dilation": Key("whether the bitmap is dilated by a pixel first", BOXES),
+    "postprocess.score_mode": Key(
+        "mean score over the bounding box (fast) or over the exact outline (slow)",
+        BOXES,
+    ),
+    "postprocess.box_type": Key("shape of a box: four corners (quad) or a polygon (poly)", BOXES),
+    "eval.every_steps": Key("steps between evaluations; 0: only at the end", CADENCE),
+    "eval.every_epochs": Key(
+        "epochs between evaluations; if not 0 it overrides eval.every_steps",
+        CADENCE,
+    ),
     "eval.patience": Key(
-        "evaluations without gain after which a run ends; 0: it does not", "training/limits.py"
+        "early stopping after this many evaluations without gain; 0: off",
+        "training/limits.py",
     ),
-    "eval.patience_min_steps": Key("updates that are made in any case", "training/limits.py"),
-    "eval.patience_min_gain": Key("of hmean, more than which is a gain", "training/judge.py"),
-    "eval.batch_size": Key("images of equal size in one pass", "detection/inference.py"),
-    "eval.limit_side": Key("what limit_type brings a side to, pixels", RESIZE),
+    "eval.patience_min_steps": Key("no early stopping before this step", "training/limits.py"),
+    "eval.patience_min_gain": Key(
+        "hmean by which an evaluation must improve to count as a gain",
+        "training/judge.py",
+    ),
+    "eval.batch_size": Key("images of equal size per forward pass", "detection/inference.py"),
+    "eval.limit_side": Key("length that limit_type resizes a side to, pixels", RESIZE),
     "eval.limit_type": Key(
-        "min: the shorter side is enlarged to it, max: the longer one reduced to it, "
-        "resize_long: the longer one brought to it",
+        "min: enlarge the image if its shorter side is below limit_side, max: reduce it if its "
+        "longer side is above, resize_long: resize the longer side to it",
         RESIZE,
     ),
     "eval.shared_shapes": Key(
-        "multiple (of 32) that sides are rounded up to, so that images share programs; 0: none",
+        "round sides up to a multiple of this (a multiple of 32), so that sizes share a compiled "
+        "program; 0: off",
         "detection/inference.py",
     ),
     "eval.pictures": Key("images in predictions.png at the end of a run", "training/judge.py"),
-    "save.every_steps": Key("updates between saved states; 0: only at evaluations", CADENCE),
-    "log.every_steps": Key("updates between two lines and records", CADENCE),
+    "save.every_steps": Key("steps between checkpoints; 0: only at evaluations", CADENCE),
+    "log.every_steps": Key("steps between log lines and records", CADENCE),
     "log.writers": Key(
-        "what gets the records beside metrics.jsonl: any of tensorboard, mlflow; () for none",
+        "where records go besides metrics.jsonl: any of tensorboard, mlflow; () for none",
         "training/loop.py",
     ),
     "log.pictures": Key(
-        "images that the writers get at each evaluation, predictions beside labels",
+        "images that writers get at each evaluation, predictions beside labels",
         "training/judge.py",
     ),
-    "mesh.devices": Key("devices that share a batch; 0: all that are visible", "devices.py"),
+    "mesh.devices": Key("devices that share a batch; 0: all visible ones", "devices.py"),
     "frozen_norm": Key(
-        "what a frozen network normalises with: the batch, or its stored statistics",
+        "statistics that a frozen network normalises with: of the batch, or its stored ones",
         "training/start.py",
     ),
     "norm_scope": Key(
-        "batch norm and the losses' ratios over the whole batch, or each device's part of it",
+        "batch norm and the ratios inside losses are computed over the whole batch (global), or "
+        "per device",
         "training/start.py",
     ),
     "accumulate": Key(
-        "micro-batches of an update, each with its own statistics and ratios", "training/start.py"
+        "gradient accumulation: micro-batches per update, each with its own statistics and ratios",
+        "training/start.py",
     ),
     "remat": Key(
-        "less memory for about a third more arithmetic in the backbones", "training/start.py"
+        "rematerialisation: less memory for about a third more compute in the backbones",
+        "training/start.py",
     ),
-    "best.role": Key("the network whose hmean chooses the best state", "training/judge.py"),
-    "roles.ROLE.backbone.name": Key("which backbone", NETWORK),
-    "roles.ROLE.backbone.scale": Key("factor of the channels", "models/mobilenet_v3.py"),
+    "best.role": Key("network whose hmean selects the best checkpoint", "training/judge.py"),
+    "roles.ROLE.backbone.name": Key("name of the backbone", NETWORK),
+    "roles.ROLE.backbone.scale": Key("width multiplier of the channels", "models/mobilenet_v3.py"),
     "roles.ROLE.backbone.squeeze_excite": Key(
-        "whether blocks weigh their channels", "models/mobilenet_v3.py"
+        "whether blocks have squeeze-and-excite",
+        "models/mobilenet_v3.py",
     ),
     "roles.ROLE.backbone.blocks": Key(
-        "which blocks of the published network, by number", "models/mobilenet_v3.py"
+        "which blocks of the published network, by index",
+        "models/mobilenet_v3.py",
     ),
-    "roles.ROLE.backbone.depths": Key("blocks of each stage", "models/resnet_vd.py"),
+    "roles.ROLE.backbone.depths": Key("blocks in each stage", "models/resnet_vd.py"),
     "roles.ROLE.backbone.width": Key("channels of the first stage", "models/resnet_vd.py"),
-    "roles.ROLE.neck.name": Key("which neck", NETWORK),
-    "roles.ROLE.neck.channels": Key("of the fused maps", "models/rse_fpn.py"),
-    "roles.ROLE.neck.shortcut": Key("whether a layer's input is added", "models/rse_fpn.py"),
-    "roles.ROLE.neck.mode": Key("lite: separable kernels, or large", "models/lk_pan.py"),
-    "roles.ROLE.head.name": Key("which head", NETWORK),
-    "roles.ROLE.head.kernels": Key("sides of its three kernels, pixels", "models/db_head.py"),
-    "roles.ROLE.head.k": Key("steepness of the binary map", "models/db_head.py"),
+    "roles.ROLE.neck.name": Key("name of the neck", NETWORK),
+    "roles.ROLE.neck.channels": Key("channels of the fused feature maps", "models/rse_fpn.py"),
+    "roles.ROLE.neck.shortcut": Key(
+        "whether the layers have a residual shortcut",
+        "models/rse_fpn.py",
+    ),
+    "roles.ROLE.neck.mode": Key(
+        "lite: depthwise separable convolutions, large: full ones",
+        "models/lk_pan.py",
+    ),
+    "roles.ROLE.head.name": Key("name of the head", NETWORK),
+    "roles.ROLE.head.kernels": Key("sizes of its three kernels, pixels", "models/db_head.py"),
+    "roles.ROLE.head.k": Key("k of the binary map: its steepness", "models/db_head.py"),
 }
 _PLACES = {key: place for place, key in enumerate(KEYS)}
 OTHER = Key("an argument of this part of the network", NETWORK)
 
 
-def place_of(key):
-    """Where a key stands among `KEYS`; what has no line stands last."""
+def place_of(key: str) -> int:
+    """Position of a key in `KEYS`, for sorting; keys without an entry come last."""
     return _PLACES.get(pattern_of(key), len(_PLACES))
 
 
-def pattern_of(key):
-    """A dotted key with ROLE for the name of a network."""
+def pattern_of(key: str) -> str:
+    """Replaces the name of a network in a dotted key by ROLE."""
     section, _, rest = key.partition(".")
     if section == "roles":
         return f"roles.ROLE.{rest.partition('.')[2]}"
     return "init_from.ROLE" if section == "init_from" and rest != "all" else key
 
 
-def meaning_of(key):
-    """`Key` of a dotted key; `OTHER` for what a network alone knows, None where it has no line."""
+def meaning_of(key: str) -> Key | None:
+    """`Key` of a dotted key; `OTHER` for other arguments of a network, None for unknown keys."""
     known = KEYS.get(pattern_of(key))
     return OTHER if known is None and key.startswith("roles.") else known

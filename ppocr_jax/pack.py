@@ -1,12 +1,12 @@
-"""Packs the pictures and labels of a config into a few large files, for network disks.
+"""Packs the images and labels of a dataset into a few large files, for network disks.
 
     python -m ppocr_jax.pack --config configs/ppocrv3_det_mobile.py --config.data.root=icdar2015 \\
         --output packed
 
-`packed/` then holds shards of ArrayRecord, each record a picture's file as it is with its labels,
-and `train.txt` and `val.txt`, which name them: a run with `--config.data.root=packed` has the same
-batches, bit for bit, as one from the files. A record that is damaged is named with its shard and
-treated as a damaged picture is. Evaluation, check_data and show_data read them as well.
+`packed/` gets ArrayRecord shards, with an unchanged image file and its labels in each record, and
+`train.txt` and `val.txt`, which list them. A run with `--config.data.root=packed` has bit-identical
+batches to one from the original files. Damaged records are reported with their shard and treated
+like damaged images. Evaluation, check_data and show_data read shards as well.
 """
 
 from ppocr_jax import cli
@@ -15,12 +15,13 @@ from ppocr_jax.data.packing import pack
 from ppocr_jax.errors import UserError, shown, shows_progress
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit status."""
     arguments = cli.parser(__doc__)
     add = arguments.add_argument
-    add("--output", required=True, metavar="DIR", help="folder to make")
+    add("--output", required=True, metavar="DIR", help="folder to create")
     add("--shard-mb", type=float, default=256, metavar="MB",
-        help="pictures of a shard, 1 to 100000 MB; default: 256")  # fmt: skip
+        help="size of a shard, 1 to 100000 MB; default: 256")  # fmt: skip
     args, config = cli.parse(arguments, argv)
     configs.check(config)
     if not 1 <= args.shard_mb <= 100_000:

@@ -1,17 +1,21 @@
-"""Shows labels, augmented crops with their target maps, and the sizes of words, on one page.
+"""Shows labels, augmented crops with their target maps, and word sizes, on one HTML page.
 
     python -m ppocr_jax.show_data --config configs/ppocrv3_det_mobile.py \\
         --config.data.root=icdar2015 --output look
     python -m ppocr_jax.show_data --config configs/ppocrv3_det_mobile.py \\
         --config.data.root=icdar2015 --output look --weights student.pdparams
 
-`look/index.html` holds all of it and needs no network; `look/pictures/` has its pictures as files,
-`look/words.csv` a line per word. The crops are those that training begins with. Words are counted
-that training's crops show too small to be learned (`data.targets.min_text_size`). With `--weights`,
-which is what `evaluate` takes, the page shows what these find in validation images, and says how
-it differs from the labels: lines or words, tight or loose, moved. The exit status is 1 where a line
-or a picture could not be shown.
+`look/index.html` is self-contained and works offline; `look/pictures/` has its images as files and
+`look/words.csv` a line per word. The crops are the first ones of training. The page counts the
+words that are too small to learn in the crops (`data.targets.min_text_size`). With `--weights`, as
+for `evaluate`, it also shows what these weights find in validation images and how that differs from
+the labels: lines or words, tight or loose, shifted. The exit status is 1 if a label or an image
+could not be shown.
 """
+
+import argparse
+
+import ml_collections
 
 from ppocr_jax import cli
 from ppocr_jax import config as configs
@@ -20,10 +24,11 @@ from ppocr_jax.errors import UserError, shown, shows_progress, tell
 from ppocr_jax.pages.look import Base, show
 from ppocr_jax.runtime import process
 
-MOST = 500  # pictures of a kind: a page of more is too large for a browser
+MOST = 500  # images of each kind: a larger page is too much for a browser
 
 
-def main(argv):
+def main(argv: list[str]) -> int:
+    """Runs the command and returns its exit status."""
     args, config = cli.parse(_arguments(), argv)
     configs.check(config)
     for name in ("images", "crops"):
@@ -40,20 +45,27 @@ def main(argv):
     return 1 if look.failures else 0
 
 
-def _arguments():
+def _arguments() -> cli.Parser:
     arguments = cli.parser(__doc__)
     add = arguments.add_argument
-    add("--output", required=True, metavar="DIR", help="folder for the page and its pictures")
+    add("--output", required=True, metavar="DIR", help="folder for the page and its images")
     add("--images", type=int, default=12, metavar="N",
-        help="images of each split that are shown with their labels; default: 12")  # fmt: skip
-    add("--crops", type=int, default=8, metavar="N", help="crops of training; default: 8")
-    add("--weights", help="whose boxes are laid beside the labels, such as the published student")
-    add("--role", help="which network of the weights; default: config.best.role")
+        help="images of each split to show with their labels; default: 12")  # fmt: skip
+    add("--crops", type=int, default=8, metavar="N", help="training crops to show; default: 8")
+    add(
+        "--weights",
+        help="show what these weights find, such as the published student",
+    )
+    add("--role", help="network of these weights; default: config.best.role")
     return arguments
 
 
-def open_base(config, args):
-    """`look.Base` of `--weights`."""
+def open_base(config: ml_collections.ConfigDict, args: argparse.Namespace) -> Base:
+    """Loads the network of `--weights`.
+
+    Raises:
+        UserError: the weights cannot be loaded, or have no such role.
+    """
     role = args.role or config.best.role
     if role not in config.roles:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")

@@ -83,7 +83,7 @@ def test_a_saved_config_takes_overrides(tmp_path):
         ("crop=100", "crop=100: should be a multiple of 32"),
         ("steps=-1", "steps=-1"),
         ("data.last_batch=pad", "fill or drop"),
-        ("data.workers=-2", "at least -1 .-1: chosen by what"),
+        ("data.workers=-2", "at least -1 .-1: automatic"),
         ("loss.total=max", "sum or mean"),
         ("loss.mutual_act=tanh", "none, softmax, sigmoid"),
         ("loss.teacher_where=here", "labels or everywhere"),
@@ -94,7 +94,7 @@ def test_a_saved_config_takes_overrides(tmp_path):
         ("log.every_steps=0", "at least 1"),
         ("eval.every_steps=-1", "at least 0"),
         ("trainable=()", "one or more of student"),
-        ("loss.labels=('teacher',)", "teacher is not among roles student"),
+        ("loss.labels=('teacher',)", "teacher is not one of the roles student"),
         ("loss.mutual=(('student','x'),)", "x is not among"),
     ],
 )
@@ -162,7 +162,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch, tmp_path, argv, key, value):
     ],
 )
 def test_addresses_are_refused(argv, name):
-    with pytest.raises(UserError, match=f"{name}=.*files and folders of this machine"):
+    with pytest.raises(UserError, match=f"{name}=.*only local paths work"):
         parse(*argv, needs_config=False)
 
 
@@ -172,7 +172,7 @@ def test_what_is_not_followed_is_not_refused(tmp_path):
     config.save(c, tmp_path / "config.json")
     _, again = parse(saved=lambda args: tmp_path / "config.json")
     assert again.init_from.student == "gs://bucket/run"
-    with pytest.raises(UserError, match="files and folders of this machine"):
+    with pytest.raises(UserError, match="only local paths work"):
         parse("--config", str(tmp_path / "config.json"))
 
 
@@ -220,6 +220,6 @@ def test_version():
 def test_a_value_that_an_argument_without_a_name_would_take(weights):
     arguments = cli.parser("")
     arguments.add_argument("weights", nargs="+")
-    said = "--config.data.root photos: in this command a value of the config follows `=`"
+    said = "--config.data.root photos: in this command, write config values with `=`"
     with pytest.raises(UserError, match=said):
         cli.parse(arguments, ["--config", MOBILE, "--config.data.root", "photos", "a", *weights])

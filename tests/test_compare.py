@@ -55,8 +55,11 @@ def test_table_page_and_file(folder, networks, tmp_path, capsys):
     rule = ["--config.eval.limit_side=32", "--config.postprocess.unclip_ratio=1.5"]
     assert compare.main([str(one), str(two), str(one), *options, *rule]) == 0
     out, err = capsys.readouterr()
-    assert f"images, sizes and thresholds are those of {one}/config.json" in err
-    assert f"{two} has a rule of its own, which is not used: eval.limit_side=96 (here 32)" in err
+    assert f"images, sizes and thresholds are from {one}/config.json" in err
+    assert (
+        f"{two} has other settings of its own, which are not used: eval.limit_side=96 (here 32)"
+        in err
+    )
     assert "postprocess.box_thresh=0.7 (here 0.6)" in err
     table = [line.rsplit(maxsplit=8) for line in out.splitlines()[1:4]]
     assert [row[0] for row in table] == [str(one), str(two), f"{one} again"]
@@ -67,7 +70,7 @@ def test_table_page_and_file(folder, networks, tmp_path, capsys):
     assert found["weights"][0]["hmean"] == pytest.approx(float(table[0][1]), abs=1e-4)
     page = check_alone((tmp_path / "new" / "page" / "compare.html").read_text())
     assert "makes fewer errors than" in page.text and "the largest difference first (" in page.text
-    assert f"{two} has a rule of its own" in page.text and page.images()
+    assert f"{two} has other settings of its own" in page.text and page.images()
     assert all(source.startswith("data:image/jpeg") for source in page.images())
 
 
@@ -83,7 +86,9 @@ def test_the_networks_themselves_are_read(folder, capsys):
     assert compare.main([str(folder / "two"), str(folder / "one")]) == 0
     out, err = capsys.readouterr()
     assert "two against one: hmean +0.0000 (no image tells them apart)" in out
-    assert "one has a rule of its own, which is not used: postprocess.box_thresh=0.6" in err
+    assert (
+        "one has other settings of its own, which are not used: postprocess.box_thresh=0.6" in err
+    )
 
 
 def test_what_cannot_be_read_counts_for_all(folder, networks, tmp_path, capsys):
@@ -100,10 +105,10 @@ def test_what_cannot_be_read_counts_for_all(folder, networks, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["one"], "one: name other weights to compare them with"),
+        (["one"], "one: name other weights to compare with"),
         (["one", "two", "--images", "3"], "--images has no effect without --report"),
         (["one", "two", "--report", "x", "--images", "-1"], "--images -1: should be at least 0"),
-        (["one", "two", "--role", "a,b,c"], "one name, or one for each of 2 weights"),
+        (["one", "two", "--role", "a,b,c"], "one name, or one for each of the 2 weights"),
         (["one", "two", "--role", "teacher"], "--role teacher: .*one has student"),
         (["one", "gone"], "gone"),
         (["one", "data/val.txt"], "val.txt"),

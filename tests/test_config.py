@@ -25,7 +25,7 @@ def test_an_older_config_resumes_with_lines(tiny_config):
     assert filled.startswith("config.json: missing keys")
     for name in ("remat=false", "eval.pictures=8", 'loss.mutual_act="none"'):
         assert name in filled
-    assert unknown == "config.json: keys that nothing reads are left out: zzz=0.999"
+    assert unknown == "config.json: ignoring unknown keys: zzz=0.999"
 
 
 def test_what_changes_a_run_is_refused_and_the_rest_shown(tiny_config):
@@ -94,8 +94,12 @@ def test_a_crowd_of_networks_is_refused(tiny_config):
     ("key", "value", "message"),
     [
         ("labels", (), "labels, mutual and teacher are empty"),
-        ("mutual", (("student", "student"),), "a pair is two roles, not twice student"),
-        ("teacher", (("student", "student", 2.0),), "a pair is two roles, not twice student"),
+        ("mutual", (("student", "student"),), "a pair needs two different roles, not student"),
+        (
+            "teacher",
+            (("student", "student", 2.0),),
+            "a pair needs two different roles, not student",
+        ),
     ],
 )
 def test_terms_that_teach_nothing_are_refused(tiny_config, key, value, message):
@@ -163,11 +167,11 @@ def test_frozen_parts_by_role(two_students, freeze, found):
 @pytest.mark.parametrize(
     ("freeze", "message"),
     [
-        (("spine",), "freeze=spine: should be backbone, neck, head, or such a part of one"),
-        (("teacher.neck",), "freeze=teacher.neck: .*learn .student, student2., as in student.back"),
+        (("spine",), "freeze=spine: should be backbone, neck, head, or a part of one of"),
+        (("teacher.neck",), "freeze=teacher.neck: .* .student, student2., such as student.back"),
         (("student",), "freeze=student: should be"),
         (("student.backbone.conv",), "freeze=student.backbone.conv: should be"),
-        (("backbone", "neck", "student2.head"), "nothing of student2 would learn: leave it out"),
+        (("backbone", "neck", "student2.head"), "all of student2 is frozen: remove it"),
     ],
 )
 def test_what_cannot_be_frozen_is_refused(two_students, freeze, message):

@@ -27,7 +27,7 @@ def get_config(argument="3"):
 def test_a_shipped_config_is_found_from_elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _, lines = config_files.open_config("configs/quickstart.py")
-    assert lines == ["configs/quickstart.py: not there, taking the one of the program"]
+    assert lines == ["configs/quickstart.py: no such file here, using the shipped one"]
     with pytest.raises(UserError, match="no such file"):
         config_files.open_config("configs/nothing.py")
 
@@ -107,8 +107,8 @@ def test_references_inside_a_config_stay(tmp_path):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("return 5", "gives no config, but 5"),
-        ("return None", "gives no config, but None"),
+        ("return 5", "should return a config, got 5"),
+        ("return None", "should return a config, got None"),
         ("import configs.gone", "configs.gone"),
         ("return {'roles': 5}", "config.roles=5"),
         ("import sys; sys.exit(0)", "SystemExit: 0"),

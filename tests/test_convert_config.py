@@ -479,7 +479,10 @@ def test_the_written_file(convert, tmp_path, capsys):
 
     assert convert_config.main(argv) == 0  # its own file may be written again
     output.write_text("import this\n")
-    for wrong, message in ((output, "was not converted"), (tmp_path / "mine.yml", "is Python")):
+    for wrong, message in (
+        (output, "was not written by this"),
+        (tmp_path / "mine.yml", "is Python"),
+    ):
         argv[2] = str(wrong)
         with pytest.raises(UserError, match=message):
             convert_config.main(argv)
@@ -497,7 +500,7 @@ def test_a_network_written_out(convert, tmp_path):
     student = parts.small()
     student["backbone"]["scale"] = 0.35
     assert tiny.load_config(output).roles.student.to_dict() == student
-    with pytest.raises(UserError, match="loads as another config"):
+    with pytest.raises(UserError, match="loads as a different config"):
         convert_config.save(text.replace("0.35", "0.5"), output, conversion.config)
 
 

@@ -258,14 +258,17 @@ def test_eight_bits_and_what_they_cost(place, capsys):
     ("options", "message"),
     [
         (["--output", "student.pb"], "should end in .onnx, .stablehlo, .pdparams"),
-        (["--output", "a.pdparams", "--opset", "14"], "--opset: does not go with an output"),
-        (["--output", "a.stablehlo", "--quantize"], "--quantize: does not go with"),
-        (["--output", "a.pdparams", "--fixed-shape", "32x32"], "--fixed-shape: does not go"),
+        (
+            ["--output", "a.pdparams", "--opset", "14"],
+            "--opset: does not apply to a .pdparams",
+        ),
+        (["--output", "a.stablehlo", "--quantize"], "--quantize: does not apply to"),
+        (["--output", "a.pdparams", "--fixed-shape", "32x32"], "--fixed-shape: does not apply"),
         (["--output", "a.onnx", "--role", "all"], "only .pdparams holds all"),
         (["--output", "a.onnx", "--role", "teacher"], "the config has student, student2, and all"),
         (["--output", "a.onnx", "--fixed-shape", "736x1300"], "HEIGHTxWIDTH in multiples of 32"),
         (["--output", "a.onnx", "--opset", "12"], "choose one from 13 to 17"),
-        (["--output", "a.onnx", "--quantize", "--keep-batch-norm"], "needs it folded"),
+        (["--output", "a.onnx", "--quantize", "--keep-batch-norm"], "needs batch norm folded"),
     ],
 )
 def test_mistakes_are_named(place, options, message, tmp_path, monkeypatch):

@@ -32,6 +32,15 @@ def test_missing_keys_are_filled_and_unknown_ones_named(tree):
     assert "foo.bar=1" in unknown
 
 
+def test_a_missing_precision_says_what_older_versions_did_on_gpus(tree):
+    """They rounded float32 products there, so the default alone would not tell the truth."""
+    del tree["precision"], tree["remat"]
+    new, (line,) = forms.upgrade(tree)
+    assert new["precision"] == "float32"
+    assert 'precision="float32" (but tf32 on GPUs: set it to keep their rounding)' in line
+    assert "remat=false," in line or line.endswith("remat=false")  # true of every device
+
+
 def test_the_sum_follows_the_mutual_term(tree):
     del tree["loss"]["total"]
     assert forms.upgrade(tree)[0]["loss"]["total"] == "mean"
@@ -98,7 +107,7 @@ def test_values_inside_a_section_are_named(tree, key, value, message):
 @pytest.mark.parametrize("name", ["../../x", "a/b", "", "all", "a b", "x" * 65, "a\nb", "a.b"])
 def test_names_of_networks_could_name_files(tree, name):
     tree["roles"][name] = tree["roles"]["student"]
-    with pytest.raises(UserError, match="x.json: config.roles.*the name of a network is letters"):
+    with pytest.raises(UserError, match="x.json: config.roles.*name of a network may have letters"):
         forms.upgrade(tree, "x.json")
 
 

@@ -34,7 +34,10 @@ def known(tmp_path_factory):
         ("frozen_stages", "; did you mean freeze?"),
         ("max_time", "; did you mean time_limit_minutes?"),
         ("warmup_iters", "; did you mean warmup_steps?"),
-        ("resume", "; nothing to set: the same command with the same --workdir goes on by itself"),
+        (
+            "resume",
+            "; nothing to set: the same command with the same --workdir continues by itself",
+        ),
         ("every_steps", "; did you mean eval.every_steps or log.every_steps or save.every_steps?"),
         ("learnin_rate", "; did you mean learning_rate?"),
         ("data.augment.flipp", "; did you mean data.augment.flip?"),

@@ -61,7 +61,7 @@ def test_all_keys_are_listed(capsys):
     config = load_config(MOBILE)
     for key in keys(config):
         assert f"  {key} = " in out
-    assert out.endswith("\nnot the default, marked with *: 0 of the keys\n")
+    assert out.endswith("\n0 values differ from the default, marked with *\n")
     assert out.count("read in ppocr_jax/") == len(list(keys(config)))
 
 
@@ -69,14 +69,14 @@ def test_what_differs_is_marked(capsys):
     out = run(capsys, "--config", MOBILE, "--config.crop=640", "--config.loss.alpha=2", "--changed")
     assert out.splitlines() == [
         "* crop = 640   (default 960)",
-        "      side of the square that is learned from, pixels, a multiple of 32",
+        "      side of the square training crop, pixels, a multiple of 32",
         "      a whole number, at most 8192; read in ppocr_jax/data/pipeline.py",
         "",
         "* loss.alpha = 2.0   (default 5.0)",
-        "      weight of the shrink map",
+        "      weight of the shrink map's loss",
         "      a number; read in ppocr_jax/losses/recipes.py",
         "",
-        "not the default, marked with *: 2 of the keys",
+        "2 values differ from the default, marked with *",
     ]
 
 

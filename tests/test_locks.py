@@ -92,7 +92,7 @@ def test_a_file_system_without_locks_is_said_once(tmp_path, capsys, monkeypatch)
     monkeypatch.setattr(fcntl, "lockf", refuse)
     with hold_folder(tmp_path):
         pass
-    assert capsys.readouterr().err.count("no locks here (No locks available)") == 1
+    assert capsys.readouterr().err.count("this file system has no locks (No locks available)") == 1
 
 
 def test_a_folder_that_is_moved_takes_its_lock_along(tmp_path):

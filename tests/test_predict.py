@@ -218,7 +218,7 @@ def test_regions_beyond_the_limit_are_said(run, network, config):
         (["--tile", "100"], "--tile 100"),
         (["--overlap", "32"], "--overlap needs --tile"),
         (["--tile", "96", "--limit_side", "96"], "--limit_side has no effect with --tile"),
-        (["--labels", "train.txt"], "train.txt: the paths in it end as none of the images do"),
+        (["--labels", "train.txt"], "train.txt: none of its paths matches one of the images"),
     ],
 )
 def test_mistakes(run, monkeypatch, tmp_path, argv, message):
@@ -249,7 +249,7 @@ def test_each_box_is_cut_out(run, tmp_path, capsys):
             np.testing.assert_allclose(shape, sorted(sides[:2]), atol=3)
     # Once more: what is there is said, and not taken for pictures.
     assert predict.main([*argv, "--crops", "--box_type", "poly"]) == 0
-    assert f"{out}/crops holds files already" in capsys.readouterr().err
+    assert f"{out}/crops already contains files" in capsys.readouterr().err
     records = [json.loads(line) for line in open(out / "predictions.jsonl")]
     assert len(records) == 3 and all(record["picture"] for record in records)
     assert all((out / box["crop"]).is_file() for record in records for box in record["boxes"])
@@ -313,7 +313,7 @@ def test_what_was_corrected_is_trained_on(run, tmp_path, monkeypatch, capsys):
 
 def test_images_that_are_one_to_ppocrlabel_are_said(capsys):
     predict.warn_of_others(["a/x/1.png", "b/x/1.png", "b/x/2.png", "b/y/1.png"], None)
-    assert "several images are x/1.png (1 such names)" in capsys.readouterr().err
+    assert "several images are named x/1.png (1 such names)" in capsys.readouterr().err
     predict.warn_of_others(["b/x/1.png", "b/x/2.png"], None)
     assert capsys.readouterr().err == ""
 

@@ -66,7 +66,7 @@ def test_what_is_said_on_the_way_goes(capsys, tmp_path, monkeypatch):
             log.say("step 1/4")
             log.say("warning: record skipped")
         compilations._say("compiled in 9 s")
-        errors.tell("no config: taking that of the program")
+        errors.tell("no config: using the shipped one")
         errors.tell("warning: left out")
         err = capsys.readouterr().err
         loud = ["step 1/4", "/4 [", "compiled in", "no config"]

@@ -209,7 +209,7 @@ def test_changed_keys(straight, config_path, folder, capfd):
     shutil.copytree(straight[0], workdir)
     with pytest.raises(UserError, match=r"crop: 64 -> 96.*another --workdir"):
         train(load_config(config_path, "crop=96"), workdir)
-    with pytest.raises(UserError, match="the run is finished at step 8.*--config.steps=16"):
+    with pytest.raises(UserError, match="the run finished at step 8.*--config.steps=16"):
         train(load_config(config_path, "learning_rate=2e-3"), workdir)
     train(load_config(config_path, "log.every_steps=4", "init_from.student=x"), workdir)
     err = capfd.readouterr().err
@@ -231,8 +231,8 @@ def test_a_finished_run_goes_on_bit_for_bit(straight, config_path, folder, monke
     err = capfd.readouterr().err
     assert "config.steps: 8 -> 12" in err and "done: 12 steps" in err
     assert (
-        "from step 8 a new cosine over 4 more steps to 12, at rate 0.0005, as given; the first 2 "
-        in err
+        "from step 8 a new cosine over 4 more steps to 12, at learning rate 0.0005, as given; the "
+        "first 2 " in err
     )
     stop_after(monkeypatch, 2)
     with pytest.raises(Stopped):
@@ -264,14 +264,14 @@ def test_time_and_patience_end_a_run_that_goes_on_bit_for_bit(
         return err
 
     monkeypatch.setattr(loop, "agree_on_time", lambda *_: True)
-    assert "its 60 minutes are over" in ends(1, "time_limit_minutes=60.0")
+    assert "its 60 minutes are up" in ends(1, "time_limit_minutes=60.0")
     monkeypatch.undo()
     err = ends(1, "time_limit_minutes=1e-9")  # used up, as soon as it begins
-    assert "the same command with --config.time_limit_minutes=2e-09 goes on from there" in err
+    assert "the same command with --config.time_limit_minutes=2e-09 continues from there" in err
     for _ in range(2):
         err = ends(4, "eval.every_steps=2", "eval.patience=2")
         assert "no gain over hmean 0.0000 of step 1 in 2 evaluations (eval.patience=2)" in err
-        assert "the same command with --config.eval.patience=0 goes on from there" in err
+        assert "the same command with --config.eval.patience=0 continues from there" in err
     state, _ = train(load_config(config_path, "eval.every_steps=2"), workdir)
     assert_states_equal(straight[1], state)
 
@@ -280,7 +280,7 @@ def test_a_frozen_part_stays_bit_for_bit(straight, config_path, folder, capfd):
     workdir, options = folder / "frozen", ["steps=3", f"init_from.student={straight[0]}/8"]
     config = load_config(config_path, "freeze=('student.backbone',)", *options)
     state, _ = train(config, workdir)
-    assert "of student alone; frozen: student.backbone" in capfd.readouterr().err
+    assert "for student only; frozen: student.backbone" in capfd.readouterr().err
     before, after = extract_role(straight[1], "student"), extract_role(state, "student")
     after = jax.device_get(after)
     for kind in ("params", "batch_stats"):
@@ -291,7 +291,7 @@ def test_a_frozen_part_stays_bit_for_bit(straight, config_path, folder, capfd):
     assert state.opt_state[1].mu.size == sum(leaf.size for leaf in jax.tree.leaves(learns))
     with pytest.raises(UserError, match=r"freeze: \['student.backbone'\] -> \[\].*another --work"):
         train(load_config(config_path, *options), workdir)
-    with pytest.raises(UserError, match="student.neck would stay at fresh values"):
+    with pytest.raises(UserError, match="student.neck would stay at random values"):
         train(load_config(config_path, "freeze=('neck',)"), folder / "frozen_fresh")
 
 
@@ -381,7 +381,7 @@ def test_a_workdir_that_goes_away_ends_the_run(config_path, tmp_path, monkeypatc
         return 0
 
     monkeypatch.setattr(loop, "agree_to_stop", leave)
-    with pytest.raises(UserError, match="run/.* is not there any more: the workdir was moved or"):
+    with pytest.raises(UserError, match="run/.* no longer exists: the workdir was moved or"):
         train(load_config(config_path), workdir)
     assert not workdir.exists()
     if how == "moved":
@@ -423,7 +423,7 @@ def test_bad_records_are_named_and_too_many_stop(config_path, folder, tmp_path, 
         ("init_from.student=gone.pdparams", "no such file"),
         ("batch_size=-1", "should be at least 0"),
         ("loss.main=focal", "dice, bce"),
-        ("best.role=teacher", "not among roles student"),
+        ("best.role=teacher", "not one of the roles student"),
         ("mesh.devices=9", "only 1 are visible"),
         ("dtype=float16", "float16 overflows"),
         ("data.ratios=(0.5,0.5)", "one for all"),
@@ -473,4 +473,4 @@ def test_known_rates_are_shown(config_path, batch, advice):
     line = describe_rate(load_config(config_path, f"batch_size={batch}"))
     assert line.startswith(f"global batch {batch}, learning rate 0.001; known to fine-tune ")
     assert "0.001 at batch 4, 0.002 at 32" in line
-    assert ("expect" in line) == bool(advice) and advice in line
+    assert ("suggests" in line) == bool(advice) and advice in line

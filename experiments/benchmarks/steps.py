@@ -81,7 +81,7 @@ class OurStep:
         }
         self.variables = init_roles(self.models, init_variables, config.seed)
         tx = make_optimizer(config.optimizer, lambda step: 1e-4)
-        state = make_state(self.variables, tx, config.trainable)
+        state: Any = make_state(self.variables, tx, config.trainable)
         if platform() == "gpu":  # as `train` does
             state = pack(state, config.trainable)
         self.state = jax.tree.map(jnp.array, state)  # the step donates what it is given

@@ -1,1 +1,1 @@
-"""Several processes of one run: they join, hear of each other, and end together."""
+"""Several processes of one run: they join, watch each other, and end together."""

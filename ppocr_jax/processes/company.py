@@ -1,8 +1,8 @@
-"""What the processes of a run say to each other, and that all of them end when one is gone.
+"""Communication between the processes of a run; if one ends, all of them end.
 
-They speak through the key-value store of the service by which JAX joins them, which answers also
-while the devices wait for a process that will never come. A thread of each process says every
-`BEAT_S` that it is there and looks for news of the others.
+They use the key-value store of JAX's coordination service, which also answers while the devices
+wait for a process that will never come. In each process a thread sends a heartbeat every `BEAT_S`
+and looks for news of the others.
 """
 
 import atexit
@@ -12,52 +12,63 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 
 from ppocr_jax.errors import UserError, first_line, shown, tell
 
 BEAT_S = 2.0
-GONE_S = 16.0  # without a beat; all have to have ended within 30
-LINGER_S = 5.0  # that the first process waits for the others to read why it ends
-UNWIND_S = 8.0  # for a failing process to close what it has open
-SPACE = "ppocr_jax"
-# With these a broken collective begins what it says, whatever class of exception comes of it.
+GONE_S = 16.0  # without a heartbeat a process counts as gone; all must have ended within 30 s
+LINGER_S = 5.0  # the first process waits this long for the others to read why it ends
+UNWIND_S = 8.0  # for a failing process to close its files
+SPACE = "ppocr_jax"  # prefix of our keys in the store
+# The message of a broken collective starts with one of these, whatever the class of the exception.
 STATUSES = ("UNKNOWN", "INTERNAL", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED")
 DONE, LEFT = "done", "left because of another"
 
 
 class Company:
-    """This process among the others.
+    """This process and the others of the run.
 
     Attributes:
-        index, count: of this process, and of all.
-        advice: `() -> text`, how the run goes on after it has ended.
+        index, count: index of this process, and number of processes.
+        advice: `() -> text`, how to continue the run after it has ended.
     """
 
-    def __init__(self, client, index, count):
+    def __init__(self, client: Any, index: int, count: int) -> None:
         self.index, self.count = index, count
-        self.advice = lambda: "run the same command again in all of them"
+        self.advice: Callable[[], str] = lambda: "run the same command again in all of them"
         self._client, self._places = client, 0
-        self._beats = {i: (None, time.monotonic()) for i in self._others()}
+        self._beats: dict[int, tuple[str | None, float]] = {
+            i: (None, time.monotonic()) for i in self._others()
+        }
         self._leaving, self._failed, self._stopped = threading.Lock(), False, threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _others(self):
         return [i for i in range(self.count) if i != self.index]
 
-    # What is said at one place by all.
+    # Exchange of texts at one point of the program.
 
-    def exchange(self, place, text=""):
-        """What every process says at a place of the program, in their order.
+    def exchange(self, place: str, text: str = "") -> list[str]:
+        """Exchanges a text at one point of the program; a barrier.
+
+        Args:
+            place: name of the point.
+            text: of this process.
+
+        Returns:
+            The texts of all processes, in their order.
 
         Raises:
-            UserError: another process is at another place.
+            UserError: another process is at another point.
         """
         number, self._places = self._places, self._places + 1
         self._client.key_value_set(self._key(number), json.dumps([place, text]))
         said = [self._said(number, index, place) for index in range(self.count)]
-        if number >= 2:  # all have read that, since they have come to the place after it
+        if number >= 2:  # everyone has read that one, having reached the point after it
             self._client.key_value_delete(self._key(number - 2))
         for index, (their_place, _) in enumerate(said):
             if their_place != place:
@@ -77,13 +88,13 @@ class Company:
                 return json.loads(
                     self._client.blocking_key_value_get(self._key(number, index), 5000)
                 )
-            except jax.errors.JaxRuntimeError:  # not yet; where it is gone the thread ends us
+            except jax.errors.JaxRuntimeError:  # not there yet; if it is gone `_watch` ends us
                 time.sleep(0.2)
             if time.monotonic() - started > 60 and not told:
                 told = True
-                tell(f"waiting for process {index} to come to `{place}`")
+                tell(f"waiting for process {index} to reach `{place}`")
 
-    # News of the others.
+    # Heartbeats, and news of the others.
 
     def _watch(self):
         heard, number = time.monotonic(), 0
@@ -93,7 +104,7 @@ class Company:
                 self._tell("beat", self.index, str(number))
                 news = self._news()
                 heard = time.monotonic()
-            except Exception:  # the store is gone, or slow
+            except Exception:  # the store is gone or slow
                 if time.monotonic() - heard > GONE_S:
                     self.leave("process 0 is gone: it does not answer")
                 continue
@@ -123,23 +134,26 @@ class Company:
     def _tell(self, kind, index, text):
         self._client.key_value_set(f"{SPACE}/news/{kind}/{index}", text, allow_overwrite=True)
 
-    # Ends.
+    # The end of this process.
 
-    def lost(self, *_):
-        """For JAX, which would end the process with a stack of its own: this says it in a line."""
+    def lost(self, *_: object) -> None:
+        """Callback for JAX when the connection breaks: ends with one line, not JAX's C++ stack."""
         silent = [i for i, (_, at) in self._beats.items() if time.monotonic() - at > 3 * BEAT_S]
         index = silent[0] if silent and self.index == 0 else 0
         if self.index == 0 and not silent:
             self.leave("the processes of this run have lost each other")
         self.leave(f"process {index} is gone: the connection to it broke off")
 
-    def leave(self, reason):
-        """Ends this process because of another, with one line; returns where it ends already."""
+    def leave(self, reason: str) -> None:
+        """Ends this process because of another one, with one line.
+
+        Returns only if the process is ending already.
+        """
         if not self._leaving.acquire(blocking=False):
             return
-        bar = "\n" * sys.stderr.isatty()  # which a progress bar may have left open
+        bar = "\n" * sys.stderr.isatty()  # ends the line of a progress bar
         print(f"{bar}error: {shown(reason)}; {self._advice()}", file=sys.stderr, flush=True)
-        # In a thread of its own: it may wait for a store that is gone.
+        # In a thread, because it may block on a store that is gone.
         telling = threading.Thread(target=self._say_ended, args=(LEFT,), daemon=True)
         telling.start()
         telling.join(LINGER_S)
@@ -157,31 +171,32 @@ class Company:
             return "run the same command again in all of them"
 
     def _linger(self):
-        """The store ends with the first process: the others have to have read what is in it."""
+        """The first process, which hosts the store, waits until the others have read it."""
         deadline = time.monotonic() + LINGER_S
         while self.index == 0 and time.monotonic() < deadline:
             if all(f"ended/{index}" in self._news() for index in self._others()):
                 return
             time.sleep(0.1)
 
-    def fail(self, error):
-        """Tells the others that this process ends with an exception; nothing the second time.
+    def fail(self, error: BaseException) -> None:
+        """Tells the others that this process ends with an exception. A second call does nothing.
 
-        A failure that may be the effect of another process's end waits until that is known.
+        If the failure may be caused by the end of another process, it first waits for that news, so
+        that the true cause is reported.
         """
         if self._failed:
             return
         if _from_devices(error):
             time.sleep(GONE_S + 2 * BEAT_S)
         if not self._leaving.acquire(blocking=False):
-            time.sleep(2 * LINGER_S)  # another's end is being told, and ends this process
+            time.sleep(2 * LINGER_S)  # `leave` is running in another thread and ends the process
         self._failed = True
         line, status = _ending(error)
         self._expire(line, status)
         self._say_ended(line)
 
     def _expire(self, line, status):
-        """Ends the process, in time or at its exit, before JAX waits for the others."""
+        """Ends the process after a time limit, or at exit before JAX waits for the others."""
 
         def expire():
             time.sleep(LINGER_S + UNWIND_S)
@@ -191,20 +206,20 @@ class Company:
         threading.Thread(target=expire, daemon=True).start()
         atexit.register(_exit, status)
 
-    def finish(self):
-        """Returns when all have finished; news of the others are listened to until then."""
+    def finish(self) -> None:
+        """Waits until all processes have finished; reacts to news of the others until then."""
         self._tell("ended", self.index, DONE)
         while self._beats:
             time.sleep(0.1)
-            with contextlib.suppress(jax.errors.JaxRuntimeError):  # which ends us elsewhere
+            with contextlib.suppress(jax.errors.JaxRuntimeError):  # `_watch` handles a lost store
                 self._look(self._news())
         self._stopped.set()
-        with contextlib.suppress(jax.errors.JaxRuntimeError):  # all is done already
+        with contextlib.suppress(jax.errors.JaxRuntimeError):  # everything is done already
             jax.distributed.shutdown()
 
 
 def _ending(error):
-    """`(line, exit status)` of an exception that ends a process, as `cli.run` has them."""
+    """`(line, exit status)` of an exception that ends a process, the same as in `cli.run`."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted", 130
     if isinstance(error, SystemExit):
@@ -215,7 +230,7 @@ def _ending(error):
 
 
 def _from_devices(error):
-    """Whether an exception, or one that it came from, is of the devices and not of memory alone."""
+    """Whether an exception or its cause comes from the devices, and not for lack of memory."""
     while error is not None:
         status = str(error).partition(":")[0]
         if isinstance(error, jax.errors.JaxRuntimeError) or status in STATUSES:
@@ -230,35 +245,42 @@ def _exit(status):
     os._exit(status)
 
 
-_company = None
+_company: Company | None = None
 
 
-def current():
-    """The `Company` of this process; None where it is alone."""
+def current() -> Company | None:
+    """The `Company` of this process; None if the run has only one process."""
     return _company
 
 
-def found(client, index, count):
-    """Makes the company of this process."""
+def found(client: Any, index: int, count: int) -> Company:
+    """Creates the company of this process.
+
+    Args:
+        client: of JAX's coordination service.
+        index, count: index of this process, and number of processes.
+    """
     global _company
     _company = Company(client, index, count)
     return _company
 
 
-def exchange(place, text=""):
-    """See `Company.exchange`; a process alone hears itself."""
+def exchange(place: str, text: str = "") -> list[str]:
+    """See `Company.exchange`; a single process gets its own text."""
     return _company.exchange(place, text) if _company else [text]
 
 
-def set_advice(advice):
-    """Sets `Company.advice`, where this process has company."""
+def set_advice(advice: Callable[[], str]) -> None:
+    """Sets `Company.advice` if the run has several processes."""
     if _company:
         _company.advice = advice
 
 
 @contextlib.contextmanager
-def telling(apart_from=()):
-    """Tells the others of an exception that leaves this block, before what is open is closed.
+def telling(
+    apart_from: type[BaseException] | tuple[type[BaseException], ...] = (),
+) -> Iterator[None]:
+    """Tells the other processes of an exception that leaves this block.
 
     Args:
         apart_from: exceptions that all processes raise together.

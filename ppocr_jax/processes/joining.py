@@ -1,4 +1,4 @@
-"""How this process becomes one of several."""
+"""Makes this process one of several in a run."""
 
 import contextlib
 import ctypes
@@ -10,24 +10,28 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from typing import NoReturn
 
 import jax
 
 from ppocr_jax.errors import UserError, first_line, tell
 from ppocr_jax.processes import company
 
-JOIN_S = 60  # that processes started by hand wait for each other
-LAUNCHED_S = 300  # the same for those that a launcher starts, on machines that may have to boot
-# JAX's own watch over the processes, for what ours cannot see.
+JOIN_S = 60  # processes started by hand wait this long for each other
+LAUNCHED_S = 300  # those of a launcher wait longer: its machines may have to boot
+# JAX's own heartbeats, for what ours cannot detect.
 TIMES = {"heartbeat_timeout_seconds": 24, "shutdown_timeout_seconds": 20}
 
 
 @contextlib.contextmanager
-def joined(address=None, count=None, index=None):
-    """A block that several processes go through together, or one alone.
+def joined(
+    address: str | None = None, count: int | None = None, index: int | None = None
+) -> Iterator[None]:
+    """A block that all processes of a run execute together; also for a single process.
 
-    Slurm, Open MPI and TPU pods are recognised; elsewhere all three arguments are needed. When one
-    of them fails or is gone, all end within 30 s.
+    Slurm, Open MPI and TPU pods are detected; elsewhere all three arguments are needed. If one
+    process fails or disappears, all end within 30 s.
 
     Args:
         address: `host:port` of the first process.
@@ -35,21 +39,22 @@ def joined(address=None, count=None, index=None):
         index: of this one, from 0.
 
     Raises:
-        UserError: some of the three but not all or not good, or the others do not come.
+        UserError: incomplete or invalid arguments, or the other processes do not come.
     """
     with company.telling():
         join(address, count, index)
         yield
-    if company.current():
-        company.current().finish()
+    here = company.current()
+    if here:
+        here.finish()
 
 
-def join(address=None, count=None, index=None):
-    """Makes this process one of several, see `joined`, before JAX finds its devices."""
+def join(address: str | None = None, count: int | None = None, index: int | None = None) -> None:
+    """Joins the processes of a run, see `joined`; call it before JAX looks for devices."""
     given = [value is not None for value in (address, count, index)]
     if any(given) and not all(given):
         raise UserError("--coordinator_address, --num_processes and --process_id belong together")
-    if all(given):
+    if address is not None and count is not None and index is not None:
         host, port = _checked(address, count, index)
         if count > 1:
             _initialize(
@@ -63,11 +68,11 @@ def join(address=None, count=None, index=None):
 
 
 def _launched():
-    """Whether a launcher has started several processes of this run."""
+    """Whether a launcher has started several processes for this run."""
     if int(os.environ.get("OMPI_COMM_WORLD_SIZE") or 1) > 1:
         return True
     tasks = int(os.environ.get("SLURM_NTASKS") or 1)
-    # The script of a job knows its number of tasks too, but is one process: `srun` starts the many.
+    # A batch script sees the number of tasks too, but is a single process: only `srun` starts them.
     by_srun = "SLURM_STEP_NODELIST" in os.environ
     if tasks > 1 and not by_srun:
         tell(f"warning: started without srun in a job of {tasks} tasks: this process runs alone")
@@ -75,7 +80,7 @@ def _launched():
 
 
 def _checked(address, count, index):
-    """Host and port of an address. Raises UserError: not one, or no such process."""
+    """Splits an address into host and port. Raises UserError for invalid arguments."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
         raise UserError(
@@ -84,14 +89,14 @@ def _checked(address, count, index):
         )
     if not 0 <= index < count:
         raise UserError(
-            f"--process_id={index} of --num_processes={count}: processes count from 0 to "
+            f"--process_id={index} with --num_processes={count}: should be from 0 to "
             f"{max(count - 1, 0)}"
         )
     return host.strip("[]"), int(port)
 
 
 def _initialize(others, seconds, host=None, port=None, *arguments, alone=False):
-    """Joins JAX's service. Raises UserError when the others do not come within that time."""
+    """Joins JAX's service; ends the process if the others do not come in time."""
     started = time.monotonic()
     if arguments and arguments[-1] == 0:
         _require_free(port)
@@ -106,13 +111,13 @@ def _initialize(others, seconds, host=None, port=None, *arguments, alone=False):
             jax.distributed.initialize(*arguments, **{k: v for k, v in times.items() if k in known})
     except (RuntimeError, ValueError) as error:
         if alone and "coordinator_address" in str(error):
-            return  # a machine with a TPU that is no part of a pod
+            return  # a machine with a TPU that is not part of a pod
         reason = "" if "bad_cast" in str(error) else f" ({first_line(error)})"
         _end(f"{failure}{reason}")
 
 
 def _require_free(port):
-    """Refuses a port that something else has; JAX's service would crash on it."""
+    """Checks that a port is free: JAX's service would crash on a used one."""
     family = socket.AF_INET6 if socket.has_ipv6 else socket.AF_INET
     try:
         with socket.create_server(("", port), family=family):
@@ -122,12 +127,12 @@ def _require_free(port):
             return
         raise UserError(
             f"--coordinator_address: port {port} of this machine cannot be used "
-            f"({error.strerror}): take another one"
+            f"({error.strerror}): use another one"
         ) from None
 
 
 def _reach(host, port, seconds):
-    """Returns when something answers at an address. Raises UserError after `seconds`."""
+    """Waits until something answers at an address. Raises UserError after `seconds`."""
     started, said = time.monotonic(), False
     while True:
         try:
@@ -135,8 +140,7 @@ def _reach(host, port, seconds):
                 return
         except socket.gaierror as error:
             raise UserError(
-                f"--coordinator_address={host}:{port}: no machine of that name is known here "
-                f"({error.strerror})"
+                f"--coordinator_address={host}:{port}: unknown host name ({error.strerror})"
             ) from None
         except OSError as error:
             waited = time.monotonic() - started
@@ -144,7 +148,7 @@ def _reach(host, port, seconds):
                 raise UserError(
                     f"--coordinator_address={host}:{port}: no process answers there within "
                     f"{seconds} s ({error.strerror or error}): start the one with --process_id=0 "
-                    "there, or name its address"
+                    "there, or correct the address"
                 ) from None
         if waited > 5 and not said:
             said = True
@@ -154,17 +158,17 @@ def _reach(host, port, seconds):
 
 @contextlib.contextmanager
 def _own_ending(failure):
-    """Within it JAX's service is joined so that its loss ends in a line and not in a C++ stack.
+    """Makes a lost connection to JAX's service end in one line rather than a C++ stack trace.
 
-    The service of JAX ends a process that has lost the others from a thread of its own. There is
-    an argument for a function to call instead, which JAX has no public way to give; and where the
-    compiled part cannot hand that function what happened, it calls C++'s last handler instead.
+    The service ends a process that has lost the others, from a thread of its own. It takes a
+    callback to call instead, but JAX has no public way to set it. If the compiled part cannot pass
+    the status to the callback, it calls the C++ terminate handler, so that one is set as well.
     """
     try:
         from jax._src.lib import _jax
 
         make = _jax.get_distributed_runtime_client
-    except (ImportError, AttributeError):  # another JAX than those we know: its own ending then
+    except (ImportError, AttributeError):  # an unknown version of JAX: keep its own behaviour
         yield
         return
     _set_last_handler(failure)
@@ -178,29 +182,30 @@ def _own_ending(failure):
 
 
 def _lost(failure):
-    if company.current():
-        company.current().lost()
-        time.sleep(60)  # it is ending already, in another thread
+    here = company.current()
+    if here:
+        here.lost()
+        time.sleep(60)  # the process is ending already, in another thread
     _end(failure)
 
 
-def _end(line):
-    """A process that has not joined ends at once: JAX would wait for the others at its exit."""
-    print(f"error: {line}: look at the others, and start all of them again", file=sys.stderr)
+def _end(line: str) -> NoReturn:
+    """Ends a process that has not joined at once: at exit JAX would wait for the others."""
+    print(f"error: {line}: check the others, and start all of them again", file=sys.stderr)
     sys.stderr.flush()
     os._exit(2)
 
 
 def _set_last_handler(failure):
-    """What C++ calls when it cannot go on, where its library is the usual one."""
-    global _handler  # which C++ keeps the address of
+    """Sets the terminate handler of C++, if its library is the usual one."""
+    global _handler  # kept alive: C++ holds its address
     _handler = ctypes.CFUNCTYPE(None)(lambda: _lost(failure))
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libstdc++.so.6")._ZSt13set_terminatePFvvE(_handler)
 
 
 def _found_company():
-    """The company of the processes that JAX has joined, if there are several."""
+    """Creates the company of the processes that JAX has joined, if there are several."""
     try:
         from jax._src.distributed import global_state
 
@@ -208,15 +213,18 @@ def _found_company():
             global_state.client, global_state.process_id, global_state.num_processes,
         )  # fmt: skip
     except (ImportError, AttributeError) as error:
-        raise UserError(f"this version of jax joins processes in another way ({error})") from None
+        raise UserError(
+            f"this version of jax joins processes in an unknown way ({error}): use a version from "
+            "requirements.txt"
+        ) from None
     if client is None or not count or count < 2:
         return
     company.found(client, index, count)
-    # Before JAX looks for devices: it would wait for those of another platform.
+    # Before JAX looks for devices: it would wait forever for a process on another platform.
     here = f"--num_processes={count} on {jax.config.jax_platforms or 'any platform'}"
     for other, there in enumerate(company.exchange("joined", here)):
         if there != here:
             raise UserError(f"process {index} has {here}, process {other} has {there}: they differ")
     if jax.default_backend() == "cpu":
-        # Programs that come out of the cache do not keep the order of their collectives there.
+        # On CPU, programs read from the cache do not keep the order of their collectives.
         jax.config.update("jax_enable_compilation_cache", False)

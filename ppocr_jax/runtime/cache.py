@@ -1,4 +1,4 @@
-"""Where things are kept between runs: downloaded weights, compiled programs."""
+"""The cache folder: downloaded weights, compiled programs, measured times."""
 
 import os
 import pathlib
@@ -6,7 +6,7 @@ import pathlib
 import pooch
 
 
-def cache_folder():
-    """The folder of what is kept between runs: downloaded weights, compiled programs."""
+def cache_folder() -> pathlib.Path:
+    """The cache folder: `PPOCR_JAX_CACHE`, else the user's. It may not exist yet."""
     named = os.environ.get("PPOCR_JAX_CACHE")
     return pathlib.Path(named or pooch.os_cache("ppocr_jax")).expanduser()

@@ -1,47 +1,49 @@
-"""Options of XLA that programs are compiled with."""
+"""XLA options for compiled programs."""
 
 import functools
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 
 from ppocr_jax.runtime.platform import platform
 
-# XLA's CPU backend hands convolutions and products to YNNPACK as well. On small maps and narrow
-# gradients its own are faster, and on large maps no slower; reductions are faster in YNNPACK.
+# XLA's CPU backend also gives convolutions and products to YNNPACK. Its own are faster on small
+# maps and narrow gradients and no slower on large ones; reductions are faster in YNNPACK.
 OWN_PRODUCTS = {"xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE"}
-# XLA's CPU backend drops optimization barriers, and merges what is made again with what it is made
-# from; it also orders a program for speed. These keep the barriers and order it for memory.
+# XLA's CPU backend drops optimization barriers, merges rematerialised values with the originals,
+# and schedules for speed. These options keep the barriers and schedule for memory.
 LITTLE_MEMORY = {
     "xla_disable_hlo_passes": "cse_barrier_expander",
     "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
 }
-# XLA's GPU backend tries every algorithm of the libraries for a product or a convolution.
+# XLA's GPU backend autotunes: it tries every library algorithm for a product or a convolution.
 ON_GPU = {
-    # It compares the results of all of them as well, unless it is told to measure time alone.
+    # Measure time only; the default also compares the results of all algorithms.
     "xla_gpu_autotune_level": 3,
-    # It would compile dozens of kernels of its own for each product too, to measure them.
+    # Do not compile and measure dozens of Triton kernels for each product.
     "xla_gpu_enable_triton_gemm": False,
-    # It would join products that share a factor, and copy their gradients together for that.
+    # Do not merge products with a shared factor, which would copy their gradients together.
     "xla_gpu_dot_merger_threshold_mb": 0,
-    # It would keep a sum of bfloat16 in float32 where that saves a rounding: twice the bytes.
+    # Keep bfloat16 sums in bfloat16: in float32 they save a rounding but take twice the bytes.
     "xla_allow_excess_precision": False,
 }
 
 
-def compiler_options(little_memory=False):
-    """What a step is compiled with: options of XLA by name."""
+def compiler_options(little_memory: bool = False) -> dict[str, Any]:
+    """XLA options for the training step, by name."""
     if platform() != "cpu":
         return gpu_options()
     return {**known_options(OWN_PRODUCTS), **(LITTLE_MEMORY if little_memory else {})}
 
 
-def gpu_options():
-    """What every program of a network is compiled with on a GPU; none elsewhere."""
+def gpu_options() -> dict[str, Any]:
+    """XLA options for all programs on a GPU; {} on other platforms."""
     return known_options(ON_GPU) if platform() == "gpu" else {}
 
 
-def known_options(options):
-    """Those of the options that this release of XLA has; what is experimental goes unannounced."""
+def known_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Drops options that this release of XLA does not have: experimental ones come and go."""
     return {name: value for name, value in options.items() if _is_known(name, value)}
 
 

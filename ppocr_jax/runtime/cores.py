@@ -1,4 +1,4 @@
-"""How many processor cores this process may use."""
+"""The number of CPU cores that this process may use."""
 
 import contextlib
 import os
@@ -6,8 +6,8 @@ import os
 from ppocr_jax.runtime.memory import groups
 
 
-def usable_cores():
-    """Whole cores, at least 1: those that it may run on, within the limits of control groups."""
+def usable_cores() -> int:
+    """The number of usable cores, at least 1, within CPU affinity and the limits of cgroups."""
     try:
         own = len(os.sched_getaffinity(0))
     except AttributeError:  # not Linux
@@ -16,7 +16,7 @@ def usable_cores():
 
 
 def _of_groups():
-    """Cores by the shares of time that control groups leave, those of containers among them."""
+    """Yields the CPU quota of each cgroup, in cores; containers set it."""
     for version, group in groups("cpu"):
         with contextlib.suppress(OSError, ValueError, IndexError):  # "max", or no such file
             if version == 2:

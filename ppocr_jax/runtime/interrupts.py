@@ -1,8 +1,8 @@
-"""Ctrl-C ends a command with one line and status 130, whatever the process does just then.
+"""Ctrl-C ends a command with one line and status 130, whatever the process is doing.
 
-Three things would go wrong otherwise: while modules load, an exception ends in a traceback; where
-a library calls Python from C, it is printed and swallowed; and while XLA compiles, for a minute
-perhaps, no Python runs that could raise one.
+Python's default fails in three cases: during imports the exception ends in a traceback; in a
+callback from C it is printed and swallowed; and while XLA compiles, perhaps for a minute, no Python
+code runs that could raise it.
 """
 
 import atexit
@@ -12,25 +12,27 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from typing import NoReturn
 
 STATUS = 130
-PATIENCE_S = 5.0  # for a command to put its files away, after which the process just ends
+PATIENCE_S = 5.0  # for a command to clean up, before the process is ended
 
 
-_said = threading.Lock()  # taken by the first who says the line
+_said = threading.Lock()  # taken by the first to print the line
 
 
-def end(*_):
-    """Ends the process at once: nothing is left to put away, or there is no way to."""
+def end(*_: object) -> NoReturn:
+    """Ends the process at once, without cleaning up."""
     _say()
     os._exit(STATUS)
 
 
-def finish():
-    """Ends a command that a KeyboardInterrupt has come out of.
+def finish() -> NoReturn:
+    """Ends a command that raised KeyboardInterrupt.
 
-    At once where this program has taken over Ctrl-C: an interpreter that ends in order may crash
-    in a program of XLA that runs on, and has nothing to add.
+    If our handlers are installed it ends at once: a regular exit of the interpreter may crash while
+    an XLA program is still running, and has nothing left to do.
     """
     if signal.getsignal(signal.SIGINT) in (_raise, end):
         end()
@@ -44,20 +46,20 @@ def _say():
             os.write(2, b"interrupted\n")
 
 
-def end_at_once():
-    """To be called before a command loads its modules. Where SIGINT is ignored, it stays so."""
+def end_at_once() -> None:
+    """First stage, before a command imports its modules. An ignored SIGINT stays ignored."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, end)
-        # Registered first, called last: all is done then, and the interpreter would take the
-        # handler away before it ends.
+        # Registered first, so called last, when everything is done: the interpreter removes our
+        # handler before it ends.
         atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
 
 
-def end_in_order():
-    """From here on Ctrl-C is a KeyboardInterrupt of the main thread, for `cli.run` to catch.
+def end_in_order() -> None:
+    """Second stage: Ctrl-C raises KeyboardInterrupt in the main thread, for `cli.run` to catch.
 
-    One that is swallowed, or does not get through in time, ends the process all the same. Nothing
-    is done in a process that did not call `end_at_once`.
+    If the exception is swallowed or does not arrive within `PATIENCE_S`, the process ends anyway.
+    Does nothing in a process that did not call `end_at_once`.
     """
     if signal.getsignal(signal.SIGINT) is not end:
         return
@@ -70,15 +72,15 @@ def end_in_order():
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))
     threading.Thread(target=_watch, args=(reading,), daemon=True).start()
-    signal.signal(signal.SIGINT, _raise)  # last: the caller has to be ready for it
+    signal.signal(signal.SIGINT, _raise)  # last, when everything else is in place
 
 
 @contextlib.contextmanager
-def putting_away():
-    """In this block SIGTERM and SIGHUP end the process as Ctrl-C does: what was begun is put away.
+def putting_away() -> Iterator[None]:
+    """In this block SIGTERM and SIGHUP raise SystemExit, so that unfinished output is cleaned up.
 
-    For commands without JAX, in which minutes may pass before Python runs again. What is ignored,
-    as under `nohup`, stays so.
+    Only for commands without JAX: inside XLA minutes may pass before Python can raise. Ignored
+    signals stay ignored, as under `nohup`.
     """
     taken = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) == signal.SIG_DFL]
     try:
@@ -91,18 +93,18 @@ def putting_away():
 
 
 def _leave(number, _):
-    signal.signal(number, signal.SIG_DFL)  # who asks twice wants no more patience
+    signal.signal(number, signal.SIG_DFL)  # a second signal ends the process at once
     _say()
     raise SystemExit(128 + number)
 
 
 def _raise(*_):
-    signal.signal(signal.SIGINT, end)  # who asks twice wants no more patience
+    signal.signal(signal.SIGINT, end)  # a second Ctrl-C ends the process at once
     raise KeyboardInterrupt
 
 
 def _watch(reading):
-    """Ends the process a while after a SIGINT that nobody else has taken over."""
+    """In a thread: ends the process `PATIENCE_S` after a SIGINT, if it is still running."""
     while True:
         number = os.read(reading, 1)
         ours = signal.getsignal(signal.SIGINT) in (_raise, end)

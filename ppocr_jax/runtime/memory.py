@@ -1,33 +1,35 @@
-"""How much memory there is: of this machine for this process, and of a device."""
+"""Free memory: of this machine for this process, and of a device."""
 
 import contextlib
 import pathlib
 import resource
+from collections.abc import Iterator
+from typing import Any
 
 PROC, CGROUP = pathlib.Path("/proc"), pathlib.Path("/sys/fs/cgroup")
-UNLIMITED = 1 << 60  # what version 1 of control groups writes for no limit is above this
+UNLIMITED = 1 << 60  # cgroups v1 write a number above this for "no limit"
 
 
-def free_memory():
-    """Bytes that this process can still get; None where nobody knows.
+def free_memory() -> int | None:
+    """Bytes that this process can still allocate; None if unknown.
 
-    The least of what the system has, what the limits of the control groups leave (those of
-    containers and of batch systems such as Slurm), and what `ulimit -v` leaves.
+    The minimum of the system's available memory, of what the cgroups allow (containers and batch
+    systems such as Slurm set them) and of what `ulimit -v` allows.
     """
     known = [_of_system(), *_of_groups(), _of_limit()]
     return min((value for value in known if value is not None), default=None)
 
 
-def resident_memory():
-    """Bytes of the machine's memory that this process holds; 0 where nobody knows."""
+def resident_memory() -> int:
+    """Resident memory of this process, bytes; 0 if unknown."""
     with contextlib.suppress(OSError, ValueError, IndexError):  # not Linux
         pages = (PROC / "self" / "statm").read_text(encoding="utf-8").split()[1]
         return int(pages) * resource.getpagesize()
     return 0
 
 
-def device_memory(device):
-    """Bytes that a device of JAX has left; None where it does not say, as a CPU."""
+def device_memory(device: Any) -> int | None:
+    """Free memory of a JAX device, bytes; None if unknown, as on CPU."""
     facts = device.memory_stats() or {}
     if "bytes_limit" not in facts:
         return None
@@ -52,7 +54,7 @@ def _of_limit():
 
 
 def _of_groups():
-    """What each control group that this process is in leaves; files can be dropped from memory."""
+    """Yields what each cgroup of this process still allows; cached files count as free."""
     for version, group in groups("memory"):
         names = ("memory.max", "memory.current")
         limit, usage = names if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
@@ -62,8 +64,12 @@ def _of_groups():
                 yield most - int((group / usage).read_text()) + _droppable(group)
 
 
-def groups(kind):
-    """`(version, folder)` of the control groups of a kind that this process is in, 1 or 2."""
+def groups(kind: str) -> Iterator[tuple[int, pathlib.Path]]:
+    """Yields `(version, folder)` of the cgroups of this process; version 1 or 2.
+
+    Args:
+        kind: the controller, "memory" or "cpu".
+    """
     try:
         lines = (PROC / "self" / "cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -74,7 +80,7 @@ def groups(kind):
             continue
         root = CGROUP / kind if kinds else CGROUP
         folder = root / place.strip("/")
-        # In a container the path may be the host's, while what is mounted is its own group.
+        # In a container the path may be that on the host, while only its own group is mounted.
         for group in {folder, *folder.parents, root}:
             if root == group or root in group.parents:
                 yield 1 if kinds else 2, group

@@ -1,19 +1,23 @@
-"""What kind of device a program that is being traced is for."""
+"""The platform that a program is being traced for."""
+
+from contextlib import AbstractContextManager
+from typing import Any
 
 import jax
 
-_assumed = jax.make_user_context(default_value=None)  # part of the key of every traced function
+_assumed = jax.make_user_context(default_value=None)  # part of JAX's cache key of traces
 
 
-def platform():
-    """ "cpu", "gpu" or "tpu": the networks ask it which form of an operation to take."""
+def platform() -> str:
+    """ "cpu", "gpu" or "tpu": networks choose the form of an operation by it."""
     return _assumed.value or jax.default_backend()
 
 
-def assume(name):
+def assume(name: str) -> AbstractContextManager[Any]:
     """A context in which functions are traced as for another platform.
 
-    Its forms can be run anywhere, to be compared, and compiled for a device that is not there.
+    That platform's forms of operations run anywhere, so they can be compared, or compiled for a
+    device that is not present.
 
     Args:
         name: "cpu", "gpu" or "tpu".

@@ -1,7 +1,7 @@
-"""What is said while programs are compiled, and XLA's own alarm, which is not shown.
+"""Messages about compilation, and the suppression of XLA's slow-compilation alarm.
 
-JAX's monitoring events say when a program has been lowered (compilation begins), compiled, or read
-from the persistent cache; nothing here guesses that from a clock.
+JAX's monitoring events tell when a program has been lowered (compilation starts), compiled, or read
+from the persistent cache, so nothing has to be guessed from the time taken.
 """
 
 import contextlib
@@ -10,6 +10,8 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jaxlib.utils
@@ -23,31 +25,39 @@ COMPILED = "/jax/core/compile/backend_compile_duration"
 HIT = "/jax/compilation_cache/cache_hits"
 READ = "/jax/compilation_cache/cache_retrieval_time_sec"
 SAVED = "/jax/compilation_cache/compile_time_saved_sec"
-LONG_S = 3.0  # of a compilation, from which on a line says so
-FATAL = 3  # of XLA's levels of messages: above its alarm, which is an error among them
+LONG_S = 3.0  # a compilation that takes longer is announced
+FATAL = 3  # XLA's log level above its alarm, which has the level "error"
 _local = threading.local()  # `watches`: those of this thread, the innermost last
 _muting = threading.Lock()
-_muted = 0  # compilations under way, in all threads
+_muted = 0  # running compilations in all threads
 
 
 class Watch:
-    """What JAX tells of one call that may compile.
+    """What JAX reports about one call that may compile. Use as a context manager.
 
     Attributes:
-        seconds: that compiling took, or reading from the cache.
+        seconds: that compiling, or reading from the cache, took.
         cached: whether a program was read from the cache.
-        first_s: seconds that its compilation took when it was put there, or takes now.
-        programs: compiled or read.
+        first_s: seconds that the compilation took when it was first done.
+        programs: number of programs compiled or read.
     """
 
-    def __init__(self, begins=lambda: None, ends=lambda: None):
-        """`begins` is called when a program is about to be compiled or read, `ends` after that."""
+    def __init__(
+        self,
+        begins: Callable[[], object] = lambda: None,
+        ends: Callable[[], object] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            begins: called before a program is compiled or read.
+            ends: called after that.
+        """
         self.seconds = self.first_s = 0.0
         self.cached, self.programs = False, 0
         self._begins, self._ends = begins, ends
         self._read = self._saved = 0.0
 
-    def __enter__(self):
+    def __enter__(self) -> "Watch":
         _listen()
         watches = _local.watches = getattr(_local, "watches", [])
         watches.append(self)
@@ -56,8 +66,8 @@ class Watch:
     def __exit__(self, *_):
         _local.watches.remove(self)
 
-    def notice(self, event, seconds=0.0):
-        """Takes an event of this thread."""
+    def notice(self, event: str, seconds: float = 0.0) -> None:
+        """Takes one of JAX's monitoring events in this thread."""
         if event == LOWERED:
             self._begins()
         elif event == HIT:
@@ -76,7 +86,7 @@ class Watch:
 
 @functools.cache
 def _listen():
-    """Has JAX tell the watches of a thread, from now on."""
+    """Registers listeners with JAX that notify the watches of a thread; once per process."""
 
     def tell(event, seconds=0.0, **_):
         for watch in getattr(_local, "watches", ()):
@@ -87,12 +97,11 @@ def _listen():
 
 
 @contextlib.contextmanager
-def without_alarm():
-    """While it lasts, XLA says nothing short of what ends the process.
+def without_alarm() -> Iterator[None]:
+    """Suppresses all but fatal messages of XLA in the block.
 
-    After two minutes of compiling XLA advises to file a bug; there is no option that stops it. What
-    makes a compilation fail reaches the caller as an exception all the same. Whoever asks for all
-    messages (TF_CPP_MIN_LOG_LEVEL=0) gets this one too.
+    After two minutes of compiling, XLA advises to file a bug, and no option turns that off. Errors
+    still reach the caller as exceptions. With TF_CPP_MIN_LOG_LEVEL=0 nothing is suppressed.
     """
     asked = os.environ.get("TF_CPP_MIN_LOG_LEVEL", "1")
     if not asked.isdecimal() or int(asked) == 0:
@@ -110,12 +119,14 @@ def _mute(change, level):
     with _muting:
         _muted += change
         set_level = getattr(jaxlib.utils, "absl_set_min_log_level", None)
-        if set_level is not None:  # else the alarm is shown
+        if set_level is not None:  # a private function: without it the alarm is shown
             set_level(FATAL if _muted else level)
 
 
-def compile_step(lower, key, say):
-    """A program made ahead of time; one line before that, which says how long it took last time.
+def compile_step(
+    lower: Callable[[], Any], key: str, say: Callable[[str], object]
+) -> tuple[Any, str]:
+    """Compiles the update ahead of time; announces how long it took last time.
 
     Args:
         lower: `() -> jax.stages.Lowered`.
@@ -123,12 +134,12 @@ def compile_step(lower, key, say):
         say: takes a line.
 
     Returns:
-        `(compiled, words)`: with how it went, such as `compiled in 61.2 s`, at its end.
+        `(compiled, words)`: the `jax.stages.Compiled`, and how long each part took.
     """
     last, started = recall(key).get("compile_s"), time.perf_counter()
     if last is None:
-        say("compiling the update: the first time here for these networks, crop and batch, which "
-            "takes a minute or more on a CPU")  # fmt: skip
+        say("compiling the update for these networks, crop and batch size for the first time here: "
+            "this takes a minute or more on a CPU")  # fmt: skip
     else:
         say(f"compiling the update, which took {last:.0f} s last time, unless it is in the cache")
     lowered = lower()
@@ -144,14 +155,14 @@ def compile_step(lower, key, say):
 
 
 @contextlib.contextmanager
-def told_when_long(what, facts):
-    """Around a call that may compile: a line, where that takes long.
+def told_when_long(what: str, facts: Callable[[], dict[str, Any]]) -> Iterator[Watch]:
+    """Announces a compilation in the block if it takes longer than `LONG_S`.
 
     Args:
         what: name of the program, as in `compiling {what}`.
-        facts: `() -> dict` of all that its time depends on; asked for only then.
+        facts: `() -> dict` of everything that the time depends on; called only if needed.
     """
-    state = {}
+    state: dict[str, Any] = {}
 
     def begin():
         end()
@@ -184,6 +195,6 @@ def told_when_long(what, facts):
 
 
 def _say(line):
-    """A line for people, beside a bar that may be shown; of the first process alone."""
+    """Prints a line above the progress bar, in the first process only."""
     if jax.process_index() == 0 and wanted(line):
         tqdm.write(shown(line), file=sys.stderr)

@@ -1,12 +1,13 @@
-"""How long things took on this machine last time, kept beside what else is kept between runs.
+"""Times measured on this machine, stored in the cache folder for the next run's estimates.
 
-A convenience: where it cannot be written or read, nothing is remembered and nothing fails.
+A convenience: if the file cannot be written or read, nothing is remembered and nothing fails.
 """
 
 import hashlib
 import json
 import os
 import time
+from typing import Any
 
 import jax
 
@@ -15,14 +16,14 @@ from ppocr_jax.files import read_json, write_json
 from ppocr_jax.runtime.cache import cache_folder
 
 NAME = "times.json"
-MOST = 300  # entries; the longest unused go first
+MOST = 300  # entries; the least recently used go first
 
 
-def make_key(**facts):
-    """A name for what is timed: the same facts on the same kind of machine give the same name.
+def make_key(**facts: Any) -> str:
+    """A key for a measured time: equal facts on the same type of machine give the same key.
 
     Args:
-        facts: JSON's types, all that the time depends on.
+        facts: everything that the time depends on, JSON types.
     """
     device = jax.devices()[0]
     facts |= {"jax": jax.__version__, "device": device.device_kind, "cores": os.cpu_count()}
@@ -30,14 +31,14 @@ def make_key(**facts):
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def recall(key):
-    """`{name: seconds}` that was remembered under a key; {} where nothing was."""
+def recall(key: str) -> dict[str, float]:
+    """The times stored under a key, `{name: seconds}`; {} if there are none."""
     entry = read().get(key, {})
     return {k: v for k, v in entry.items() if isinstance(v, int | float)} if entry else {}
 
 
-def remember(key, **seconds):
-    """Adds times to what is remembered under a key."""
+def remember(key: str, **seconds: float) -> None:
+    """Stores times under a key, beside those already there."""
     entries = read()
     entries[key] = {**recall(key), **seconds, "used": round(time.time())}
     newest = sorted(entries, key=lambda name: entries[name].get("used", 0))[-MOST:]
@@ -48,8 +49,8 @@ def remember(key, **seconds):
         pass
 
 
-def read():
-    """All that is remembered, by key."""
+def read() -> dict[str, dict[str, Any]]:
+    """Everything stored, by key."""
     try:
         entries = read_json(cache_folder() / NAME)
     except (OSError, UserError):

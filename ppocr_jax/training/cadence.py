@@ -1,27 +1,29 @@
-"""What is due after an update: a record, an evaluation, a saved state, the end. Pure."""
+"""What is due after an update: a record, an evaluation, a checkpoint, the end. Pure functions."""
 
 import dataclasses
 from typing import NamedTuple
 
+import ml_collections
+
 
 class Due(NamedTuple):
-    """What follows an update, in the order in which it is done."""
+    """What follows an update, in the order in which it happens."""
 
     record: bool
     evaluate: bool
     save: bool
-    stop: bool  # before the last update, since a signal came
+    stop: bool  # early, because a signal came
 
 
 @dataclasses.dataclass(frozen=True)
 class Cadence:
-    """Intervals of a run, in updates; an interval of 0 is never, but at the end.
+    """Intervals of a run, in steps; 0 means only at the end.
 
     Attributes:
-        total_steps: updates of the whole run; the last one is recorded, evaluated and saved.
+        total_steps: steps of the whole run; the last one is recorded, evaluated and saved.
         record_every: at least 1.
-        evaluate_every: an evaluated state is saved as well.
-        save_every: of the states in between.
+        evaluate_every: every evaluated state is saved too.
+        save_every: for the states between evaluations.
     """
 
     total_steps: int
@@ -30,19 +32,21 @@ class Cadence:
     save_every: int = 0
 
     @classmethod
-    def of(cls, config, total_steps: int, epoch_steps: int) -> "Cadence":
-        """The intervals of a config; `eval.every_epochs` goes before `eval.every_steps`."""
+    def of(cls, config: ml_collections.ConfigDict, total_steps: int, epoch_steps: int) -> "Cadence":
+        """Reads the intervals from a config; `eval.every_epochs` overrides `eval.every_steps`."""
         evaluate_every = config.eval.every_epochs * epoch_steps or config.eval.every_steps
         return cls(total_steps, config.log.every_steps, evaluate_every, config.save.every_steps)
 
     def __call__(self, step: int, stopping: bool = False, ending: bool = False) -> Due:
         """What is due after update number `step`.
 
-        `stopping`: a signal asks the run to end. `ending`: its time is up.
+        A run that is told to stop saves its state without evaluating it: an evaluation may take
+        minutes, and SIGTERM is often followed by SIGKILL. The run evaluates when it resumes.
 
-        A run that is asked to end saves its state and goes: an evaluation may take minutes, and
-        whoever sends SIGTERM often sends SIGKILL soon. The evaluation that it misses is made up
-        for when the run continues.
+        Args:
+            step: number of the update, from 1.
+            stopping: a signal asks the run to stop.
+            ending: the time limit is reached.
         """
         last = step == self.total_steps
         evaluate = (self.evaluates(step) or ending) and not stopping
@@ -54,7 +58,7 @@ class Cadence:
         )
 
     def records(self, step: int) -> bool:
-        """Whether update number `step` ends a record."""
+        """Whether a record ends with update number `step`."""
         return step == self.total_steps or self._every(self.record_every, step)
 
     def evaluates(self, step: int) -> bool:

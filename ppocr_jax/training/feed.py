@@ -1,51 +1,59 @@
-"""Batches on their way from the host to the devices, under the update before them."""
+"""Moves batches from the host to the devices while the previous update runs."""
 
 import queue
 import threading
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
+from jaxtyping import Array, Shaped
 
 from ppocr_jax import devices
 from ppocr_jax.data import compact
 
-PACKED = ("bits", "tiles", "places")  # the maps of a batch, see `compact.stack`
+PACKED = ("bits", "tiles", "places")  # the packed target maps of a batch, see `compact.stack`
+
+Arrays = dict[str, Shaped[Array, "B ..."]]
 
 
 class Feed:
-    """Iterator of `(facts, arrays)`: of a batch, what is no array of an update, and its arrays.
+    """Iterator of `(facts, arrays)`: what the host needs to know of a batch, and its device arrays.
 
-    With `ahead` a thread puts batches on the devices while the updates before them run; there are
-    `ahead` that wait, one that is on its way and one that is in use. Without, each is put there
-    when it is asked for: where the devices are this machine's processors nothing is gained.
+    With `ahead` a thread copies batches to the devices while earlier updates run: `ahead` batches
+    wait, one is being copied and one is in use. With `ahead=0` each batch is copied on request; on
+    CPU devices there is nothing to overlap.
 
-    Use as a context manager: the thread, and the batches' own threads or processes, end with it.
+    Use as a context manager: it ends the thread, and the threads or processes behind `batches`.
     """
 
-    def __init__(self, batches, put, ahead):
+    def __init__(self, batches: Any, put: Callable[[dict[str, Any]], Arrays], ahead: int) -> None:
         """
         Args:
-            batches: iterator of packed batches, with `close`.
-            put: such a batch -> arrays of an update on the devices, once they are there.
-            ahead: number of batches.
+            batches: iterator of packed batches (see `data.pipeline`) with a `close` method.
+            put: copies a packed batch to the devices and returns the arrays of an update.
+            ahead: batches that wait on the devices.
         """
-        self._batches, self._put, self._thread = batches, put, None
+        self._batches, self._put = batches, put
+        self._thread: threading.Thread | None = None
         if ahead:
-            self._ready, self._closed = queue.Queue(ahead), threading.Event()
+            self._ready: queue.Queue[Any] = queue.Queue(ahead)
+            self._closed = threading.Event()
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], Arrays]]:
         return self
 
-    def __next__(self):
-        """The next one. Raises what making it raised."""
+    def __next__(self) -> tuple[dict[str, Any], Arrays]:
+        """The next batch. Re-raises any exception from the thread."""
         if self._thread is None:
             return self._place(next(self._batches))
         item = self._ready.get()
         if isinstance(item, BaseException):
-            self._ready.put(item)  # for whoever asks again
+            self._ready.put(item)  # the next call must raise too
             raise item
         return item
 
@@ -53,11 +61,11 @@ class Feed:
         return {name: batch[name] for name in ("record", "failures", "textless")}, self._put(batch)
 
     def _run(self):
-        """In a thread: one batch after the other, and what ended them."""
+        """In the thread: queues every batch, then the exception that ended the iteration."""
         try:
             for batch in self._batches:
                 item = self._place(batch)
-                del batch  # its memory is written again once nobody holds it
+                del batch  # lets the workers reuse its memory
                 self._ready.put(item)
                 if self._closed.is_set():
                     return
@@ -71,43 +79,52 @@ class Feed:
     def __exit__(self, *_):
         self.close()
 
-    def close(self):
-        """Ends what makes batches, and the thread; nothing the second time."""
+    def close(self) -> None:
+        """Closes `batches` and ends the thread. A second call does nothing."""
         if self._thread is None:
             self._batches.close()
             return
         self._closed.set()
         self._batches.close()
-        while self._thread.is_alive():  # it may be about to hand something over
+        while self._thread.is_alive():  # it may be blocked on a full queue: make room
             try:
                 self._ready.get(timeout=0.02)
             except queue.Empty:
                 continue
 
 
-def ahead_of(mesh):
-    """Batches that `Feed` should have waiting on the devices of a mesh."""
+def ahead_of(mesh: Mesh) -> int:
+    """How many batches `Feed` should keep waiting on the devices of a mesh."""
     return 0 if mesh.local_devices[0].platform == "cpu" else 1
 
 
-def put(batch, mesh):
-    """Arrays of an update from this process's part of a packed batch, split over the mesh."""
+def put(batch: dict[str, Any], mesh: Mesh) -> Arrays:
+    """Turns this process's part of a packed batch into the arrays of an update.
+
+    Args:
+        batch: see `data.compact.stack`.
+        mesh: the devices; the batch axis is split over them.
+
+    Returns:
+        `image` uint8 `[B, H, W, 3]` and the target maps `[B, H, W]`, with B the global batch.
+    """
     if mesh.local_devices[0].platform == "cpu":
         maps = compact.unpack(batch)
         return devices.put_batch({"image": batch["image"], **maps}, mesh)
     return put_packed(batch, mesh)
 
 
-def put_packed(batch, mesh):
-    """As `put`; the maps are unpacked on the devices, each its own.
+def put_packed(batch: dict[str, Any], mesh: Mesh) -> Arrays:
+    """As `put`, for accelerators: copies the packed maps and unpacks them on each device.
 
-    Returns when the packed arrays are there: the host's memory may be written again then, and an
-    update that is given these arrays has not to wait for a copy.
+    Returns once the copies are complete, so that the host may reuse the batch's memory and the
+    update does not wait for a transfer.
     """
     shape = (len(batch["image"]) * jax.process_count(), *batch["image"].shape[1:])
     sharding = devices.split(mesh)
     places = sharding.addressable_devices_indices_map(shape)
-    own = sorted(places, key=lambda device: places[device][0].start or 0)
+    # Devices in the order of their rows: part i of the batch belongs to the i-th of them.
+    own = sorted(places, key=lambda device: (places[device] or (slice(0),))[0].start or 0)
     parts = compact.split(batch, len(own))
     there = [
         jax.device_put({name: part[name] for name in ("image", *PACKED)}, device)
@@ -125,7 +142,7 @@ def put_packed(batch, mesh):
 
 @jax.jit
 def _unpack(bits, tiles, places):
-    """`compact.unpack` on a device: the same maps to the bit."""
+    """`compact.unpack` on a device; bit-identical to it."""
     count, rows, columns = places.shape
     side = compact.SIDE
     shape = (count, rows * side, columns * side)

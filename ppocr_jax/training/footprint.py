@@ -1,10 +1,13 @@
-"""What one update takes by the compiler's figures, and the largest batch whose update fits."""
+"""Memory and FLOPs of an update as the compiler reports them, and the largest batch that fits."""
 
 import socket
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
+import ml_collections
 import numpy as np
+from jax.sharding import Mesh
 
 from ppocr_jax import devices
 from ppocr_jax.data.pipeline import Supply
@@ -15,27 +18,27 @@ from ppocr_jax.runtime.memory import device_memory, free_memory, resident_memory
 from ppocr_jax.timing.compilations import without_alarm
 from ppocr_jax.training import start
 
-CPU_SHARE, CPU_MOST = 0.6, 32  # of the free memory; images: more make no update there cheaper
-DEVICE_SHARE = 0.9  # of a device's free memory: the rest is for evaluations, and for its gaps
+CPU_SHARE = 0.6  # of the free memory that an update may take
+CPU_MOST = 32  # images: on CPU a larger batch makes an image no cheaper
+DEVICE_SHARE = 0.9  # of a device's free memory: evaluations and fragmentation need the rest
 MAPS = {"threshold_map": "float32", "threshold_mask": "uint8", "shrink_map": "uint8"}
 
 
 class Footprint(NamedTuple):
-    """Figures of a compiled program.
+    """Memory and FLOPs of a compiled program.
 
     Attributes:
-        memory: bytes on each device: arguments, results that take no argument's place, and what
-            is held in between.
-        flops: of all devices, a multiplication and an addition counting as two; of the program
-            before XLA fuses it, so the same on every kind of device.
+        memory: bytes on each device: arguments, results that alias no argument, and temporaries.
+        flops: over all devices, with a multiply-add counted as two; of the program before XLA's
+            fusion, so it is the same on every kind of device.
     """
 
     memory: int
     flops: float
 
 
-def measure(function, *arguments) -> Footprint:
-    """Compiles a jitted function for arguments, arrays or their shapes; nothing is run."""
+def measure(function: Any, *arguments: Any) -> Footprint:
+    """Compiles a jitted function for arguments (arrays or their shapes) without running it."""
     lowered = function.lower(*arguments)
     with without_alarm():
         facts = lowered.compile().memory_analysis()
@@ -51,12 +54,13 @@ def _flops(lowered):
     return float((lowered.cost_analysis() or {}).get("flops", 0))
 
 
-def measure_update(config, batch_size) -> Footprint:
-    """The update of a config with a batch of this size: the program that a run would compile."""
+def measure_update(config: ml_collections.ConfigDict, batch_size: int) -> Footprint:
+    """Compiles the update of a config for a batch size: the program that a run would use."""
     found = measure(*_update_of(with_values(config, batch_size=batch_size)))
     if config.accumulate == 1:
         return found
-    at_once = with_values(config, batch_size=batch_size, accumulate=1)  # a loop is counted once
+    # XLA counts the body of the loop over micro-batches once, so count them in one batch instead.
+    at_once = with_values(config, batch_size=batch_size, accumulate=1)
     function, *arguments = _update_of(at_once)
     return found._replace(flops=_flops(function.lower(*arguments)))
 
@@ -67,15 +71,15 @@ def _update_of(config):
     return setup.train_step(), setup.pack(start.template(setup)), _batch_template(setup)
 
 
-def with_values(config, **values):
-    """A copy of a config with other values of keys that are in no section."""
+def with_values(config: ml_collections.ConfigDict, **values: Any) -> ml_collections.ConfigDict:
+    """Copies a config with other values for top-level keys."""
     config = config.copy_and_resolve_references()
     config.update(values)
     return config.lock()
 
 
 def _batch_template(setup):
-    """Shapes, types and shardings of what `loop.train` hands to an update beside the state."""
+    """Shapes, dtypes and shardings of the batch that `loop.train` passes to an update."""
     config, sharding = setup.config, devices.split(setup.mesh)
     shape = (config.batch_size, config.crop, config.crop)
     image = jax.ShapeDtypeStruct((*shape, 3), np.uint8, sharding=sharding)
@@ -93,11 +97,11 @@ class Budget(NamedTuple):
     """Memory that an update may take.
 
     Attributes:
-        memory: bytes of each device; None where the machine does not say.
-        words: what part of which memory it is.
-        most: images of one update at most; None for any number.
-        resident: bytes that this process held already, where the memory is the host's, of which
-            programs and batches take their part too; None for a device's own.
+        memory: bytes per device; None if unknown.
+        words: describes this share, for messages.
+        most: largest batch, images; None for no limit.
+        resident: bytes that this process held already. Only for host memory, which compiled
+            programs and batches share; None for a device with memory of its own.
     """
 
     memory: int | None
@@ -106,23 +110,24 @@ class Budget(NamedTuple):
     resident: int | None = None
 
 
-def find_budget(mesh) -> Budget:
-    """What an update may take of the devices of this process."""
+def find_budget(mesh: Mesh) -> Budget:
+    """The memory that an update may take on the devices of this process."""
     there = device_memory(mesh.local_devices[0])
     if there is not None:
         return Budget(int(DEVICE_SHARE * there), f"{DEVICE_SHARE:.0%} of the device's free memory")
     free = free_memory()
-    # Devices of one machine's processors share its memory; so do processes there.
+    # CPU devices of one machine share its memory, and so do processes on it.
     sharers = mesh.local_mesh.size * processes_here()
     share = None if free is None else int(CPU_SHARE * free / sharers)
     return Budget(share, f"{CPU_SHARE:.0%} of the free memory", CPU_MOST, resident_memory())
 
 
-def taken_beside(config, budget, mesh):
-    """Bytes of a budget that a run takes beside its updates, for each device; the same everywhere.
+def taken_beside(config: ml_collections.ConfigDict, budget: Budget, mesh: Mesh) -> int:
+    """Bytes per device that a run needs besides its updates: programs and waiting batches.
 
-    Measured between the second and the third compilation: each leaves about as much behind. Where
-    programs come from the cache, that is little.
+    Call it after two of the three compilations of `find_largest`: each one leaves about the same
+    amount of memory behind, hence the factor 1.5. Programs from the cache leave little. All
+    processes get the same number, the largest.
     """
     if budget.resident is None:
         return 0
@@ -131,47 +136,63 @@ def taken_beside(config, budget, mesh):
     return max(map(int, company.exchange("beside", str(own))))
 
 
-def processes_here():
-    """How many processes of the run are on this machine, this one included."""
+def processes_here() -> int:
+    """The number of processes of the run on this machine, including this one."""
     names = company.exchange("machines", socket.gethostname())
     return names.count(socket.gethostname())
 
 
-def find_largest(update_of, budget, unit, most, say, agree=lambda size: size, beside=lambda: 0):
-    """The largest batch whose update fits, after at most three compilations.
+def find_largest(
+    update_of: Callable[[int], Footprint],
+    budget: Budget,
+    unit: int,
+    most: int,
+    say: Callable[[str], object],
+    agree: Callable[[int], int] = lambda size: size,
+    beside: Callable[[], int] = lambda: 0,
+) -> tuple[int, Footprint]:
+    """Finds the largest batch whose update fits, with at most three compilations.
 
-    Memory grows with the batch along a line: two small batches give it, and what it says is
-    compiled. Where that needs more than it said, the line through it and the larger small one says
-    how much less fits.
+    Memory grows linearly with the batch. Two small batches give the line, and the batch it predicts
+    is compiled to check. If that needs more than predicted, the line through it and the larger of
+    the small ones gives a smaller batch.
 
     Args:
         update_of: `batch -> Footprint`.
-        budget: `Budget`; its memory is known.
-        unit: what a batch has to be a multiple of.
-        most: images that a batch may have, at least `unit`.
-        say: takes lines while it goes on.
-        agree: what a process makes of a batch so that all compile the same.
-        beside: bytes of the budget that go elsewhere, asked for once the small ones are compiled.
+        budget: with known memory.
+        unit: the batch must be a multiple of this.
+        most: largest batch to consider, at least `unit`.
+        say: takes lines on the progress.
+        agree: maps a batch to the one that all processes use, so that all compile the same.
+        beside: bytes of the budget needed elsewhere; called after the small batches are compiled.
 
     Returns:
-        `(batch, Footprint)`, that of the batch or, where it was not compiled, an estimate.
+        `(batch, Footprint)`; the footprint is an estimate if that batch was not compiled.
 
     Raises:
         UserError: not even a batch of `unit` fits.
     """
+    if budget.memory is None:
+        raise ValueError("the memory of the budget is unknown")
+
+    # Two small batches give the line.
     most = most // unit * unit
     small = sorted({min(size, most) for size in ((unit, 2 * unit) if unit > 1 else (2, 4))})
-    say(f"the largest batch: compiling updates of {' and '.join(map(str, small))} images")
+    say(f"largest batch: compiling updates of {' and '.join(map(str, small))} images")
     known = {size: update_of(size) for size in small}
+
+    # What the line predicts for the memory that is left.
     taken = beside()
     memory, whole = budget.memory - taken, f"{budget.words} is {in_words(budget.memory)}"
     if taken:
         whole += f", of which programs and waiting batches take {in_words(taken)}"
     guess = agree(_along(known, memory, unit, most))
     told = ", ".join(f"{size} need {in_words(known[size].memory)}" for size in known)
-    say(f"{told}; {whole}: that is for about {guess}")
+    say(f"{told}; {whole}: enough for about {guess}")
+
+    # Compile the prediction; if it needs more memory than predicted, correct the line once.
     if guess not in known and guess >= unit:
-        say(f"compiling an update of {guess} images, to be sure")
+        say(f"compiling an update of {guess} images to check")
         known[guess] = update_of(guess)
         if known[guess].memory > memory:
             fitting = [size for size in known if known[size].memory <= memory]
@@ -180,20 +201,20 @@ def find_largest(update_of, budget, unit, most, say, agree=lambda size: size, be
         least = min(known)
         raise UserError(
             f"config.batch_size=0: an update of {least} images needs "
-            f"{in_words(known[least].memory)} and {whole}: take a smaller config.crop, or "
+            f"{in_words(known[least].memory)} and {whole}: use a smaller config.crop, or "
             "config.remat=True"
         )
     return guess, known.get(guess) or _estimate(known, guess)
 
 
 def _along(known, memory, unit, most):
-    """The largest multiple of `unit` that fits along the line of the two largest known batches."""
+    """The largest multiple of `unit` that fits, by the line through the two largest batches."""
     if len(known) == 1:
         [(size, footprint)] = known.items()
         return size if footprint.memory <= memory else 0
     values = {size: footprint.memory for size, footprint in known.items()}
     slope, base = _line(values)
-    if slope <= 0:  # as much for a large batch as for a small one
+    if slope <= 0:  # memory does not grow with the batch
         fits = most if values[max(values)] <= memory else 0
     else:
         fits = int((memory - base) / slope)
@@ -201,7 +222,7 @@ def _along(known, memory, unit, most):
 
 
 def _line(values):
-    """`(slope, value at 0)` of the line through the two largest of `{size: value}`."""
+    """`(slope, intercept)` of the line through the two largest sizes of `{size: value}`."""
     low, high = sorted(values)[-2:]
     slope = (values[high] - values[low]) / (high - low)
     return slope, values[low] - slope * low
@@ -213,27 +234,32 @@ def _estimate(known, size):
     return Footprint(int(memory), flops)
 
 
-def choose_batch(config, images, say):
-    """The batch that `batch_size=0` means here; the first of several processes decides.
+def choose_batch(
+    config: ml_collections.ConfigDict, images: int | None, say: Callable[[str], object]
+) -> int:
+    """The batch size for `batch_size=0`; of several processes the first one decides.
 
-    All of them compile, since compilers of several hosts may wait for each other.
+    All processes compile, because compilers on several hosts may wait for each other.
 
     Args:
         config: a whole config.
-        images: of an epoch; None where nobody knows.
-        say: takes lines while it goes on.
+        images: number of images in an epoch, an upper limit; None if unknown.
+        say: takes lines on the progress.
 
     Raises:
-        UserError: nothing fits, or this machine does not say how much memory it has.
+        UserError: nothing fits, or the free memory of this machine is unknown.
     """
+    # The limits: divisible by devices and micro-batches, the least memory of any process, no more
+    # than an epoch.
     mesh = devices.make_mesh(config)
     unit, budget = mesh.size * config.accumulate, find_budget(mesh)
     known = [said for said in company.exchange("memory", str(budget.memory)) if said != "None"]
     if not known:
         raise UserError(
-            "config.batch_size=0: this machine does not say how much memory is free: give a number"
+            "config.batch_size=0: the free memory of this machine is unknown: give a number"
         )
-    budget = budget._replace(memory=min(map(int, known)))
+    memory = min(map(int, known))  # of the process that has least: all run the same program
+    budget = budget._replace(memory=memory)
     limits = [limit for limit in (budget.most, images) if limit is not None]
     most = max(unit, min(limits, default=2**16))
 
@@ -251,12 +277,12 @@ def choose_batch(config, images, say):
     )
     batch = agree(batch)
     say(
-        f"config.batch_size=0: taking {batch}, whose update needs {in_words(footprint.memory)} "
-        f"by the compiler's figure, of {in_words(budget.memory)}; no more than {most} are taken"
+        f"config.batch_size=0: using {batch}; an update of it needs {in_words(footprint.memory)} "
+        f"of {in_words(memory)} by the compiler's figure; the limit is {most}"
     )
     return batch
 
 
-def in_words(size):
-    """Bytes as `512 MiB` or `1.5 GiB`."""
+def in_words(size: int) -> str:
+    """Formats bytes as `512 MiB` or `1.5 GiB`."""
     return f"{size / 2**20:.0f} MiB" if size < 2**30 else f"{size / 2**30:.1f} GiB"

@@ -1,55 +1,70 @@
-"""What ends a run before its last step: evaluations without gain, or the time that it may take."""
+"""Early stopping: evaluations without gain, or a time limit."""
+
+from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import ml_collections
+
+    from ppocr_jax.training.progress import Progress
 
 
 class Ending(NamedTuple):
-    """Why a run ends before its last step, and what lets it go on; empty while it goes on."""
+    """Why a run ends before its last step, and the option to continue it; empty while it runs."""
 
     why: str = ""
     remedy: str = ""
 
 
 class Limits:
-    """Holds a run against `eval.patience` and `time_limit_minutes`.
+    """Checks a run against `eval.patience` and `time_limit_minutes`.
 
     Args:
         config: a whole config.
-        progress: `Progress`, as the run begins or goes on.
-        clock: seconds.
+        progress: as the run starts or resumes.
+        clock: returns seconds.
     """
 
-    def __init__(self, config, progress, clock=time.monotonic):
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        progress: Progress,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._eval, self.minutes = config.eval, config.time_limit_minutes
+        # As if the clock had started with the run's first start.
         self._clock, self._zero = clock, clock() - progress.seconds
 
     @property
-    def seconds(self):
-        """The run's own time: of this start, and of those before it up to their last state."""
+    def seconds(self) -> float:
+        """Time the run has taken: this start, and earlier ones up to their last saved state."""
         return self._clock() - self._zero
 
-    def is_up(self, seconds):
-        """Whether a run of so many seconds has taken the time that it may take."""
+    def is_up(self, seconds: float) -> bool:
+        """Whether a run of this length has reached its time limit."""
         return 0 < self.minutes * 60 <= seconds
 
-    def describe(self, evaluations):
-        """Lines for the start of a run that has so many evaluations to come."""
+    def describe(self, evaluations: int) -> list[str]:
+        """Lines for the start of a run that has this many evaluations ahead."""
         lines = []
         if self.minutes:
             used = f", of which {self.seconds / 60:.1f} are used" * (self.seconds > 6)
             lines.append(f"ends after {self.minutes:g} minutes{used} (time_limit_minutes)")
         if self._eval.patience > evaluations > 0:
             lines.append(
-                f"warning: eval.patience={self._eval.patience} ends nothing, with {evaluations} "
-                "evaluations to come: eval.every_steps makes more"
+                f"warning: eval.patience={self._eval.patience} has no effect with only "
+                f"{evaluations} evaluations to come: a smaller eval.every_steps makes more"
             )
         return lines
 
-    def reached(self, progress, time_is_up):
-        """The `Ending` of a run that stands at `progress`."""
+    def reached(self, progress: Progress, time_is_up: bool) -> Ending:
+        """The `Ending` of a run at `progress`; an empty one if it should go on."""
         limits, gain = self._eval, progress.gain
         patience, after = limits.patience, limits.patience_min_steps
+        # Patience counts evaluations, so it can run out only at one.
         if progress.evaluated and 0 < patience <= progress.stale and progress.step >= after:
             least = f" of more than {limits.patience_min_gain:g}" * bool(limits.patience_min_gain)
             return Ending(
@@ -59,7 +74,7 @@ class Limits:
             )
         if time_is_up:
             return Ending(
-                f"its {self.minutes:g} minutes are over (time_limit_minutes)",
+                f"its {self.minutes:g} minutes are up (time_limit_minutes)",
                 f"--config.time_limit_minutes={2 * self.minutes:g}",
             )
         return Ending()

@@ -1,4 +1,4 @@
-"""What a run measures between two records: losses of its updates, and what time they took."""
+"""What a run measures between two records: the losses of its updates and their time."""
 
 import collections
 import contextlib
@@ -7,6 +7,7 @@ import math
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,41 +15,41 @@ import numpy as np
 
 from ppocr_jax.errors import UserError
 
-PATIENCE_S = 10.0  # for the update that runs when a run ends in an error
+PATIENCE_S = 10.0  # to wait for the last update when a run ends with an error
 
 
 class Clock:
-    """Time spent on updates since the last record; evaluating and saving do not count.
+    """Time spent on updates since the last record, without evaluations and checkpoints.
 
-    It goes by what the devices do: a record lasts from the end of the last update of the one before
-    to the end of its own last update, whenever the host comes to look.
+    It is device time: a record lasts from the end of the previous record's last update to the end
+    of its own last update, no matter when the host notices.
 
     Attributes:
-        idle: seconds of it in which the devices had nothing to do: from the end of an update until
-            the next one was sent.
+        idle: seconds in which the devices had nothing to do: from the end of an update until the
+            next one was sent.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.restart()
 
-    def restart(self):
-        """Begins a new record, now."""
+    def restart(self) -> None:
+        """Starts a new record now."""
         self._begin = self._end = time.perf_counter()
         self.idle = 0.0
 
-    def ran(self, sent, ended):
-        """Takes in an update that was sent and ended at these times; each once, in their order."""
+    def ran(self, sent: float, ended: float) -> None:
+        """Adds an update, sent and ended at these times; call it once for each, in order."""
         self.idle += max(0.0, sent - self._end)
         self._end = max(self._end, ended)
 
-    def skip(self):
-        """What was done since the end of the last update was none: it does not count."""
+    def skip(self) -> None:
+        """Leaves out the time since the last update's end: it was spent on something else."""
         now = time.perf_counter()
         self._begin += now - self._end
         self._end = now
 
-    def take(self):
-        """`(seconds, idle)` of the record so far; begins the next one at the last update's end."""
+    def take(self) -> tuple[float, float]:
+        """Returns `(seconds, idle)` of this record; the next starts at the last update's end."""
         taken = max(self._end - self._begin, 1e-9), self.idle
         self._begin, self.idle = self._end, 0.0
         return taken
@@ -61,10 +62,10 @@ class Sent:
     Attributes:
         step: its number.
         metrics: `{name: scalar}` on the devices.
-        textless: crops of its batch without text to learn from.
-        records: numbers of the training samples in it.
-        sent, ended: when; the second one once `done` is set.
-        done: whether it has ended.
+        textless: crops in its batch without text to learn from.
+        records: indices of its training samples.
+        sent, ended: times in seconds; `ended` is valid once `done` is set.
+        done: set when it has ended.
     """
 
     step: int
@@ -75,28 +76,29 @@ class Sent:
     ended: float = 0.0
     done: threading.Event = dataclasses.field(default_factory=threading.Event)
 
-    def is_ready(self):
-        """Whether all metrics are there; asks the devices and does not wait."""
+    def is_ready(self) -> bool:
+        """Whether the update has ended. Does not wait."""
         leaves = jax.tree.leaves(self.metrics)
         return all(leaf.is_ready() for leaf in leaves if hasattr(leaf, "is_ready"))
 
-    def end(self):
-        """It has ended now."""
+    def end(self) -> None:
+        """Marks it as ended now."""
         self.ended = time.perf_counter()
         self.done.set()
 
 
 class Watcher:
-    """Notes when updates end: in a thread, since the host does something else at that time.
+    """Notes when updates end, in a thread, because the host is busy with other things then.
 
-    Where an update has ended by the time it is handed over, as on CPU, there is no thread.
+    On CPU an update has already ended when it is handed over, and no thread is started.
     """
 
-    def __init__(self):
-        self._queue = self._thread = None
+    def __init__(self) -> None:
+        self._queue: queue.SimpleQueue[Sent | None] | None = None
+        self._thread: threading.Thread | None = None
 
-    def watch(self, update):
-        """Sets `ended` of a `Sent` when it is time."""
+    def watch(self, update: Sent) -> None:
+        """Calls `update.end()` when the update ends."""
         if update.is_ready():
             update.end()
             return
@@ -109,16 +111,16 @@ class Watcher:
     @staticmethod
     def _run(updates):
         while (update := updates.get()) is not None:
-            with contextlib.suppress(Exception):  # it is raised again where they are read
+            with contextlib.suppress(Exception):  # raised again when the metrics are read
                 jax.block_until_ready(update.metrics)
             update.end()
 
-    def close(self):
-        """Ends the thread, once it has seen what it was given.
+    def close(self) -> None:
+        """Ends the thread after its last update.
 
-        It is waited for, if not for ever: at the end of the process it must not be inside JAX.
+        Waits for it, with a limit: no thread may be inside JAX when the interpreter ends.
         """
-        if self._queue is not None:
+        if self._queue is not None and self._thread is not None:
             self._queue.put(None)
             self._thread.join(PATIENCE_S)
             self._queue = None
@@ -127,48 +129,54 @@ class Watcher:
 class Meter:
     """Collects the updates of a record.
 
-    An update's losses are looked at while the next one runs: one runs, one is queued, and more
-    would only hold memory. Use as a context manager: a thread ends with it.
+    The losses of an update are read while the next one runs, so the devices never wait for the
+    host. More than one update ahead would only hold memory. Use as a context manager: it ends the
+    thread of the watcher.
 
     Args:
-        window: `(step, losses, crops without text)` of updates that an earlier start has seen;
-            grows, and is the list that a state saves.
-        clock: `Clock`.
-        describe: `(step, records) -> text` on where to look when an update went wrong.
+        window: `(step, losses, crops without text)` of updates since the last record, as restored;
+            extended in place, since checkpoints save this list.
+        clock: takes the times.
+        describe: `(step, records) -> text` with hints for an update that went wrong.
 
     Attributes:
-        crops: of this process since it started, and those without text to learn from.
-        warned: whether that was said.
+        crops: `(all, without text)` that this process has seen since its start.
+        warned: whether a warning about them was given.
     """
 
-    def __init__(self, window, clock, describe):
+    def __init__(
+        self,
+        window: list[tuple[int, dict[str, float], int]],
+        clock: Clock,
+        describe: Callable[[int, Any], str],
+    ) -> None:
         self.window, self.clock, self._describe = window, clock, describe
         self._watcher, self._sent_at = Watcher(), 0.0
-        self._inflight = collections.deque()  # not looked at yet
-        self._timed = 0  # updates that the clock has seen
+        self._inflight: collections.deque[Sent] = collections.deque()  # not read yet
+        self._timed = 0  # updates that the clock has seen; `window` may hold restored ones too
         self.crops, self.warned = (0, 0), False
 
-    def __enter__(self):
+    def __enter__(self) -> "Meter":
         return self
 
     def __exit__(self, *_):
         self._watcher.close()
 
-    def send(self):
-        """An update is about to be sent to the devices, with all that it needs there already."""
+    def send(self) -> None:
+        """Call it right before sending an update, with its inputs on the devices."""
         self._sent_at = time.perf_counter()
 
-    def add(self, step, metrics, textless, records):
-        """Takes an update that was sent to the devices.
+    def add(self, step: int, metrics: dict[str, Any], textless: int, records: Any) -> None:
+        """Adds an update that was sent to the devices.
 
         Args:
             step: its number.
             metrics: `{name: scalar}` on the devices.
-            textless: crops of its batch without text to learn from.
-            records: numbers of the training samples in it.
+            textless: crops in its batch without text to learn from.
+            records: indices of its training samples.
 
         Raises:
-            UserError: a loss of the update before it is not finite.
+            UserError: a loss of the previous update is not finite.
         """
         update = Sent(step, metrics, textless, records, self._sent_at)
         self._watcher.watch(update)
@@ -177,12 +185,12 @@ class Meter:
             self._look_at(self._inflight.popleft())
 
     @property
-    def is_idle(self):
-        """Whether the devices have done all that they were sent."""
+    def is_idle(self) -> bool:
+        """Whether the devices have finished all updates."""
         return all(update.is_ready() for update in self._inflight)
 
-    def settle(self):
-        """Waits for all updates, and looks at them. Raises as `add` does."""
+    def settle(self) -> None:
+        """Waits for all updates and reads their losses. Raises as `add` does."""
         while self._inflight:
             self._look_at(self._inflight.popleft())
 
@@ -192,6 +200,7 @@ class Meter:
         losses = {name: float(value) for name, value in metrics.items()}
         wrong = [name for name, value in losses.items() if not math.isfinite(value)]
         if wrong:
+            # Name a single term of the loss rather than the sums it has spoiled.
             terms = [name for name in wrong if name not in ("total", "grad_norm")] or wrong
             raise UserError(
                 f"step {step}: {terms[0]} is {losses[terms[0]]}; "
@@ -201,21 +210,22 @@ class Meter:
         self.clock.ran(update.sent, update.ended)
         self._timed += 1
 
-    def take(self, batch_size):
-        """What the record says of the updates since the last one; begins the next record.
+    def take(self, batch_size: int) -> tuple[dict[str, float], dict[str, float]]:
+        """Returns the figures of the updates since the last record, and starts the next one.
 
         Args:
-            batch_size: samples of one update in all processes.
+            batch_size: samples of one update over all processes.
 
         Returns:
-            `(losses, figures)`: means by name; images_per_s, waiting_share (of the time, in which
-            the devices had nothing to do), textless_share and seconds_per_step.
+            `(losses, figures)`: mean losses by name; `images_per_s`, `waiting_share` (of the time
+            in which the devices were idle), `textless_share` and `seconds_per_step`.
         """
         count, (seconds, idle) = max(self._timed, 1), self.clock.take()
         losses = {
             name: float(np.mean([losses[name] for _, losses, _ in self.window]))
             for name in self.window[0][1]
         }
+        # Textless crops are counted per process, speed over all of them.
         own_images = len(self.window) * batch_size // jax.process_count()
         textless = sum(textless for _, _, textless in self.window)
         self.crops = self.crops[0] + own_images, self.crops[1] + textless
@@ -229,7 +239,7 @@ class Meter:
         self._timed = 0
         return losses, figures
 
-    def restart(self):
-        """Begins the timing of a record; its losses stay."""
+    def restart(self) -> None:
+        """Restarts the timing of this record; its losses stay."""
         self._timed = 0
         self.clock.restart()

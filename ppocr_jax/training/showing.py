@@ -1,7 +1,15 @@
-"""What a run shows at its end, or where it stops: the best state, whichever step that was."""
+"""The results page of a run, written at its end or when it stops: about its best state."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import jax
+import ml_collections
 import numpy as np
+from etils import epath
+from jax.sharding import Mesh
 
 from ppocr_jax import devices
 from ppocr_jax.detection.network import load_network
@@ -11,32 +19,45 @@ from ppocr_jax.pages.pictures import save_predictions
 from ppocr_jax.scoring import kept
 from ppocr_jax.scoring.evaluation import evaluate, explain
 
-FOLDER = "evaluations"  # of the workdir: what the base and the best state found
+if TYPE_CHECKING:
+    from ppocr_jax.data.sample import Sample
+    from ppocr_jax.training.progress import Progress
+    from ppocr_jax.training.records import RunLog
+
+FOLDER = "evaluations"  # in the workdir: what the base and the best state found
 
 
 class Results:
-    """Keeps what the base and the best state found, and makes pages of it.
+    """Stores what the base and the best state found, and writes pages about it.
 
     Args:
         config: a whole config.
         mesh: the devices.
         predicts: `{role: inference function}`.
-        validation: list of `data.labels.Sample`.
-        log: `RunLog`.
-        workdir: of the run.
+        validation: the validation set.
+        log: takes lines.
+        workdir: folder of the run.
     """
 
-    def __init__(self, config, mesh, predicts, validation, log, workdir):
+    def __init__(
+        self,
+        config: ml_collections.ConfigDict,
+        mesh: Mesh,
+        predicts: Mapping[str, Any],
+        validation: Sequence[Sample],
+        log: RunLog,
+        workdir: epath.Path,
+    ) -> None:
         self._config, self._role, self._mesh = config, config.best.role, mesh
         self._predict = predicts[self._role]
         self._validation, self._log, self._workdir = validation, log, workdir
 
-    def keep(self, outcomes, progress):
-        """Keeps outcomes of the best role where the state is the first of all or the best so far.
+    def keep(self, outcomes: list[Any], progress: Progress) -> None:
+        """Stores the outcomes of the best role if the state is the first or the best so far.
 
         Args:
-            outcomes: those of this process, of the evaluation that `progress` has just noted.
-            progress: `Progress`.
+            outcomes: of this process, from the evaluation that `progress` has just noted.
+            progress: of the run.
         """
         step = progress.step
         names = [name for name, at in (("base", 0), ("best", progress.best["step"])) if at == step]
@@ -54,14 +75,15 @@ class Results:
         path = self._workdir / FOLDER / f"{name}.json"
         return kept.read(path, self._role, step, hmean, self._validation)
 
-    def show(self, progress, again=True):
+    def show(self, progress: Progress, again: bool = True) -> None:
         """Writes `results.html` and `predictions.png`.
 
-        What keeps them from being written is said, and is no reason for a run to fail.
+        A failure is logged and does not end the run.
 
         Args:
             progress: of the run.
-            again: whether a best state that was not kept may be scored again, which takes minutes.
+            again: whether to evaluate the best state again if its outcomes were not stored; that
+                takes minutes.
         """
         best, notes = None, []
         step, hmean = progress.best["step"], progress.best["hmean"]
@@ -71,16 +93,16 @@ class Results:
             except UserError as error:
                 notes.append(f"the best state cannot be shown: {error}")
             if best is None and not notes:
-                notes.append("what the best state found is shown at the end of the run")
-        if jax.process_index() == 0:  # one file, of which all would make one of the same name
+                notes.append("the predictions of the best state are shown at the end of the run")
+        if jax.process_index() == 0:  # all processes share the workdir
             try:
                 self._write_pages(progress, best, notes)
-            except Exception as error:  # a full disk; the states and records are whole
+            except Exception as error:  # a full disk, say; checkpoints and records are whole
                 reason = explain_error(error)
-                self._log.say(f"warning: {self._workdir}: no page of the results: {reason}")
+                self._log.say(f"warning: {self._workdir}: cannot write results.html: {reason}")
 
     def _find_best(self, step, hmean):
-        """Outcomes of the best state, which is read and scored again where they were not kept."""
+        """Outcomes of the best state; it is evaluated again if they were not stored."""
         outcomes = self._read("best", step, hmean)
         if devices.gather(np.array([outcomes is not None], np.int32)).all():
             return outcomes
@@ -99,7 +121,7 @@ class Results:
         return outcomes
 
     def _write_pages(self, progress, best, notes):
-        from ppocr_jax.pages import run_page  # Jinja, which a run needs once
+        from ppocr_jax.pages import run_page  # imports Jinja, needed once a run
         from ppocr_jax.pages.story import read_history
 
         pictured = (best or [])[: self._config.eval.pictures]

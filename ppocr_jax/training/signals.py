@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGHUP ask a run to stop at the next update, with its state saved."""
+"""SIGTERM, SIGINT and SIGHUP: the run stops after the current update and saves its state."""
 
 import os
 import signal
@@ -7,19 +7,24 @@ import signal
 class Stopped(Exception):
     """A signal asked the run to stop, and it has saved its state."""
 
-    def __init__(self, number):
+    def __init__(self, number: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name}")
         self.number = number
 
 
 class StopOnSignal:
-    """Remembers such a signal instead of dying of it; a second one has its old effect.
+    """Notes the first such signal instead of ending the process; a second one ends it.
 
-    One that is ignored stays so: `nohup` ignores SIGHUP for what it starts. `number` is 0, or that
-    of the signal that came. Use as a context manager.
+    Signals that were ignored before stay ignored: `nohup` does that to SIGHUP. Use as a context
+    manager.
+
+    Attributes:
+        number: of the signal that came; 0 before.
     """
 
-    def __enter__(self):
+    number: int = 0
+
+    def __enter__(self) -> "StopOnSignal":
         self.number, self._old = 0, {}
         self._terminals = [stream for stream in (1, 2) if os.isatty(stream)]
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -27,7 +32,7 @@ class StopOnSignal:
                 continue
             try:
                 self._old[number] = signal.signal(number, self._take)
-            except ValueError:  # not in the main thread: signals go elsewhere
+            except ValueError:  # only the main thread can handle signals
                 break
         return self
 
@@ -37,7 +42,7 @@ class StopOnSignal:
     def _take(self, number, _):
         self.number = number
         self._restore()
-        if number == signal.SIGHUP:  # the terminal is gone, and a line to it would be an error
+        if number == signal.SIGHUP:  # the terminal is gone: writing to it would raise an error
             nowhere = os.open(os.devnull, os.O_WRONLY)
             for stream in self._terminals:
                 os.dup2(nowhere, stream)

@@ -1,25 +1,33 @@
-"""Training records that could not be used: named once each, and a run's end when they are many."""
+"""Unusable training records: each one is named once, and too many of them end the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from ppocr_jax.errors import UserError
 
+if TYPE_CHECKING:
+    from ppocr_jax.training.records import RunLog
+
 
 class Skipped:
-    """The records that were replaced by others.
+    """The records that were skipped and replaced by others.
 
     Args:
-        total: training records in all.
-        max_share: of them that may be unusable, `data.max_bad_share`.
-        log: `RunLog`.
+        total: number of training records.
+        max_share: share of them that may be unusable, `data.max_bad_share`.
+        log: takes a warning and a record for each.
     """
 
-    def __init__(self, total, max_share, log):
+    def __init__(self, total: int, max_share: float, log: RunLog) -> None:
         self._total, self._max_share, self._log = total, max_share, log
-        self._reasons = {}  # by path
+        self._reasons: dict[str, str] = {}  # by path
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._reasons)
 
-    def note(self, failures, step):
+    def note(self, failures: Iterable[tuple[str, str]], step: int) -> None:
         """Takes the `(path, reason)` pairs of a batch.
 
         Raises:

@@ -1,30 +1,44 @@
-"""Combined trees keyed by role: making them, taking one network out."""
+"""The training state: trees keyed by role. Builds it and takes one network out of it."""
 
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import flax
 import jax
 import numpy as np
 import optax
+from jaxtyping import Array, Float, Int, PyTree
+
+from ppocr_jax.models.detector import Detector
+
+if TYPE_CHECKING:
+    from ppocr_jax.training.packed import PackedState
+
+Variables = dict[str, Any]  # {"params", "batch_stats"} of one network
 
 
 @flax.struct.dataclass
 class TrainState:
-    """All that a run needs in order to continue. Mappings are keyed by role."""
+    """Everything a run needs to continue. Dicts are keyed by role."""
 
-    step: jax.Array  # int32 [], updates done so far
+    step: Int[Array, ""]  # updates done so far
     params: dict[str, Any]  # {"student": ..., "student2": ..., "teacher": ...}
     batch_stats: dict[str, Any]  # same keys
-    opt_state: optax.OptState  # of what learns: a frozen teacher, or part, costs no slots
+    opt_state: optax.OptState  # of trainable parameters only: a frozen teacher needs no slots
 
 
-def init_roles(models, init_variables, seed):
-    """Fresh variables of every role.
+def init_roles(
+    models: Mapping[str, Detector],
+    init_variables: Callable[[Detector, jax.Array], Variables],
+    seed: int,
+) -> dict[str, Variables]:
+    """Initialises the variables of every role.
 
     Args:
         models: `{role: detector}`.
         init_variables: `(detector, key) -> {"params", "batch_stats"}`.
-        seed: int; a role's values depend on it and on the role's name alone.
+        seed: of the run. A role's values depend only on it and on the role's name, so adding a
+            role to a config leaves the others unchanged.
 
     Returns:
         `{role: {"params", "batch_stats"}}`.
@@ -36,16 +50,21 @@ def init_roles(models, init_variables, seed):
     }
 
 
-def name_to_int(name):
-    """A number in [0, 2^31) that depends on the letters of a name (FNV-1a)."""
-    value = 2166136261
+def name_to_int(name: str) -> int:
+    """Hashes a name to a number in [0, 2^31) with FNV-1a; Python's own hash differs by process."""
+    value = 2166136261  # FNV's offset basis and prime for 32 bits
     for byte in name.encode():
         value = (value ^ byte) * 16777619 % 2**32
     return value % 2**31
 
 
-def make_state(variables, tx, trainable, frozen=None):
-    """The state of step 0 from the variables of every role; see `pick_learning`."""
+def make_state(
+    variables: Mapping[str, Variables],
+    tx: optax.GradientTransformation,
+    trainable: Collection[str],
+    frozen: Mapping[str, Sequence[str]] | None = None,
+) -> TrainState:
+    """Builds the state of step 0 from the variables of every role; see `pick_learning`."""
     params = {role: tree["params"] for role, tree in variables.items()}
     return TrainState(
         step=jax.numpy.zeros((), jax.numpy.int32),
@@ -55,19 +74,23 @@ def make_state(variables, tx, trainable, frozen=None):
     )
 
 
-def norm_of(params):
-    """Length of all parameters of a network as one vector, on the host."""
+def norm_of(params: PyTree[Float[Array, "..."]]) -> float:
+    """L2 norm over all parameters of a network, computed on the host in double precision."""
     squares = [np.square(np.asarray(leaf, np.float64)).sum() for leaf in jax.tree.leaves(params)]
     return float(np.sqrt(sum(squares)))
 
 
-def pick_learning(params, trainable, frozen=None):
-    """What learns: the roles in `trainable`, without the parts that `frozen` names of them.
+def pick_learning(
+    params: Mapping[str, Any],
+    trainable: Collection[str],
+    frozen: Mapping[str, Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Selects what learns: the trainable roles without their frozen parts.
 
     Args:
-        params: by role and part.
+        params: tree by role and part (`backbone`, `neck`, `head`).
         trainable: roles.
-        frozen: `{role: parts}`, of the roles in `trainable`; None for none.
+        frozen: `{role: parts}` for roles in `trainable`; None for no frozen parts.
     """
     still = frozen or {}
     return {
@@ -76,11 +99,11 @@ def pick_learning(params, trainable, frozen=None):
     }
 
 
-def put_learning(params, learning):
-    """`params` with what learns in the place of its old values."""
+def put_learning(params: Mapping[str, Any], learning: Mapping[str, Any]) -> dict[str, Any]:
+    """Merges the output of `pick_learning` back into `params`."""
     return {**params, **{role: {**params[role], **parts} for role, parts in learning.items()}}
 
 
-def extract_role(state, role):
-    """Variables of one network, the same tree that its own `init` makes."""
+def extract_role(state: "TrainState | PackedState", role: str) -> Variables:
+    """Takes the variables of one network out: the same tree that its own `init` makes."""
     return {"params": state.params[role], "batch_stats": state.batch_stats[role]}

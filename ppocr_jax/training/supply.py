@@ -1,9 +1,14 @@
-"""How many processes make batches, and how many batches may wait, where a config leaves that open.
+"""Chooses the number of data workers and the prefetch memory where a config leaves them open.
 
-Where the devices are this machine's processors, threads of this process are best: an update takes
-far longer than its samples, and every core that makes them is taken from it. Accelerators are kept
-busy by as many processes as there are cores for.
+On CPU devices, threads of this process are best: an update takes far longer than preparing its
+samples, and any core spent on them is taken from the update. An accelerator is kept busy by as many
+worker processes as there are cores for.
 """
+
+from collections.abc import Callable
+
+import ml_collections
+from jax.sharding import Mesh
 
 from ppocr_jax.data.compact import most_bytes
 from ppocr_jax.data.pipeline import CHOOSE, Supply
@@ -12,24 +17,27 @@ from ppocr_jax.runtime.cores import usable_cores
 from ppocr_jax.runtime.memory import free_memory
 from ppocr_jax.training.footprint import in_words, processes_here
 
-WORKER_BYTES = 260 << 20  # of a process that prepares samples
+WORKER_BYTES = 260 << 20  # memory of one worker process
 MOST_WORKERS = 64
-AHEAD = 2  # finished batches that wait for each worker: they finish in bursts
-HELD = AHEAD + 2  # batches that a worker has memory for: those, the one it makes, one in use
-MEMORY_SHARE = 0.5  # of what is free on this machine
+AHEAD = 2  # finished batches per worker that may wait: workers finish in bursts
+HELD = AHEAD + 2  # batches per worker in memory: those, the one it prepares and one in use
+MEMORY_SHARE = 0.5  # of this machine's free memory that workers may take
 
 
-def choose_supply(config, mesh, say):
-    """The `Supply` of a run, of which the batches do not depend.
+def choose_supply(
+    config: ml_collections.ConfigDict, mesh: Mesh, say: Callable[[str], object]
+) -> Supply:
+    """Chooses the `Supply` of a run. It affects speed only; the batches stay the same.
 
     Args:
-        config: a whole config; what it names counts.
+        config: a whole config; values that it sets are kept.
         mesh: the devices.
         say: takes a line on what was chosen.
     """
     named = Supply(config.data.workers, config.data.prefetch_mb)
     on_cpu = mesh.local_devices[0].platform == "cpu"
-    sharers = 1 if on_cpu else processes_here()  # all processes ask, whatever their configs name
+    # A collective call: every process makes it, whatever its own config says.
+    sharers = 1 if on_cpu else processes_here()
     if CHOOSE not in named:
         return named
     supply, reason = Supply.of(config), ""
@@ -48,18 +56,19 @@ def choose_supply(config, mesh, say):
     return supply
 
 
-def fitting(named, batch, cores, memory):
+def fitting(named: Supply, batch: int, cores: int, memory: int | None) -> Supply:
     """The `Supply` that keeps an accelerator busy.
 
     Args:
-        named: `Supply` with what is to be chosen as `CHOOSE`.
-        batch: bytes of a batch at most.
-        cores: for this process.
-        memory: bytes for it; None where nobody knows.
+        named: with `CHOOSE` for each value to be chosen.
+        batch: largest size of a batch, bytes.
+        cores: available to this process.
+        memory: bytes available to this process; None if unknown.
     """
     workers = named.workers
     if workers == CHOOSE:
-        # One core copies batches to the devices and sends updates, another is the system's.
+        # Leave one core for this process, which copies batches and dispatches updates, and on
+        # larger machines one for the system.
         workers = max(1, min(MOST_WORKERS, cores - (2 if cores > 4 else 1)))
         if memory is not None:
             fit = int(MEMORY_SHARE * memory) // (WORKER_BYTES + HELD * batch)

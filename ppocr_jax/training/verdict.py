@@ -1,7 +1,13 @@
-"""What is said of an evaluation besides its figures: where it stands, and why it is bad."""
+"""Comments on an evaluation: how it compares with earlier ones, and the likely cause if bad."""
+
+from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import ml_collections
+from jaxtyping import Array, Float, PyTree
 
 from ppocr_jax import averages
 from ppocr_jax.scoring.case import Course
@@ -10,15 +16,19 @@ from ppocr_jax.scoring.evaluation import count_images
 from ppocr_jax.training.standing import Standing, gained_nothing, note_standing
 from ppocr_jax.training.state import norm_of
 
+if TYPE_CHECKING:
+    from ppocr_jax.data.training_split import Training
+    from ppocr_jax.training.progress import Progress
+
 
 class Verdict(NamedTuple):
-    """On one role.
+    """The verdict on one role.
 
     Attributes:
-        words: that follow its scores in a line.
-        figures: for its record.
-        cause: a sentence on why the score is bad; "" where it is not, and of other roles than the
-            one that the best is chosen by.
+        words: appended to the line with its metrics.
+        figures: added to its record.
+        cause: a sentence on why the score is bad; "" if it is not, and for all roles but the one
+            that selects the best state.
     """
 
     words: str
@@ -27,24 +37,33 @@ class Verdict(NamedTuple):
 
 
 class Verdicts:
-    """Compares what a run scores with what it began with, and looks for causes.
+    """Compares the scores of a run with those of its initial weights, and looks for causes.
 
     Args:
         config: a whole config.
-        training: `data.training_split.Training`.
-        images: how many are scored, by all processes.
+        training: the training split.
+        images: size of the validation set, over all processes.
     """
 
-    def __init__(self, config, training, images):
+    def __init__(self, config: ml_collections.ConfigDict, training: Training, images: int) -> None:
         self._config, self._training, self._images = config, training, images
-        self._counts, self._standings, self._last = {}, {}, None
+        self._counts: dict[str, Any] = {}
+        self._standings: dict[str, Standing] = {}
+        self._last: Any = None
 
-    def __call__(self, progress, role, variables, metrics, outcomes) -> Verdict:
-        """The verdict on a role, before `progress` takes note of the evaluation.
+    def __call__(
+        self,
+        progress: Progress,
+        role: str,
+        variables: Mapping[str, PyTree[Float[Array, ...]]],
+        metrics: dict[str, Any],
+        outcomes: Sequence[Any],
+    ) -> Verdict:
+        """The verdict on a role; call it before `progress` notes the evaluation.
 
         Args:
-            progress: `Progress`.
-            role: name.
+            progress: of the run.
+            role: the role.
             variables: of its network, on this process's devices.
             metrics, outcomes: see `evaluation.evaluate`.
         """
@@ -53,7 +72,8 @@ class Verdicts:
         settings = scoring_settings(self._config)
         standing = Standing.of(progress, role, counts, is_best, settings)
         self._standings[role] = standing
-        figures, cause = standing.figures(hmean), None
+        figures: dict[str, Any] = {**standing.figures(hmean)}
+        cause = None
         if is_best:
             course = self._describe(progress, role, variables["params"], standing)
             cause = find_cause(outcomes, metrics, self._config, course)
@@ -62,14 +82,14 @@ class Verdicts:
             figures["likely_cause"] = cause.name
         return Verdict(standing.words(hmean), figures, cause.text if cause else "")
 
-    def note(self, progress):
-        """Adds to `progress`, which has taken note of the evaluation, what later ones need."""
+    def note(self, progress: Progress) -> None:
+        """Adds what later evaluations need to `progress`, once that has noted this one."""
         role = self._config.best.role
         settings = scoring_settings(self._config)
         note_standing(progress, role, self._counts, self._standings[role], settings)
 
-    def conclude(self, progress) -> str:
-        """Why a run that ends here gained nothing, where its last evaluation did not say so; ""."""
+    def conclude(self, progress: Progress) -> str:
+        """The likely cause if the run gained nothing and no evaluation has named one; else ""."""
         if self._last is None or not gained_nothing(progress, self._config.best.role):
             return ""
         outcomes, metrics, course, cause = self._last
@@ -79,13 +99,15 @@ class Verdicts:
         return ""
 
     def _describe(self, progress, role, params, standing):
-        """`diagnosis.Course` of the run as it stands."""
+        """Describes the run so far for the diagnosis."""
         course, training = progress.course, self._training
+        # Losses of the first and the last record, and the growth of the parameters' norm.
         losses = [course.get(name, {}).get("total") for name in ("first", "last")]
         base = standing.base
         source = averages.followed(role)  # an average begins as what it follows
         norm = course.get("norm", {}).get(source)
         segments = [s for s in progress.segments if s.begin < progress.step]
+        # The current segment: the diagnosis asks whether its warm-up is over.
         segments, last = segments or progress.segments[:1], (segments or progress.segments)[-1]
         return Course(
             step=progress.step,
@@ -103,7 +125,7 @@ class Verdicts:
         )
 
 
-def scoring_settings(config):
-    """What scores of the same weights on the same images depend on, as one text."""
+def scoring_settings(config: ml_collections.ConfigDict) -> str:
+    """The settings that the score of given weights depends on, as one string to compare."""
     sizes = {key: config.eval[key] for key in ("limit_side", "limit_type", "shared_shapes")}
     return json.dumps({**sizes, **config.postprocess.to_dict()}, sort_keys=True)

@@ -1,33 +1,38 @@
-"""Versions of the program whose arithmetic gives an update other bits than the one before it."""
+"""Versions whose updates are not bit-identical to those of the version before."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ppocr_jax import __version__
 
-# Version: what moved. A run that an older one has begun goes on, not to the same bits.
+# {version: what changed}. A run started by an older version continues, but not bit for bit.
 MOVED: dict[str, str] = {}
 
 
-def compare(begun, now=__version__, moved=None):
-    """A line on a run that another version has saved, "" where its bits stay the same.
+def compare(begun: Any, now: str = __version__, moved: Mapping[str, str] | None = None) -> str:
+    """A line about a run saved by another version; "" if its updates are the same bit for bit.
 
     Args:
-        begun: version in the state's `meta`; None in those of the first ones.
+        begun: version in the state's `meta`; None in states of the first versions.
         now: this version.
-        moved: table such as `MOVED`.
+        moved: a table such as `MOVED`, in ascending order.
     """
     moved = MOVED if moved is None else moved
     old, new = _numbers(begun), _numbers(now)
     if old > new:
-        return f"begun by version {begun}, newer than this one, {now}: the same bits are not sure"
+        return (
+            f"started by version {begun}, newer than this one ({now}): results may differ in "
+            "their last bits"
+        )
     between = [what for version, what in moved.items() if old < _numbers(version) <= new]
     if not between:
         return ""
     name = f"version {begun}" if old else "an older version"
-    return f"begun by {name}: goes on, not to the same bits ({'; '.join(between)})"
+    return f"started by {name}: continues, but not bit for bit ({'; '.join(between)})"
 
 
 def _numbers(version):
-    """`(0, 1, 0)` of "0.1.0"; () where it is no version."""
+    """`(0, 1, 0)` for "0.1.0"; () for anything that is no version."""
     found = re.match(r"\d+(\.\d+)*", version) if isinstance(version, str) else None
     return tuple(int(part) for part in found[0].split(".")[:4]) if found else ()

@@ -25,7 +25,7 @@ def test_the_first_time_and_the_next(monkeypatch):
         )
         assert words.startswith("ready in ") and "s: traced in " in words
         assert compiled(jnp.ones((3, 3))).shape == (3, 3)
-    assert lines[0].startswith("compiling the update: the first time here")
+    assert lines[0].startswith("compiling the update for these networks")
     assert lines[1].startswith("compiling the update, which took 0 s last time")
 
 

@@ -153,12 +153,12 @@ def test_a_run_takes_one_up_and_lets_it_go(plain_run, path, tmp_path, capfd):
     taken, _ = train(load_config(path, *ON), workdir)
     err = capfd.readouterr().err
     assert "changed since the run began: config.average.decay: 0.0 -> 0.75" in err
-    assert "student_average begins at the present weights of student" in err
-    assert "student_average: weights averaged over about the last 50% of the updates, 4 at" in err
+    assert "student_average starts at the current weights of student" in err
+    assert "student_average: weights averaged over about the last 50% of the steps, at" in err
     for part in (lambda s: extract_role(s, "student"), lambda s: s.opt_state):
         jax.tree.map(np.testing.assert_array_equal, part(state), jax.device_get(part(taken)))
     again, _ = train(load_config(path), workdir)
-    assert "student_average is not kept any more" in capfd.readouterr().err
+    assert "student_average is dropped" in capfd.readouterr().err
     jax.tree.map(np.testing.assert_array_equal, state, jax.device_get(again))
 
 
@@ -168,7 +168,7 @@ def test_weights_that_were_not_judged_are_named(averaged, path, tmp_path):
     config = load_config(path, f"init_from.student={workdir}", "average.decay=0.5")
     training, _ = read_splits(config)
     begun = begin(set_up(config), training)
-    assert any("was chosen by student_average, and these are" in note for note in begun.notes)
+    assert any("was chosen by student_average, but these are" in note for note in begun.notes)
     for role in ("params", "batch_stats"):
         tree = jax.device_get(getattr(begun.state, role))
         jax.tree.map(np.testing.assert_array_equal, tree["student"], tree["student_average"])
@@ -179,7 +179,7 @@ def test_weights_that_were_not_judged_are_named(averaged, path, tmp_path):
     [
         (["average.decay=1.0"], "config.average.decay=1.0: should be at most 0.99999"),
         (["average.decay=-0.1"], r"average.decay=-0.1: should be at least 0 \(0: no average\)"),
-        (["best.role=student_average"], "average.decay is 0, .* take --config.best.role=student$"),
+        (["best.role=student_average"], "average.decay is 0, .* use --config.best.role=student$"),
         (["average.decay=0.9", "trainable=('student_average',)"], "student_average is not among"),
         (["average.decay=0.9", "loss.labels=('student_average',)"], "student_average is not among"),
     ],

@@ -109,7 +109,7 @@ def test_programs_and_batches_are_of_the_same_memory(config_path, monkeypatch):
     machine, lines = Machine(10 * MB, MB), []
     assert find_largest(machine, budget, 1, 99, lines.append, beside=lambda: taken)[0] == 81
     assert (
-        "is 100 MiB, of which programs and waiting batches take 9 MiB: that is for about 81"
+        "is 100 MiB, of which programs and waiting batches take 9 MiB: enough for about 81"
         in (lines[1])
     )
 
@@ -153,7 +153,7 @@ def test_a_run_with_a_batch_of_0(config_path, tmp_path, monkeypatch, capfd):
     loop.train(config, tmp_path / "run")
     assert asked == [2, 4] and config.batch_size == 0
     said = capfd.readouterr().err
-    assert "config.batch_size=0: taking 4, whose update needs 4 MiB" in said
+    assert "config.batch_size=0: using 4; an update of it needs 4 MiB of" in said
     assert "global batch 4," in said
     assert given[1] == kinds(tuple(footprint._update_of(given[0])[1:]))
     assert json.loads((tmp_path / "run" / "config.json").read_text())["batch_size"] == 4
@@ -191,7 +191,7 @@ def test_several_processes_take_what_the_first_one_says(config_path, monkeypatch
     lines = []
     assert footprint.choose_batch(load_config(config_path), 100, lines.append) == 6
     assert compiled == [2, 4, 6]
-    assert lines[1].startswith("2 need 0 MiB, 4 need 0 MiB; a part is") and "taking 6" in lines[3]
+    assert lines[1].startswith("2 need 0 MiB, 4 need 0 MiB; a part is") and "using 6" in lines[3]
 
 
 def test_processes_of_one_machine_are_counted(monkeypatch):
@@ -202,7 +202,7 @@ def test_processes_of_one_machine_are_counted(monkeypatch):
 
 def test_a_machine_that_says_nothing(config_path, monkeypatch):
     monkeypatch.setattr(footprint, "find_budget", lambda mesh: Budget(None, "none of it"))
-    with pytest.raises(UserError, match="batch_size=0: this machine does not say"):
+    with pytest.raises(UserError, match="batch_size=0: the free memory of this machine is unknown"):
         footprint.choose_batch(load_config(config_path), 10, print)
 
 

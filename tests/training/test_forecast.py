@@ -34,10 +34,10 @@ def test_what_one_run_measures_the_next_expects(config):
     lines = []
     first = start(config, lines)
     first.begin(steps=300, evaluations=3, images=10)
-    assert "is said after the first updates" in lines.pop()
+    assert "will be known after the first updates" in lines.pop()
     first.measured(2.0, 290, 2, SCORED)
     assert lines.pop() == (
-        "about 10 min to go: 290 updates of 2 s and 2 evaluations of 20 s, as measured"
+        "about 10 min to go: 290 steps of 2 s and 2 evaluations of 20 s, as measured"
     )
     first.measured(9.0, 280, 2, SCORED)  # said once
     first.measured(2.0, 270, 2, SCORED)
@@ -46,16 +46,16 @@ def test_what_one_run_measures_the_next_expects(config):
     second = start(config, lines)
     second.begin(77, 1, 10)
     assert lines.pop() == (
-        "about 3 min to go: 77 updates of 2 s and 1 evaluation of 20 s, as measured last time"
+        "about 3 min to go: 77 steps of 2 s and 1 evaluation of 20 s, as measured last time"
     )
     second.measured(2.1, 70, 1, SCORED)
     assert not lines
     third = start(config, lines)
     third.measured(5.0, 70, 0, SCORED)
-    assert lines.pop().endswith("70 updates of 5 s, as measured, other than last time")
+    assert lines.pop().endswith("70 steps of 5 s, as measured, which differs from last time")
     config.crop = 96
     start(config, lines).begin(77, 1, 10)
-    assert "were timed here yet" in lines.pop()
+    assert "was timed on this machine yet" in lines.pop()
 
 
 def test_without_an_evaluation_its_time_is_not_known(config):
@@ -64,7 +64,7 @@ def test_without_an_evaluation_its_time_is_not_known(config):
     run.begin(0, 0, 10)
     assert not lines
     run.measured(1.0, 10, 2, {})
-    assert lines == ["about 10 s to go: 10 updates of 1 s, without 2 evaluations, as measured"]
+    assert lines == ["about 10 s to go: 10 steps of 1 s, not counting 2 evaluations, as measured"]
 
 
 def test_memory_is_held_against_what_there_is(config, monkeypatch):
@@ -81,7 +81,7 @@ def test_memory_is_held_against_what_there_is(config, monkeypatch):
     gpu = SimpleNamespace(memory_stats=lambda: {"bytes_limit": 590 << 20, "bytes_in_use": 0})
     line, warning = describe_memory(config, compiled, gpu, Supply())
     assert "needs 700 MiB on each device by the compiler's figure, of 690 MiB" in line
-    assert "there on the device" in warning
+    assert "free on the device" in warning
     held = batches_bytes(config, Supply(2)) - batches_bytes(config, Supply())
     assert held == 2 * (forecast.WORKER_BYTES + most_bytes(config.batch_size, config.crop))
 
@@ -89,12 +89,12 @@ def test_memory_is_held_against_what_there_is(config, monkeypatch):
 def test_the_course_of_the_rate(config):
     lines = list(describe_course(first_segment(config, 8, 4), config))
     assert lines == [
-        "the rate rises from 0 to 0.001 over 2 updates, then falls along a cosine, over 8 updates "
+        "learning rate warms up from 0 to 0.001 over 2 steps, then decays along a cosine; 8 steps "
         "in all"
     ]
     config.warmup_epochs = 2.0
     _, warning = describe_course(first_segment(config, 8, 4), config)
-    assert warning.startswith("warning: the warm-up takes 8 updates and the run has 8")
+    assert warning.startswith("warning: the warm-up takes 8 steps and the run has 8")
     assert "shorten warmup_epochs=2," in warning
     config.warmup_steps = 9
     _, warning = describe_course(first_segment(config, 8, 4), config)
@@ -106,8 +106,8 @@ def test_the_course_of_a_run_that_goes_on(config):
     assert list(describe_course(later, config, 8)) == []  # said where it was made
     (line,) = describe_course(later, config, 10)
     assert line == (
-        "the rate stands at 0.006, in a cosine that began at step 8, is highest with 0.01 at 12 "
-        "and ends at 24"
+        "learning rate 0.006, in a cosine that started at step 8, peaks with 0.01 at step 12 and "
+        "ends at 24"
     )
     assert list(describe_course(later, config, 24)) == []
 

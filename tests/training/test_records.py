@@ -71,7 +71,7 @@ def test_lines_that_are_no_records_are_left_out_and_kept(tmp_path, capsys):
         pass
     assert path.read_bytes() == b"".join(good)
     assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == whole
-    assert "metrics.jsonl: 5 damaged lines left out" in capsys.readouterr().err
+    assert "metrics.jsonl: 5 damaged lines dropped" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_named_and_ends_quietly(tmp_path):

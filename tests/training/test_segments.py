@@ -48,8 +48,8 @@ def test_more_steps_begin_a_cosine_where_the_rate_stood():
     assert first == FIRST and stale == 0
     assert new == Segment(30, 100, FIRST(29), 10, FIRST(29))
     assert lines == [
-        "from step 30 a new cosine over 70 more steps to 100, at rate 0.000772, where the last one "
-        "stood"
+        "from step 30 a new cosine over 70 more steps to 100, at learning rate 0.000772, where the "
+        "last one ended"
     ]
     assert go_on(30, [first, new], saved={"steps": 100}, steps=100) == ([first, new], [], 3)
 
@@ -58,7 +58,7 @@ def test_a_finished_run_goes_on_and_a_low_rate_is_said():
     (_, new), lines, _ = go_on(60, [Segment(0, 60, 1e-3)], steps=120)
     assert new.rate == Segment(0, 60, 1e-3)(59) and len(lines) == 2
     assert lines[1] == (
-        "warning: at rate 6.85e-07 hardly anything is learned (the run had 0.001): "
+        "warning: at learning rate 6.85e-07 the run will learn next to nothing (it had 0.001): "
         "--config.learning_rate=0.00025, for example, starts the new cosine higher"
     )
 
@@ -75,7 +75,7 @@ def test_another_rate_is_reached_from_the_one_before(values):
     (_, new), lines, _ = go_on(30, [Segment(0, 60, 5e-3, 10)], **values)
     rate = values.get("learning_rate", 1e-3)
     assert new == Segment(30, 60, rate, 10, Segment(0, 60, 5e-3, 10)(29))
-    assert lines[0].endswith(", as given; the first 10 lead there from 0.00386")
+    assert lines[0].endswith(", as given; the first 10 warm up from 0.00386")
 
 
 def test_the_rate_of_before_begins_anew_where_the_command_names_it():
@@ -89,7 +89,7 @@ def test_the_rate_of_before_begins_anew_where_the_command_names_it():
 def test_within_its_warmup_a_run_keeps_the_rate_that_it_is_on_the_way_to():
     (_, new), (line,), _ = go_on(5, steps=100)
     assert new == Segment(5, 100, 1e-3, 10, FIRST(4))
-    assert ", to which the last one was warming up; the first 10 lead there from 0.0004" in line
+    assert ", which the last one was warming up to; the first 10 warm up from 0.0004" in line
 
 
 def test_a_segment_without_an_update_is_left_out():
@@ -103,13 +103,17 @@ def test_a_segment_without_an_update_is_left_out():
 @pytest.mark.parametrize(
     ("step", "values", "message"),
     [
-        (60, {"learning_rate": 1e-4}, "the run is finished at step 60: .*--config.steps=120"),
+        (60, {"learning_rate": 1e-4}, "the run finished at step 60: .*--config.steps=120"),
         (
             40,
             {"steps": 30},
-            "config.steps=30: the run stands at step 40 already.*--config.steps=60",
+            "config.steps=30: the run is already at step 40.*--config.steps=60",
         ),
-        (40, {"steps": 0, "epochs": 2}, r"config.epochs=2 \(40 steps\): the run stands at step 40"),
+        (
+            40,
+            {"steps": 0, "epochs": 2},
+            r"config.epochs=2 \(40 steps\): the run is already at step 40",
+        ),
     ],
 )
 def test_nothing_left_to_do_is_refused(step, values, message):

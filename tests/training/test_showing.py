@@ -112,7 +112,7 @@ def test_what_was_not_kept_is_scored_again(run, capfd):
     run(1, 2, 0)
     (run.workdir / FOLDER / "best.json").unlink()
     page = run(again=False)
-    assert "what the best state found is shown at the end of the run" in page.text
+    assert "the predictions of the best state are shown at the end of the run" in page.text
     page = run()
     assert run.loaded == [f"{run.workdir}/10"] and run.kept("best") == [1, 1, 0]
     assert "scored student of step 10 for the page" in capfd.readouterr().err
@@ -139,7 +139,7 @@ def test_a_page_that_fails_is_no_reason_for_a_run_to_fail(run, monkeypatch, capf
         judge = run.judge(log)
         judge(1, run.progress)
         judge.results.show(run.progress)
-    assert "no page of the results: No space left on device" in capfd.readouterr().err
+    assert "cannot write results.html: No space left on device" in capfd.readouterr().err
 
 
 def test_a_run_that_was_stopped_early_has_a_page(run):

@@ -10,14 +10,14 @@ TABLE = {"0.2.0": "sums of batch norm", "0.4": "resize"}
 @pytest.mark.parametrize(
     ("begun", "line"),
     [
-        ("0.1.0", "begun by version 0.1.0: goes on, not to the same bits (sums of batch norm)"),
+        ("0.1.0", "started by version 0.1.0: continues, but not bit for bit (sums of batch norm)"),
         ("0.2.0", ""),
         ("0.2.1", ""),
         ("0.3.0", ""),
-        ("0.10.0", "begun by version 0.10.0, newer than this one, 0.3.0: the same bits are not "
-         "sure"),
-        (None, "begun by an older version: goes on, not to the same bits (sums of batch norm)"),
-        ([], "begun by an older version: goes on, not to the same bits (sums of batch norm)"),
+        ("0.10.0", "started by version 0.10.0, newer than this one (0.3.0): results may differ in "
+         "their last bits"),
+        (None, "started by an older version: continues, but not bit for bit (sums of batch norm)"),
+        ([], "started by an older version: continues, but not bit for bit (sums of batch norm)"),
     ],
 )  # fmt: skip
 def test_what_moved_in_between(begun, line):

@@ -484,8 +484,8 @@ def test_list(site, cache, capsys):
         (["MobileNetV3_large_x05_pretrained"], f"did you mean {PLAIN}"),
         (["zzz"], "see --list"),
         (["ch_PP-OCRv3_det_infer"], "inference engine"),
-        ([], "say either --list or"),
-        (["--list", PLAIN], "say either --list or"),
+        ([], "give either --list or"),
+        (["--list", PLAIN], "give either --list or"),
     ],
 )
 def test_mistakes(cache, argv, message):

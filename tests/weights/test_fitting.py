@@ -82,9 +82,7 @@ def check_shipped(tmp_path, network, config):
     write_pdparams(file, zeros(network))
     found = config_files.find_for(file, lines.append)
     assert found == str(config_files.shipped_folder() / f"{config}.py")
-    assert lines == [
-        f"{file} has no config: taking configs/{config}.py, whose networks have its shapes"
-    ]
+    assert lines == [f"{file} has no config: using configs/{config}.py, whose networks fit"]
     extract(file, None, str(tmp_path / "folder"))  # which has no config either
     assert config_files.find_for(str(tmp_path / "folder"), lines.append) == found
 

@@ -249,7 +249,7 @@ OTHERS = {
     "(.pdiparams)": bytes(20) + struct.pack("<I", 8) + b"\x08\x05\x10\x10" + bytes(99),
     "a gzip archive": gzip.compress(b"weights"),
     "a tar archive": b"inference/".ljust(257, b"\0") + b"ustar\0" + bytes(300),
-    "an ONNX file; name it .onnx": b"\x08\x08\x12\x0bonnx.helper" + bytes(99),
+    "an ONNX file; rename it to .onnx": b"\x08\x08\x12\x0bonnx.helper" + bytes(99),
     "a text file (JSON)": b'{"weights": 1}',
     "a picture": b"\xff\xd8\xff\xe0" + bytes(99),
 }
@@ -268,7 +268,7 @@ def test_other_files_are_said_to_be_what_they_are(tmp_path, named):
 def test_what_is_no_plain_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.pdparams")
     for path in (tmp_path / "a.pdparams", "/dev/zero"):
-        with pytest.raises(UserError, match="no plain file"):
+        with pytest.raises(UserError, match="not a regular file"):
             read_pdparams(path)
 
 

@@ -232,7 +232,7 @@ def test_a_state_that_its_run_lets_go_of_is_read_anew(workdir, monkeypatch):
 def test_what_a_save_makes_anew_where_its_workdir_was_is_removed(workdir, tmp_path):
     """A library that is writing a state when the workdir is moved makes the folder again."""
     with (
-        pytest.raises(UserError, match="is not there any more: the workdir was moved or deleted"),
+        pytest.raises(UserError, match="no longer exists: the workdir was moved or deleted"),
         Checkpoints(workdir) as checkpoints,
     ):
         checkpoints.save(make_state(3), make_meta(3, 0.5), 0.5)
