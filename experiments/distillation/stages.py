@@ -14,6 +14,7 @@ from experiments.finetune_sizes.stages import TEST, curve, late, split
 from ppocr_jax import config as configs
 from ppocr_jax import config_files, files
 from ppocr_jax.data.image_files import read_size
+from ppocr_jax.errors import UserError
 
 ALL, FEW, HIDDEN = f"train_{plan.PICTURES}.txt", "few.txt", "hidden.txt"
 
@@ -121,7 +122,10 @@ def divide(icdar: epath.Path, folder: epath.Path, labelled: int) -> None:
     files.write_text(folder / FEW, "\n".join(lines[:labelled]) + "\n")
     hidden = []
     for path in (line.split("\t")[0] for line in lines[labelled:]):
-        height, width = read_size(str(icdar / path))
+        size = read_size(str(icdar / path))
+        if size is None:
+            raise UserError(f"{icdar / path}: cannot be read as an image")
+        height, width = size
         corners = [[0, 0], [width, 0], [width, height], [0, height]]
         hidden.append(f"{path}\t{json.dumps([{'transcription': '###', 'points': corners}])}\n")
     files.write_text(folder / HIDDEN, "".join(hidden))

@@ -90,8 +90,8 @@ def grid_polygons(
     for i, thresh in enumerate(grid["thresh"]):
         regions = [r for r in find_regions(shrink_map, thresh, **fixed) if not r[1] < lowest]
         for k, ratio in enumerate(grid["unclip_ratio"]):
-            grown = [(grow(points, ratio, post["box_type"]), score) for points, score in regions]
-            grown = [(points, score) for points, score in grown if points is not None]
+            sized = [(grow(points, ratio, post["box_type"]), score) for points, score in regions]
+            grown = [(points, score) for points, score in sized if points is not None]
             polygons = [to_source(points, shrink_map.shape, size) for points, _ in grown]
             keep = [[not score < t for _, score in grown] for t in grid["box_thresh"]]
             yield i, k, polygons, keep
