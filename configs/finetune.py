@@ -6,7 +6,8 @@ ppocr-jax train --config configs/finetune.py --workdir runs/mine --config.data.r
 It starts from the published student for Chinese and English, which is downloaded if necessary;
 `--config.init_from.student=` takes other weights: a path, or `en_PP-OCRv3_det_distill_train`. On a
 GPU, larger batches and more steps give better results:
-`--config.batch_size=32 --config.learning_rate=2e-3 --config.steps=2000`.
+`--config.batch_size=32 --config.learning_rate=2e-3 --config.steps=2000`. Every value here was chosen on
+held-out images: experiments/finetune_sizes.
 """
 
 from ml_collections import ConfigDict
@@ -28,7 +29,5 @@ def get_config() -> ConfigDict:
     config.steps = 600
     config.learning_rate = 1e-3
     config.warmup_steps = 20  # in steps, because an epoch of few images is shorter than that
-    config.average.decay = 0.998
-    config.best.role = "student_average"
     config.eval.every_steps = config.save.every_steps = 100
     return config

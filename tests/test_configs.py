@@ -20,7 +20,7 @@ PARAMETERS = {  # config: parameters of all roles, of those that learn
     "ppocrv3_det_cml": (34_102_806, 1_206_836),
     "ppocrv3_det_dml": (65_791_940, 65_791_940),
     "ppocrv3_det_server": (32_895_970, 32_895_970),
-    "finetune": (1_206_836, 603_418),  # the student and its average
+    "finetune": (603_418, 603_418),
     "quickstart": (603_418, 603_418),
     "quickstart_dml": (4_575_524, 4_575_524),
     "quickstart_cml": (3_494_598, 1_206_836),

@@ -34,6 +34,7 @@ ROUNDS = {
     900: (("learning_rate", (2e-3,)),),
 }
 GAIN = 0.005  # a new value must raise the held-out hmean by more than this; less is noise
+DECAY = 0.998  # of the averages
 EVALUATIONS = 3  # of a run, besides the one before the first step
 
 # Seconds measured on 2 cores of a shared machine; only the printed plan uses them.
@@ -81,7 +82,7 @@ def averaging_run(seed: int, averaged: bool) -> Run:
         "seed": seed,
         "eval.every_steps": 25,
         "save.every_steps": 25,
-        "average.decay": 0.998 if averaged else 0.0,
+        "average.decay": DECAY if averaged else 0.0,
         "best.role": "student_average" if averaged else "student",
     }
     name = f"averaging/{'averaged' if averaged else 'raw'}_seed{seed}"
@@ -92,8 +93,7 @@ def size_run(size: int, settings: Mapping[str, Any], seed: int) -> Run:
     """A run of `configs/finetune.py` on `size` training images with the keys of `settings`."""
     every = settings["steps"] // EVALUATIONS
     keys = {**settings, "seed": seed, "eval.every_steps": every, "save.every_steps": every}
-    if settings["best.role"] == "student":
-        keys["average.decay"] = 0.0
+    keys["average.decay"] = 0.0 if settings["best.role"] == "student" else DECAY
     low, high = settings["data.augment.scale"]
     name = (
         f"sizes/{size}_rate{settings['learning_rate']:g}_steps{settings['steps']}"
