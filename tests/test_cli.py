@@ -40,7 +40,7 @@ def test_overrides():
         ([], "--config is missing"),
         (["--config", "nothing.py"], "nothing.py: there is no such file"),
         (["--config", MOBILE, "--config.learnin_rate=1"], "did you mean learning_rate"),
-        (["--config", MOBILE, "--config.data=1"], "data; it holds data.augment.crop_tries"),
+        (["--config", MOBILE, "--config.data=1"], "data; it contains data.augment.crop_tries"),
         (
             ["--config", MOBILE, "--config.zzz=1"],
             "unknown config key zzz; ppocr-jax config lists all",
@@ -95,7 +95,7 @@ def test_a_saved_config_takes_overrides(tmp_path):
         ("eval.every_steps=-1", "at least 0"),
         ("trainable=()", "one or more of student"),
         ("loss.labels=('teacher',)", "teacher is not one of the roles student"),
-        ("loss.mutual=(('student','x'),)", "x is not among"),
+        ("loss.mutual=(('student','x'),)", "role x is not one of the roles student"),
     ],
 )
 def test_values_that_no_run_can_use(override, message):
@@ -177,7 +177,7 @@ def test_what_is_not_followed_is_not_refused(tmp_path):
 
 
 def test_names_that_are_no_text_are_refused():
-    with pytest.raises(UserError, match=r"--weights=a\\udcff: broken UTF-8"):
+    with pytest.raises(UserError, match=r"--weights=a\\udcff: invalid UTF-8"):
         parse("--weights", "a\udcff", needs_config=False)
 
 

@@ -222,5 +222,5 @@ def test_two_processes_save_and_one_resumes(cml):
 def test_a_batch_is_shared_evenly_or_refused():
     config = ml_collections.ConfigDict({"batch_size": 6, "accumulate": 4, "mesh": {"devices": 0}})
     mesh = devices.make_mesh(config)
-    with pytest.raises(UserError, match=r"batch_size=6 does not divide .* take 4"):
+    with pytest.raises(UserError, match=r"batch_size=6 does not divide .* use 4"):
         devices.require_even_shares(config, mesh)

@@ -426,7 +426,7 @@ def test_bad_records_are_named_and_too_many_stop(config_path, folder, tmp_path, 
         ("best.role=teacher", "not one of the roles student"),
         ("mesh.devices=9", "only 1 are visible"),
         ("dtype=float16", "float16 overflows"),
-        ("data.ratios=(0.5,0.5)", "one for all"),
+        ("data.ratios=(0.5,0.5)", "give one ratio for all"),
     ],
 )
 def test_mistakes_have_one_line(config_path, tmp_path, override, message):

@@ -67,7 +67,7 @@ def test_waiting_and_failing_are_said_once():
     for _ in range(2):
         scoring._await_programs()
     assert [line.split(",")[0] for line in lines] == [
-        "waiting for the evaluation's programs",
+        "waiting for the evaluation's programs to be compiled",
         "the evaluation's programs were not compiled ahead: no room",
     ]
 

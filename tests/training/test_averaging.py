@@ -180,8 +180,14 @@ def test_weights_that_were_not_judged_are_named(averaged, path, tmp_path):
         (["average.decay=1.0"], "config.average.decay=1.0: should be at most 0.99999"),
         (["average.decay=-0.1"], r"average.decay=-0.1: should be at least 0 \(0: no average\)"),
         (["best.role=student_average"], "average.decay is 0, .* use --config.best.role=student$"),
-        (["average.decay=0.9", "trainable=('student_average',)"], "student_average is not among"),
-        (["average.decay=0.9", "loss.labels=('student_average',)"], "student_average is not among"),
+        (
+            ["average.decay=0.9", "trainable=('student_average',)"],
+            "role student_average is not one of the roles student",
+        ),
+        (
+            ["average.decay=0.9", "loss.labels=('student_average',)"],
+            "role student_average is not one of the roles student",
+        ),
     ],
 )
 def test_mistakes_have_one_line(path, overrides, message):
@@ -193,7 +199,9 @@ def test_mistakes_have_one_line(path, overrides, message):
 def test_what_does_not_learn_cannot_be_best(tmp_path):
     config = load_config(write_config(tmp_path, tmp_path, teachers=("teacher",)))
     config.best.role = "teacher"
-    with pytest.raises(UserError, match="config.best.role=teacher: it does not learn.* be student"):
+    with pytest.raises(
+        UserError, match="config.best.role=teacher: this network does not learn.* be student"
+    ):
         set_up(config)
 
 
