@@ -6,7 +6,7 @@ ppocr-jax train --config configs/finetune.py --workdir runs/mine --config.data.r
 It starts from the published student for Chinese and English, which is downloaded if necessary;
 `--config.init_from.student=` takes other weights: a path, or `en_PP-OCRv3_det_distill_train`. On a
 GPU, larger batches and more steps give better results:
-`--config.batch_size=32 --config.learning_rate=2e-3 --config.steps=2000`. Every value here was chosen on
+`--config.batch_size=32 --config.learning_rate=2e-3 --config.steps=2000`. The values were chosen on
 held-out images: experiments/finetune_sizes.
 """
 

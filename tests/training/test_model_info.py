@@ -84,7 +84,8 @@ def test_a_config_and_weights_are_looked_at(folder, config_path, capsys, monkeyp
     assert out.splitlines()[1:4] == [
         "forward pass of student, 1 x 736x1280: 2.5 MFLOP, 5 MiB",
         "update of student, 4 x 64x64: 4 GFLOP, 400 MiB",
-        "largest batch at 64x64: 10, 10 GFLOP, 1000 MiB; a part is 1000 MiB, and at most 32 on CPUs",
+        "largest batch at 64x64: 10, 10 GFLOP, 1000 MiB; "
+        "a part is 1000 MiB, and at most 32 on CPUs",
     ]
     assert sorted(asked) == [2, 4, 10] and "compiling a forward pass" in err
     out, err = run(capsys, folder / "tiny.pdparams", "--config", config_path, "--no-compile")
