@@ -1,0 +1,1 @@
+"""Sixty photos with labelme's files, as somebody's own would be."""
