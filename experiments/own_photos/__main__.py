@@ -35,36 +35,37 @@ def main(argv: Sequence[str]) -> int:
     output.mkdir(parents=True)
     lines = (icdar / LABELS).read_text(encoding="utf-8-sig").splitlines()
     for line in [line for line in lines if line.strip()][LINES]:
-        name, words = line.split("\t")
+        try:
+            name, words = line.split("\t")
+            shapes = [labelme_shape(word) for word in json.loads(words)]
+        except (ValueError, TypeError, LookupError):
+            reason = f"{line[:40]!r}: expected an image, a tab and PaddleOCR's labels as JSON"
+            raise UserError(f"{icdar / LABELS}: {reason}") from None
         photo = output / os.path.basename(name)
         shutil.copy(icdar / name, photo)
-        record = labelme_record(photo, json.loads(words))
+        record = labelme_record(photo, shapes)
         files.write_text(photo.with_suffix(".json"), json.dumps(record, ensure_ascii=False))
     return 0
 
 
-def labelme_record(photo: epath.Path, words: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What labelme 5 writes for a photo.
+def labelme_shape(word: dict[str, Any]) -> dict[str, Any]:
+    """A word of PaddleOCR's labels, with `transcription` and `points`, as labelme's polygon."""
+    return {
+        "label": word["transcription"],
+        "points": [[float(x), float(y)] for x, y in word["points"]],
+        "group_id": None,
+        "description": "",
+        "shape_type": "polygon",
+        "flags": {},
+        "mask": None,
+    }
 
-    Args:
-        photo: path of the photo, which lies beside its label file.
-        words: labels of PaddleOCR, with `transcription` and `points`.
-    """
+
+def labelme_record(photo: epath.Path, shapes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What labelme 5 writes for a photo, which lies beside its label file."""
     size = read_size(photo)
     if size is None:
         raise UserError(f"{photo}: cannot be read as an image")
-    shapes = [
-        {
-            "label": word["transcription"],
-            "points": [[float(x), float(y)] for x, y in word["points"]],
-            "group_id": None,
-            "description": "",
-            "shape_type": "polygon",
-            "flags": {},
-            "mask": None,
-        }
-        for word in words
-    ]
     return {
         "version": "5.5.0",
         "flags": {},

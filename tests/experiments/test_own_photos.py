@@ -27,3 +27,9 @@ def test_the_photos_are_prepared_with_their_words(tmp_path):
     assert sorted(labels) == [f"p{index}.jpg" for index in range(100, 104)]
     for name, ((polygon, text),) in labels.items():
         assert polygon == QUAD and text == f"w{name[1:-4]}"
+
+
+def test_a_broken_label_line_is_one_line(tmp_path):
+    (tmp_path / LABELS).write_text("p.jpg no tab\n" * 101)
+    with pytest.raises(UserError, match=f"{LABELS}: 'p.jpg no tab': expected an image, a tab"):
+        main(["--icdar", str(tmp_path), "--output", str(tmp_path / "out")])
