@@ -68,7 +68,7 @@ def judge(
     require(not outcome.left, f"left behind: {', '.join(outcome.left[:3])}")
     if outcome.status in [128 + number for number in signals]:
         return
-    if -outcome.status in signals and -outcome.status != signal.SIGINT and _is_young(outcome):
+    if -outcome.status in signals and -outcome.status != signal.SIGINT and _has_no_work(outcome):
         return
     require(0 <= outcome.status < 128, f"status {outcome.status}: ended by a signal")
     if outcome.status == 0 or outcome.status == NAMES_ITS_FINDINGS.get(command):
@@ -80,9 +80,12 @@ def judge(
     require(last == outcome.errors[0], f"the last line is not the error: {last[:150]}")
 
 
-def _is_young(outcome: Outcome) -> bool:
-    """Whether a run has nothing to lose yet: then it may simply die of a signal."""
-    return "step " not in outcome.err
+def _has_no_work(outcome: Outcome) -> bool:
+    """Whether a run has nothing to lose, so that a signal may simply end it.
+
+    Before its first update it has trained nothing; after its line `done:` all is on the disk.
+    """
+    return "done:" in outcome.err or not re.search(r"^step [1-9]", outcome.err, re.MULTILINE)
 
 
 def require_message(outcome: Outcome, good: Outcome, digits: Callable[[Outcome], Any]) -> None:

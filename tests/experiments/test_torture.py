@@ -2,6 +2,7 @@
 
 import dataclasses
 import random
+import signal
 
 import pytest
 
@@ -48,6 +49,23 @@ def test_a_good_end_and_a_refusal_pass():
 def test_every_rule_can_be_broken(changes):
     with pytest.raises(Failure):
         judged(REFUSED, **changes)
+
+
+@pytest.mark.parametrize(
+    ("printed", "is_fine"),
+    [
+        ("evaluated student at step 0: hmean 0.0\nstep ready in 2.1 s: traced in 2.0 s\n", True),
+        ("step 1/16 epoch 1 rate 0.001: total 4.9\n", False),
+        ("step 16/16 epoch 1 rate 0.001: total 4.9\ndone: 16 steps, best hmean 0.0\n", True),
+    ],
+)
+def test_a_signal_may_end_a_run_that_has_no_work_to_lose(printed, is_fine):
+    died = dataclasses.replace(GOOD, status=-signal.SIGHUP, err=printed)
+    if is_fine:
+        judge(died, "train", 10, 300, [signal.SIGHUP])
+    else:
+        with pytest.raises(Failure, match="ended by a signal"):
+            judge(died, "train", 10, 300, [signal.SIGHUP])
 
 
 def test_silently_wrong_results_are_a_failure():
