@@ -35,14 +35,20 @@ def say(argv: list[str]) -> int:
         print(f"ppocr_jax {__version__}")
     elif name in ("--help", "-h", "help"):
         print("usage: ppocr-jax COMMAND ..., each with --help, --version and --quiet\n")
-        print("\n".join(f"  {command:<15} {first_line(command)}" for command in COMMANDS))
+        print("\n".join(f"  {typed(command):<15} {first_line(command)}" for command in COMMANDS))
     elif name.startswith("-"):
         raise UserError(f"{name}: options follow the command, as in ppocr-jax train {name}")
     else:
         near = difflib.get_close_matches(name.replace("-", "_"), COMMANDS, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
+        known = ", ".join(map(typed, COMMANDS))
+        hint = f"did you mean {typed(near[0])}?" if near else f"there are {known}"
         raise UserError(f"{name}: no such command; {hint}")
     return 0
+
+
+def typed(command: str) -> str:
+    """A command as the documentation writes it; with underscores it works as well."""
+    return command.replace("_", "-")
 
 
 def file_of(command: str) -> str:
