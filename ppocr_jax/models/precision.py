@@ -48,7 +48,7 @@ def describe_precision(precision: str, dtype: str) -> str:
         return ""
     if precision == "float32":
         return (
-            "float32 products in full precision; on a GPU config.precision=tf32 is several times "
-            "as fast and rounds their factors to 10 bits"
+            "float32 products in full precision; on a GPU config.precision=tf32 is faster and "
+            "rounds their factors to 10 bits"
         )
     return "float32 products in TF32 on a GPU: their factors are rounded to 10 bits"
