@@ -217,6 +217,13 @@ def test_the_numbers_of_a_fine_tuning_come_from_its_records():
     assert found["held-out hmean, last"] == 0.5 and found["waiting"] == 2
 
 
+def test_the_fine_tuning_leaves_workers_and_memory_to_the_defaults(tmp_path, monkeypatch):
+    monkeypatch.setattr(finetune, "call", lambda *_: None)
+    options, batch, _ = finetune.choose(tmp_path, False, "icdar2015", "student.pdparams")
+    assert batch == 32 and "--config.crop=640" in options
+    assert not any("workers" in option or "prefetch" in option for option in options)
+
+
 @pytest.mark.parametrize(
     ("minutes", "train", "said"),
     [

@@ -91,7 +91,6 @@ def choose(split: pathlib.Path, quick: bool, data: str, weights: str) -> tuple[l
         "--config.data.train=train.txt", "--config.data.val=val.txt",
         f"--config.init_from.student={weights}", f"--config.crop={CROP}",
         f"--config.batch_size={BATCH}", "--config.dtype=bfloat16",
-        f"--config.data.workers={max(0, (os.cpu_count() or 1) - 2)}",
     ]  # fmt: skip
     return options, BATCH, MEASURED
 
