@@ -67,6 +67,7 @@ def main(argv: Sequence[str]) -> int:
         platform = {"gpu": "cuda"}.get(args.device, args.device)
         os.environ["JAX_PLATFORMS"] = platform  # for child processes
         jax.config.update("jax_platforms", platform)
+    process.choose_platform()
     if args.minutes or args.train:
         check_minutes(args)
         args.output = args.output or "device_run"

@@ -26,6 +26,15 @@ def test_host_parts_are_measured(tmp_path, capsys):
     assert record["machine"]["cores"] >= 1 and "| metric |" in printed
 
 
+def test_the_platform_is_chosen_before_jax_looks_for_devices(tmp_path, monkeypatch):
+    called = []
+    monkeypatch.setattr(benchmarks.process, "choose_platform", lambda: called.append("platform"))
+    monkeypatch.setattr(benchmarks, "describe_machine", lambda: called.append("machine") or {})
+    monkeypatch.setitem(benchmarks.PARTS, "metric", lambda *_: [])
+    assert benchmarks.main(["--only", "metric", "--output", str(tmp_path / "numbers.json")]) == 0
+    assert called == ["platform", "machine"]
+
+
 @pytest.mark.long
 def test_the_loop_is_measured_on_a_simulated_device(tmp_path):
     output = tmp_path / "numbers.json"
