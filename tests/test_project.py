@@ -19,6 +19,11 @@ def test_the_licence_is_named_alike():
     assert "END OF TERMS AND CONDITIONS" in text
 
 
+def test_types_are_announced_where_they_are_shipped():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert (ROOT / "ppocr_jax/py.typed").exists() and "Typing :: Typed" in project["classifiers"]
+
+
 def test_the_citation():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
