@@ -107,7 +107,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Heard(argparse.Action):
-    """An option that `run` has already acted on; commands do not see it."""
+    """An option that is handled elsewhere, or only shown in the help; commands do not see it."""
 
     def __call__(self, *_):
         pass
@@ -182,9 +182,11 @@ def parse(
         help="a config file, such as configs/X.py, or a run's config.json",
     )
     arguments.add_argument(
-        "--config.KEY",
-        metavar="VALUE",
-        dest="unused",
+        "--config.KEY=VALUE",
+        action=_Heard,
+        nargs=0,
+        dest=argparse.SUPPRESS,
+        default=argparse.SUPPRESS,
         help="override a value of the config, such as --config.data.root=icdar2015",
     )
     args, rest = arguments.parse_known_args(argv)

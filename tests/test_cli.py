@@ -212,6 +212,15 @@ def test_output_that_nobody_takes(out, status, said):
     assert process.stderr.decode().startswith(said) and process.stderr.count(b"\n") == bool(said)
 
 
+def test_help_shows_config_values_in_the_form_that_every_command_takes(capsys):
+    with pytest.raises(SystemExit):
+        parse("--help")
+    said = capsys.readouterr().out
+    assert "--config.KEY=VALUE" in said and "--config.KEY VALUE" not in said
+    with pytest.raises(UserError, match="unknown config key KEY"):
+        parse("--config", MOBILE, "--config.KEY=5")
+
+
 def test_version():
     assert __version__.count(".") == 2 and sys.version_info >= (3, 11)
 
