@@ -46,6 +46,11 @@ def test_public_functions_have_types(room):
         assert list(untyped(ast.parse(path.read_text()).body)) == [], path
 
 
+def test_every_module_says_what_it_is_for():
+    for path in sorted((ROOT / "ppocr_jax").rglob("*.py")):
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path}: no docstring"
+
+
 def fits(value, kind):
     """Whether a value is of an annotated type, as far as arrays in containers go."""
     origin, inner = typing.get_origin(kind), typing.get_args(kind)

@@ -1,0 +1,1 @@
+"""Weights -> the function that draws maps; files -> maps -> polygons."""

@@ -1,0 +1,1 @@
+"""The process around a program: platform, compiler options, caches, cores, memory, interrupts."""

@@ -1,0 +1,1 @@
+"""Polygons and labels -> counts -> hmean; sweeps; where a detector misses."""

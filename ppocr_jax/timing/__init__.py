@@ -1,0 +1,1 @@
+"""How long compiling takes, and what updates and compilations took last time."""

@@ -1,0 +1,1 @@
+"""The loop, the pure update, the state, checkpoints, and what is due after an update."""

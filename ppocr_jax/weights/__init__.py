@@ -1,0 +1,1 @@
+"""What is at a path -> the variables of a network, and back; names to download."""
