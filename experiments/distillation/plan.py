@@ -111,7 +111,7 @@ def taught(seed: int) -> Run:
 
 
 def make_config(run: Run, teacher: Any) -> ConfigDict:
-    """Makes the config of a run, without its paths. Runs differ only in what their names say.
+    """Makes the config of a run, without its paths. Runs differ in what their names say.
 
     Args:
         run: which run.
@@ -133,7 +133,8 @@ def make_config(run: Run, teacher: Any) -> ConfigDict:
         )
         config.loss.teacher_where, config.frozen_norm = where, norm
     config.init_from = parts.init_from(config.roles)
-    # Everything else is the same in every run.
+    # Everything else is the same in every run, except that `loss.total` is "sum" with a mutual term
+    # and "mean" without, as in the shipped configs.
     config.seed, config.steps, config.learning_rate = run.seed, run.steps, RATE
     config.crop, config.batch_size, config.warmup_steps = CROP, BATCH, WARMUP
     config.average.decay, config.best.role = 0.998, JUDGED
