@@ -5,9 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ppocr_jax import __version__
+from ppocr_jax.runtime.platform import platform
 
 # {version: what changed}. A run started by an older version continues, but not bit for bit.
 MOVED: dict[str, str] = {}
+# The same for updates on a GPU; those on a CPU did not change in these versions.
+MOVED_ON_GPUS = {
+    "1.0.0": "on GPUs other sums, and float32 convolutions in full unless precision=tf32",
+}
 
 
 def compare(begun: Any, now: str = __version__, moved: Mapping[str, str] | None = None) -> str:
@@ -16,9 +21,10 @@ def compare(begun: Any, now: str = __version__, moved: Mapping[str, str] | None 
     Args:
         begun: version in the state's `meta`; None in states of the first versions.
         now: this version.
-        moved: a table such as `MOVED`, in ascending order.
+        moved: a table such as `MOVED`, in ascending order; by default those of this platform.
     """
-    moved = MOVED if moved is None else moved
+    if moved is None:
+        moved = {**MOVED, **(MOVED_ON_GPUS if platform() == "gpu" else {})}
     old, new = _numbers(begun), _numbers(now)
     if old > new:
         return (

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ppocr_jax.runtime.platform import assume
 from ppocr_jax.training.versions import MOVED, compare
 
 TABLE = {"0.2.0": "sums of batch norm", "0.4": "resize"}
@@ -26,3 +27,11 @@ def test_what_moved_in_between(begun, line):
 
 def test_this_version_moves_nothing():
     assert MOVED == {} and compare("0.1.0") == "" and compare(None) == ""
+
+
+def test_updates_on_gpus_moved_in_1_0():
+    assert compare("0.1.0", "1.0.0") == ""
+    with assume("gpu"):
+        said = compare("0.1.0", "1.0.0")
+        assert "not bit for bit (on GPUs other sums" in said and "precision=tf32" in said
+        assert compare("1.0.0", "1.0.1") == ""
