@@ -16,13 +16,16 @@ from ml_collections import config_flags
 from ppocr_jax import __version__, averages, errors
 from ppocr_jax.config_files import open_config
 from ppocr_jax.errors import Escaping, UserError, explain, tell
-from ppocr_jax.forms import keys
+from ppocr_jax.forms import KINDS, flatten, keys, plain, upgrade
 from ppocr_jax.hints import hint_for
 from ppocr_jax.runtime import interrupts
 
 QUIET = "--quiet"
 PIPE_CLOSED = 141  # the status a shell reports for a command ended by SIGPIPE
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+WRONG_VALUE = re.compile(
+    r"(config\.([\w.]+)=.*): (?:invalid literal for int|could not convert|\('Non-boolean)"
+)
 PATH_KEYS = ("data.root", "data.train", "data.val", "init_from.")
 
 
@@ -247,7 +250,7 @@ def override(
     """Applies `--config.key=value ...` to a config and locks it.
 
     Raises:
-        UserError: an unknown option or key, a value of the wrong type.
+        UserError: an unknown option or key, a value of the wrong type, also inside a tuple.
     """
     _require_known(overrides, list(keys(config)))
     values = flags.FlagValues()
@@ -256,11 +259,22 @@ def override(
         config_flags.DEFINE_config_dict("config", config, flag_values=values, sys_argv=argv)
         left = values(argv)[1:]
     except (flags.Error, TypeError, ValueError, AttributeError, KeyError, SyntaxError) as error:
-        raise UserError(f"config: {str(error).replace('flag --', '')}") from None
+        raise UserError(_describe_wrong_value(str(error), config)) from None
     if left:
         raise UserError(f"{left[0]}: unknown argument")
     averages.complete(values.config)
+    upgrade(plain(values.config), "command line")  # ml_collections takes anything inside a tuple
     return values.config
+
+
+def _describe_wrong_value(error, config):
+    """What absl says about a value, but for numbers and booleans without Python's own words."""
+    text = error.replace("flag --", "")
+    found = WRONG_VALUE.match(text)
+    if not found:
+        return f"config: {text}"
+    kind = KINDS[type(flatten(config.to_dict())[found[2]])]
+    return f"{found[1]}: should be {kind}"
 
 
 def given_keys(argv: Sequence[str]) -> tuple[str, ...]:
