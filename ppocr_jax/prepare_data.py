@@ -19,6 +19,7 @@ EXIF and other metadata; pixels that need no change are copied bit for bit. The 
 changed. The exit status is 1 if something broken was left out.
 """
 
+import os
 import shlex
 
 from ppocr_jax import cli
@@ -43,7 +44,13 @@ def main(argv: list[str]) -> int:
         print(shown(line))
     root = f"--config.data.root={args.output}"
     look = ["ppocr-jax", "show-data", "--config", "configs/finetune.py", root, "--output", "look"]
-    print(shown(f"next: {shlex.join(look)}"))
+    if os.path.exists(os.path.join(args.output, "val.txt")):
+        print(shown(f"next: {shlex.join(look)}"))
+    else:
+        print(
+            "there is no validation set, which training needs: name a label file with "
+            "--config.data.val, or prepare again with --val above 0"
+        )
     return 1 if result.faults else 0
 
 

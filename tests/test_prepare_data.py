@@ -80,6 +80,15 @@ def test_what_is_broken_gives_lines_and_status_1(tmp_path, capsys):
     assert "6 images added, 8 skipped" in out
 
 
+def test_what_comes_next_is_said(tmp_path, capsys):
+    prepare(tmp_path, FORMATS[0])
+    assert capsys.readouterr().out.splitlines()[-1].startswith("next: ppocr-jax show-data --config")
+    argv = [str(tmp_path / "photos"), "--output", str(tmp_path / "whole"), "--val", "0"]
+    assert prepare_data.main(argv) == 0
+    *_, line = capsys.readouterr().out.splitlines()
+    assert line.startswith("there is no validation set, which training needs")
+
+
 def test_mistakes_are_one_line(tmp_path, capsys):
     for argv in (
         [str(tmp_path / "gone"), "--output", str(tmp_path / "data")],

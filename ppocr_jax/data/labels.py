@@ -132,6 +132,15 @@ def find_source(source: str | os.PathLike[str], root: str | os.PathLike[str]) ->
             return path
     folders = near_folders(root) if str(root) else ()
     near = next((place for place in folders if os.path.exists(os.path.join(place, source))), None)
-    hint = f"; --config.data.root={near} would find it" if near else ""
+    hint = f"; --config.data.root={near} would find it" if near else _prepared_hint(source, root)
     below = f"{root} and in " if str(root) else ""
     raise UserError(f"label file {source} is missing in {below}the current folder{hint}")
+
+
+def _prepared_hint(source, root):
+    """The options for a root that `prepare_data` has made, whose label files have other names."""
+    there = [s for s in ("train", "val") if os.path.isfile(os.path.join(root, f"{s}.txt"))]
+    if not there or os.path.basename(source) in ("train.txt", "val.txt"):
+        return ""
+    options = " ".join(f"--config.data.{split}={split}.txt" for split in there)
+    return f"; {root} has label files as prepare_data writes them: {options}"

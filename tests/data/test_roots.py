@@ -50,6 +50,18 @@ def test_root_too_high(data):
         hints(data, data.parents[1])
 
 
+def test_label_files_of_prepare_data_are_named(data):
+    config = load_config(write_config(data.parents[1], data))
+    config.data.val = "test_icdar2015_label.txt"
+    options = "--config.data.train=train.txt --config.data.val=val.txt"
+    with pytest.raises(UserError, match=f"missing in {data} .*prepare_data writes them: {options}"):
+        read_validation(config)
+    os.remove(data / "val.txt")
+    config.data.val = "val.txt"
+    with pytest.raises(UserError, match="val.txt is missing in .* and in the current folder$"):
+        read_validation(config)
+
+
 def test_paths_of_another_machine(data):
     put_before(data, "/home/me/pictures/")
     problems, (train, _) = hints(data, data)
