@@ -312,7 +312,7 @@ def pick_device(device: str | jax.Device | None, path: str) -> jax.Device | None
         return device
     try:
         there = jax.local_devices(backend={"cuda": "gpu"}.get(kind, kind))
-        return there[int(index or 0)]
-    except (RuntimeError, ValueError, IndexError):
+        return dict(enumerate(there))[int(index or 0)]  # -1 is no device
+    except (RuntimeError, ValueError, KeyError):
         names = ", ".join(f"{d.platform}:{d.id}" for d in jax.local_devices())
         raise UserError(f"device={device}: there is no such device, but {names}") from None

@@ -155,6 +155,7 @@ def test_what_is_refused(detector, images, tmp_path):
         ({"dtype": "float16"}, ValueError, "^dtype=float16: should be .*overflows"),
         ({"precision": "half"}, ValueError, "^precision=half: should be float32 or tf32"),
         ({"device": "gpu:7"}, ValueError, "^device=gpu:7: there is no such device, but cpu:0"),
+        ({"device": "cpu:-1"}, ValueError, "^device=cpu:-1: there is no such device, but cpu:0"),
         ({"role": "teacher"}, ValueError, "role='teacher': the config has student"),
     ],
 )

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from ppocr_jax.errors import counted
+
 if TYPE_CHECKING:
     import ml_collections
 
@@ -54,9 +56,10 @@ class Limits:
             used = f", of which {self.seconds / 60:.1f} are used" * (self.seconds > 6)
             lines.append(f"ends after {self.minutes:g} minutes{used} (time_limit_minutes)")
         if self._eval.patience > evaluations > 0:
+            number = counted(evaluations, "evaluation")
             lines.append(
-                f"warning: eval.patience={self._eval.patience} has no effect with only "
-                f"{evaluations} evaluations to come: a smaller eval.every_steps makes more"
+                f"warning: eval.patience={self._eval.patience} has no effect with only {number} to "
+                "come: a smaller eval.every_steps makes more"
             )
         return lines
 

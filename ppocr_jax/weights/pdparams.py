@@ -17,6 +17,7 @@ from ppocr_jax.errors import UserError, first_line
 from ppocr_jax.files import replacing
 from ppocr_jax.foreign import read_whole, what_it_is
 from ppocr_jax.weights.pickles import Array, Dtype, Items, Refused, describe, load
+from ppocr_jax.weights.published import suggest
 
 # Keys that Paddle adds beside the parameters (the second is spelled so there).
 NAME_TABLE = "StructuredToParameterName@@"
@@ -68,7 +69,7 @@ def _find(name: str | os.PathLike[str]) -> pathlib.Path:
     if not path.exists() and path.with_name(path.name + ".pdparams").exists():
         path = path.with_name(path.name + ".pdparams")
     if not path.exists():
-        raise UserError(f"{path}: there is no such file")
+        raise UserError(f"{path}: there is no such file{suggest(str(name))}")
     if path.is_dir():
         raise UserError(f"{path}: a folder, not a .pdparams file")
     return path

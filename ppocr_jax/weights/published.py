@@ -1,5 +1,6 @@
 """PaddleOCR's published weights that our recipes start from, by name, size and SHA-256."""
 
+import difflib
 from typing import NamedTuple
 
 BASE_URL = "https://paddleocr.bj.bcebos.com"
@@ -60,3 +61,11 @@ NOT_READ = {
     "ch_PP-OCRv3_det_infer": "a program for Paddle's inference engine, from which weights cannot "
     "be read; use ch_PP-OCRv3_det_distill_train, or its ONNX form and `ppocr_jax.extract`",
 }
+
+
+def suggest(name: str) -> str:
+    """A hint for a name that is close to that of published weights; "" for others."""
+    name = name.removesuffix(".pdparams")
+    near = difflib.get_close_matches(name, FILES, 1, 0.8)
+    hint = NOT_READ.get(name) or (f"did you mean {near[0]}?" if near else "")
+    return f"; {hint}" if hint else ""

@@ -56,6 +56,7 @@ def test_the_line_says_what_was_reached():
 def test_more_patience_than_evaluations_is_said():
     (line,) = Limits(a_config(patience=5), Progress()).describe(4)
     assert line.startswith("warning: eval.patience=5 has no effect with only 4 evaluations to come")
+    assert "only 1 evaluation to come" in Limits(a_config(patience=5), Progress()).describe(1)[0]
     assert Limits(a_config(patience=4), Progress()).describe(4) == []
 
 

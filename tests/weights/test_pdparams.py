@@ -304,6 +304,13 @@ def test_damage_at_random_is_one_line(tmp_path, protocol):
 def test_wrong_places(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         read_pdparams(str(tmp_path / "nothing.pdparams"))
+    for name, hint in (
+        ("ch_PP-OCRv3_det_distil_train", "; did you mean ch_PP-OCRv3_det_distill_train[?]$"),
+        ("ch_PP-OCRv3_det_infer.pdparams", "no such file; a program for Paddle's inference"),
+        ("student", "student: there is no such file$"),
+    ):
+        with pytest.raises(UserError, match=hint):
+            read_pdparams(name)
     with pytest.raises(UserError, match="a folder"):
         read_pdparams(str(tmp_path))
     write_pdparams(tmp_path / "latest.pdparams", arrays())
