@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import difflib
 import os
 import re
 import sys
@@ -194,6 +195,7 @@ def parse(
     )
     args, rest = arguments.parse_known_args(argv)
     _require_values(argv, rest)
+    _suggest_option(arguments, rest)
     source = args.config or (saved(args) if saved else None)
     if source is None:
         if rest:
@@ -224,6 +226,16 @@ def _require_values(argv, rest):
             raise UserError(
                 f"{item} {value}: in this command, write config values with `=`: {item}=VALUE"
             )
+
+
+def _suggest_option(arguments, rest):
+    """Catches a misspelt option of the command itself, such as `--crop` for `--crops`."""
+    own = [name for action in arguments._actions for name in action.option_strings]
+    for item in rest:
+        name = item.partition("=")[0]
+        near = difflib.get_close_matches(name, own, 1, 0.8)
+        if near and name.startswith("--") and "config." not in name:
+            raise UserError(f"{name}: unknown option; did you mean {near[0]}?")
 
 
 def _localise(config, named):

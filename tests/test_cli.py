@@ -59,6 +59,7 @@ def test_overrides():
         (["--config", MOBILE, "--configs.crop=32"], "unknown option"),
         (["--config", MOBILE, "--config.lr=1"], "key lr; did you mean learning_rate"),
         (["--config", MOBILE, "--epoch_num", "3"], "option; did you mean --config.epochs"),
+        (["--weight=x", "--config", MOBILE], "^--weight: unknown option; did you mean --weights?"),
         (["--config", MOBILE, "stray"], "stray: unknown argument"),
         (["--weights", "x", "--config.crop=32"], "needs --config"),
     ],
