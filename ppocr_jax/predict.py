@@ -58,7 +58,7 @@ def main(argv: list[str]) -> int:
         raise UserError(f"--role {role}: the config has {', '.join(config.roles)}")
     output = pathlib.Path(args.output)
     own = [output / "pictures", output / "crops"]  # no input, if an earlier run wrote them
-    paths = find_images(args.images, leave_out=own, tell=_warn)
+    paths = find_images(args.images, leave_out=own, tell=tell)
     labels = read_labels_of(args.labels, paths) if args.labels else None
     pictures = None if args.no_pictures else own[0]
     crops = own[1] if args.crops else None

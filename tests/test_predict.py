@@ -145,7 +145,8 @@ def test_what_people_have_in_a_folder(run, tmp_path, capsys, monkeypatch):
     printed = capsys.readouterr().err
     assert "pipe.png: a pipe, not an image file; left out" in printed
     assert "cut.png: the PNG is cut short; left out" in printed
-    assert "left out 1 .heic" in printed and "line.png, 3104x32 instead of 864000x96" in printed
+    assert "left out 1 .heic" in printed and "warning: warning" not in printed
+    assert "line.png, 3104x32 instead of 864000x96" in printed
     records = [json.loads(line) for line in open(tmp_path / "out" / "predictions.jsonl")]
     assert [record["path"][-8:] for record in records] == ["lear.png", "good.png", "line.png"]
 
