@@ -140,6 +140,8 @@ def find_source(source: str | os.PathLike[str], root: str | os.PathLike[str]) ->
 def _prepared_hint(source, root):
     """The options for a root that `prepare_data` has made, whose label files have other names."""
     there = [s for s in ("train", "val") if os.path.isfile(os.path.join(root, f"{s}.txt"))]
+    if there == ["train"] and os.path.basename(source) == "val.txt":
+        return "; --config.data.val names another file, prepare_data with --val above 0 makes one"
     if not there or os.path.basename(source) in ("train.txt", "val.txt"):
         return ""
     options = " ".join(f"--config.data.{split}={split}.txt" for split in there)

@@ -58,6 +58,9 @@ def test_label_files_of_prepare_data_are_named(data):
         read_validation(config)
     os.remove(data / "val.txt")
     config.data.val = "val.txt"
+    with pytest.raises(UserError, match="val.txt is missing in .*prepare_data with --val above 0"):
+        read_validation(config)
+    os.remove(data / "train.txt")
     with pytest.raises(UserError, match="val.txt is missing in .* and in the current folder$"):
         read_validation(config)
 
