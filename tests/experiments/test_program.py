@@ -6,6 +6,7 @@ from tiny import TINY
 from experiments.benchmarks import program, program_target
 from experiments.benchmarks.program_count import num_bytes, read_kernels
 from experiments.benchmarks.program_floor import least_bytes
+from ppocr_jax.models import DTYPES
 from ppocr_jax.models.detector import build_detector
 
 LOOP = """
@@ -157,6 +158,10 @@ def test_without_the_plugin_the_part_is_skipped(monkeypatch, capsys):
     monkeypatch.setattr(program_target, "PLUGINS", ("no_such_plugin",))
     assert list(program.run(None, None)) == []
     assert "jax[cuda13]" in capsys.readouterr().err
+
+
+def test_every_case_has_a_number_format_that_networks_can_be_built_in():
+    assert {case[3] for case in program.CASES} == {"float32", "bfloat16"} <= set(DTYPES)
 
 
 @pytest.mark.long
