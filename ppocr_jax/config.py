@@ -68,6 +68,9 @@ AT_LEAST = {  # key: smallest allowed value
     "mesh.devices": 0,
     "postprocess.max_candidates": 1,
     "postprocess.unclip_ratio": 0,
+    "loss.alpha": 0,
+    "loss.beta": 0,
+    "loss.negative_ratio": 0,
     "optimizer.eps": 0,
     "optimizer.l2": 0,
     "save.every_steps": 0,
@@ -108,7 +111,8 @@ AT_MOST = {
 SHARES = (  # 0 to 1: probabilities, thresholds of maps, decays of moments
     "postprocess.thresh", "postprocess.box_thresh", "data.max_bad_share", "data.augment.flip",
     "data.augment.paste_ratio", "data.augment.min_crop_side", "data.targets.thresh_min",
-    "data.targets.thresh_max", "optimizer.b1", "optimizer.b2", "eval.patience_min_gain",
+    "data.targets.thresh_max", "loss.teacher_thresh", "optimizer.b1", "optimizer.b2",
+    "eval.patience_min_gain",
 )  # fmt: skip
 PARTS = ("backbone", "neck", "head")  # of a network
 MOST_ROLES = 16  # networks of one run; each is held in memory

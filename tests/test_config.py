@@ -125,6 +125,13 @@ def test_shares_lie_between_0_and_1(tiny_config, value):
         tiny_config.postprocess[key] = 0.5
 
 
+@pytest.mark.parametrize("key", ["alpha", "beta", "negative_ratio", "teacher_thresh"])
+def test_weights_of_losses_are_not_negative(tiny_config, key):
+    tiny_config.loss[key] = -3.0
+    with pytest.raises(UserError, match=f"config.loss.{key}=-3.0: should be "):
+        config.check(tiny_config)
+
+
 @pytest.mark.parametrize("key", ["postprocess.thresh", "learning_rate", "data.augment.scale"])
 def test_numbers_that_are_none_are_refused(tiny_config, key):
     *parents, last = key.split(".")
