@@ -63,7 +63,8 @@ def test_samples_of_a_label_file(tmp_path):
         ("\t[]", "no image path"),
         ("a\0.jpg\t[]", "NUL"),
         ("a.jpg\t" + "[" * 100_000, "nested too deeply"),
-        (point("[" * 9_000 + "1" + "]" * 9_000), "nested too deeply"),
+        # Newer versions of Python read that deep.
+        (point("[" * 9_000 + "1" + "]" * 9_000), "(nested too deeply|not pairs of numbers)"),
         (point("[" * 90 + "1" + "]" * 90), "not pairs of numbers"),
         (point(9 * 10**399), "beyond 1000000 pixels"),
         (point("9" * 5_000), "thousands of digits"),
