@@ -10,7 +10,7 @@ from typing import Any
 
 from ppocr_jax.runtime import interrupts
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 # For `python -m ppocr_jax.train`, sys.argv[0] is "-m" while the package is imported.
 if os.path.basename((sys.argv or [""])[0]) in ("-m", "ppocr-jax"):
