@@ -98,6 +98,8 @@ def test_keys_are_found_by_name_section_and_last_part(wanted, listed):
 def test_mistakes_are_one_line(capsys):
     with pytest.raises(UserError, match="unknown config key patience_; did you mean|unknown"):
         list_config.main(["patience_"])
+    with pytest.raises(UserError, match="configs/x.py; for a file, --config configs/x.py"):
+        list_config.main(["configs/x.py"])
     with pytest.raises(UserError, match="key lr; did you mean learning_rate"):
         list_config.main(["lr"])
     with pytest.raises(UserError, match="config.batch_size=-1: should be at least"):

@@ -78,7 +78,9 @@ def _choose(values: Mapping[str, Any], wanted: Collection[str]) -> list[str]:
         inside = [key for key in known if key == name or key.startswith(f"{name}.")]
         ending = [key for key in known if key.endswith(f".{name}")]
         if not inside and not ending:
-            raise UserError(f"unknown config key {name}{hint_for(name, known)}")
+            is_file = name.endswith((".py", ".json"))
+            hint = f"; for a file, --config {name}" if is_file else hint_for(name, known)
+            raise UserError(f"unknown config key {name}{hint}")
         asked.update(inside or ending)
     return [key for key in known if key in asked or not wanted]
 
