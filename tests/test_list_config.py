@@ -74,7 +74,7 @@ def test_what_differs_is_marked(capsys):
         "",
         "* loss.alpha = 2.0   (default 5.0)",
         "      weight of the shrink map's loss",
-        "      a number; read in ppocr_jax/losses/recipes.py",
+        "      a number, at least 0; read in ppocr_jax/losses/recipes.py",
         "",
         "2 values differ from the default, marked with *",
     ]
