@@ -25,7 +25,7 @@ CALLED = re.compile(r"(calls|body|to_apply|\w+_computations?)=(\{[^}]*\}|%?[\w.-
 # Operations that launch nothing.
 FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "after-all"}
 SLICES = {"slice", "dynamic-slice", "gather"}
-SEEN_THROUGH = {"bitcast", "convert"}  # elementwise: parts of the result need parts of the operand
+SEEN_THROUGH = {"bitcast", "convert", "pad"}  # parts of the result need parts of the operand
 SCRATCH = re.compile(r", [us]8\[\d*\](\{0\})?\)$")  # memory that a library call asks for itself
 SUMS = {"reduce", "reduce-window", "dot", "convolution", "scatter"}
 UPDATE = "dynamic-update-slice"

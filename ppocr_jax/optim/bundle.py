@@ -6,6 +6,7 @@ gain too: XLA produces their gradients in another axis order, and reorders them 
 concatenates, where updating each tensor alone would need a temporary array and a copy.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,9 @@ import flax
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
+
+SMALL = 2048  # values that a small tensor has at most: a vector of a norm or a bias
+POOL = 65536  # values that a short vector of small tensors has at most, 256 KiB
 
 
 @flax.struct.dataclass
@@ -44,12 +48,33 @@ class Bundle:
 
 
 def _cut_plainly(vector: Float[Array, "N"], shapes: Sequence[tuple[int, ...]]) -> list[Array]:
-    parts, begin = [], 0
-    for shape in shapes:
-        end = begin + math.prod(shape)
-        parts.append(vector[begin:end].reshape(shape))
-        begin = end
-    return parts
+    ends = itertools.accumulate(map(math.prod, shapes))
+    parts = [vector[end - math.prod(shape) : end] for shape, end in zip(shapes, ends, strict=True)]
+    # Small tensors are first copied into short vectors and cut out of those. XLA fuses a cut with
+    # the kernels that read it if its source may stay in a cache; out of a long vector, each small
+    # tensor would be a kernel of its own.
+    for pool in _pools(shapes):
+        joined = jnp.concatenate([parts[index] for index in pool])
+        joined = jax.lax.optimization_barrier(joined)  # or XLA would cut the long vector after all
+        bounds = itertools.accumulate((parts[index].size for index in pool), initial=0)
+        for index, (begin, end) in zip(pool, itertools.pairwise(bounds), strict=True):
+            parts[index] = joined[begin:end]
+    return [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
+
+
+def _pools(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
+    """Which small tensors share a short vector: lists of their indices, in order."""
+    pools: list[list[int]] = []
+    room = 0
+    for index, size in enumerate(map(math.prod, shapes)):
+        if size > SMALL:
+            continue
+        if not pools or size > room:
+            pools.append([])
+            room = POOL
+        pools[-1].append(index)
+        room -= size
+    return pools
 
 
 # Jitted so that a call outside of `jit` compiles one program, not one per tensor.

@@ -90,6 +90,17 @@ HloModule fusions
   ROOT %few = f32[20]{0} slice(%turned), slice={[0:20]}
 }
 
+%taps (q.8: f32[1000]) -> f32[10] {
+  %q.8 = f32[1000]{0} parameter(0)
+  %none = f32[] constant(0)
+  %wider = f32[1002]{0} pad(%q.8, %none), padding=1_1
+  %tap.1 = f32[10]{0} slice(%wider), slice={[0:1000:100]}
+  %tap.2 = f32[10]{0} slice(%wider), slice={[1:1001:100]}
+  %tap.3 = f32[10]{0} slice(%wider), slice={[2:1002:100]}
+  %pair = f32[10]{0} add(%tap.1, %tap.2)
+  ROOT %sum.2 = f32[10]{0} add(%pair, %tap.3)
+}
+
 ENTRY %main (big: f32[1000], small: f32[10]) -> f32[10] {
   %big = f32[1000]{0} parameter(0)
   %small = f32[10]{0} parameter(1)
@@ -98,6 +109,7 @@ ENTRY %main (big: f32[1000], small: f32[10]) -> f32[10] {
   %placed = f32[1000]{0} fusion(%big, %small), kind=kLoop, calls=%updated
   %total.1 = f32[] fusion(%big), kind=kInput, calls=%summed
   %few.1 = f32[20]{0} fusion(%big), kind=kLoop, calls=%padded
+  %strided = f32[10]{0} fusion(%big), kind=kLoop, calls=%taps
   %many.1 = (f32[1]{0}, f32[1]{0}, f32[1]{0}, f32[1]{0}, f32[1]{0}, /*index=5*/f32[1]{0}) fusion(%small), kind=kLoop, calls=%six
   %bare = f32[1000]{0} dynamic-update-slice(%big, %small, %total.1)
   ROOT %cudnn-conv.1 = (f32[10]{0}, u8[4096]{0}) custom-call(%big, %small), window={size=3x3}, custom_call_target="__cudnn$convForward", metadata={op_name="jit(f)/transpose(jvp(D))/D.features/backbone/stage0_1/bn/mul"}
@@ -124,6 +136,7 @@ def test_the_traffic_of_a_fusion_is_what_it_reads_and_writes():
         "placed": 40 + 40,  # in place
         "total": 4 + 4000,
         "few": 80 + 80,  # an elementwise loop over 20 results reads 20 elements
+        "strided": 40 + 3 * 40,  # three taps per result, whatever pads the map before them
         "many": 6 * 4 + 40,
         "bare": 40 + 40,
         "__cudnn$convForward": 40 + 4000 + 40,  # without the library's scratch memory
@@ -135,7 +148,7 @@ def test_library_convolutions_are_told_apart_and_placed():
     assert "f32[1000]" in last.library and "size=3x3" in last.library
     assert program.place(last.origin) == "backbone/stage0_1 backward"
     rows = {row[1]: row[2] for row in program.describe("case", FUSIONS, 2, {"maps": 4e9})}
-    assert rows["kernels"] == 8 and rows["distinct library convolutions"] == 1
+    assert rows["kernels"] == 9 and rows["distinct library convolutions"] == 1
     assert rows["lower bound, maps"] == 2.0
     assert rows["traffic"] == pytest.approx(sum(k.moved for k in read_kernels(FUSIONS)) / 2 / 1e9)
 
