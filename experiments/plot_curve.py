@@ -1,6 +1,7 @@
 """Plots training curves: `python -m experiments.plot_curve OUT.png RUN [RUN ...]`.
 
-Shows the total loss and the validation hmean by step, from `metrics.jsonl` in each run's workdir.
+Shows by step the total loss and the validation hmean of every role, from `metrics.jsonl` in each
+run's workdir.
 """
 
 import json
@@ -8,6 +9,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import matplotlib
 
@@ -15,26 +17,28 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 
-def read(workdir: str | os.PathLike[str], kind: str, name: str) -> tuple[list[int], list[float]]:
-    """Returns `(steps, values)` of one metric.
-
-    Args:
-        workdir: folder with `metrics.jsonl`.
-        kind: of the records, "train" or "eval".
-        name: key of the metric in those records.
-    """
+def read(workdir: str | os.PathLike[str], kind: str) -> list[dict[str, Any]]:
+    """Returns the records of one kind, "train" or "eval", from the `metrics.jsonl` of a workdir."""
     lines = (pathlib.Path(workdir) / "metrics.jsonl").read_text().splitlines()
-    records = [record for record in map(json.loads, lines) if record["kind"] == kind]
-    return [record["step"] for record in records], [record[name] for record in records]
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
 
 
 def plot(out: str | os.PathLike[str], workdirs: Sequence[str | os.PathLike[str]]) -> None:
-    """Writes a picture with the total loss on the left and the validation hmean on the right."""
+    """Writes a picture with the total loss on the left and the validation hmean on the right.
+
+    A run whose evaluations score several roles has one line for each of them.
+    """
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
     for workdir in workdirs:
         label = pathlib.Path(workdir).name
-        left.plot(*read(workdir, "train", "total"), label=label)
-        right.plot(*read(workdir, "eval", "hmean"), marker="o", label=label)
+        steps = [(record["step"], record["total"]) for record in read(workdir, "train")]
+        left.plot(*zip(*steps, strict=True), label=label)
+        scored = read(workdir, "eval")
+        roles = list(dict.fromkeys(record["role"] for record in scored))
+        for role in roles:
+            points = [(rec["step"], rec["hmean"]) for rec in scored if rec["role"] == role]
+            of_role = label if len(roles) == 1 else f"{label}, {role}"
+            right.plot(*zip(*points, strict=True), marker="o", label=of_role)
     left.set(xlabel="step", ylabel="total loss")
     right.set(xlabel="step", ylabel="validation hmean")
     right.legend()
