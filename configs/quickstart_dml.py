@@ -16,7 +16,7 @@ def get_config() -> ConfigDict:
     config.init_from = parts.init_from(config.roles)
     config.loss = parts.losses(labels=config.trainable, mutual=parts.all_pairs(config.trainable))
     config.optimizer.l2 = 0.0
-    # More steps and larger crops than the students get, so that there is something to learn from it.
+    # More steps and larger crops than the students get, so that there is something to learn.
     # Its large kernels want a lower rate.
     config.steps = 600
     config.learning_rate = 1e-3
