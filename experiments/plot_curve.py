@@ -31,14 +31,15 @@ def plot(out: str | os.PathLike[str], workdirs: Sequence[str | os.PathLike[str]]
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
     for workdir in workdirs:
         label = pathlib.Path(workdir).name
-        steps = [(record["step"], record["total"]) for record in read(workdir, "train")]
-        left.plot(*zip(*steps, strict=True), label=label)
+        losses = [(record["step"], record["total"]) for record in read(workdir, "train")]
+        left.plot(*zip(*losses, strict=True), label=label)
         scored = read(workdir, "eval")
         roles = list(dict.fromkeys(record["role"] for record in scored))
         for role in roles:
-            points = [(rec["step"], rec["hmean"]) for rec in scored if rec["role"] == role]
-            of_role = label if len(roles) == 1 else f"{label}, {role}"
-            right.plot(*zip(*points, strict=True), marker="o", label=of_role)
+            of_role = [record for record in scored if record["role"] == role]
+            points = [(record["step"], record["hmean"]) for record in of_role]
+            name = label if len(roles) == 1 else f"{label}, {role}"
+            right.plot(*zip(*points, strict=True), marker="o", label=name)
     left.set(xlabel="step", ylabel="total loss")
     right.set(xlabel="step", ylabel="validation hmean")
     right.legend()

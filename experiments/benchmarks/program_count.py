@@ -199,7 +199,7 @@ def _limit(parameter: str, uses: Sequence[Line], results: int | None) -> float:
 def _uses(fused: Sequence[Line]) -> dict[int, tuple[str, list[Line]]]:
     """How a fusion uses its operands: `{index: (type and shape, [instructions that read it])}`.
 
-    Conversions and bitcasts of an operand count as the operand itself.
+    An operand that is converted, padded or bitcast still counts as the operand itself.
     """
     index_of: dict[str, int] = {}
     uses: dict[int, tuple[str, list[Line]]] = {}

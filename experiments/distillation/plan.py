@@ -50,7 +50,7 @@ COMPARED = ("all", "soft")  # on the test set
 ALONE = "alone"  # instead of a teaching: the student without a teacher
 
 # Seconds measured on 2 idle cores; only the printed plan uses them.
-UPDATE_S = {False: 0.85, True: 1.95}  # per step: alone, by CML
+UPDATE_S = {False: 0.85, True: 2.71}  # per step: alone, by CML
 IMAGE_S = 0.09  # one image in one evaluation of one role
 HELD_OUT, TEST = 100, 500  # images
 BEGIN_S = 60.0  # imports, reading labels, compiling or loading the compiled program
