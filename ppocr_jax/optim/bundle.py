@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 SMALL = 2048  # values that a small tensor has at most: a vector of a norm or a bias
+APART = 60  # tensors that are concatenated one by one, the largest of a tree
 POOL = 65536  # values that a short vector of small tensors has at most, 256 KiB
 
 
@@ -38,13 +39,35 @@ class Bundle:
     def of(cls, tree: Any) -> "Bundle":
         """Bundles a tree of arrays."""
         leaves, structure = jax.tree.flatten(tree)
-        # `or`: nothing may be trainable, and an empty list cannot be concatenated.
-        vector = jnp.concatenate([leaf.reshape(-1) for leaf in leaves] or [jnp.zeros(0)])
+        vector = _join([leaf.reshape(-1) for leaf in leaves])
         return cls(vector, structure, tuple(leaf.shape for leaf in leaves))
 
     def tree(self) -> Any:
         """Unpacks the original tree."""
         return jax.tree.unflatten(self.structure, _cut(self.vector, self.shapes))
+
+
+def _join(parts: Sequence[Float[Array, "_"]]) -> Float[Array, "N"]:
+    """Concatenates vectors.
+
+    XLA splits a concatenation of more than 128 arrays, and of its parts only the last is fused with
+    the kernel that reads it: the others are written and read once more. So all but the largest
+    vectors are joined first, and the runs between the largest are cut out of that.
+    """
+    if len(parts) <= APART:
+        # `or`: nothing may be trainable, and an empty list cannot be concatenated.
+        return jnp.concatenate(parts or [jnp.zeros(0)])
+    apart = sorted(range(len(parts)), key=lambda index: -parts[index].size)[:APART]
+    joined = jnp.concatenate([part for index, part in enumerate(parts) if index not in apart])
+    joined = jax.lax.optimization_barrier(joined)  # or XLA would undo the detour
+    pieces, begin, end = [], 0, 0
+    for index, part in enumerate(parts):
+        if index in apart:
+            pieces += [joined[begin:end], part]
+            begin = end
+        else:
+            end += part.size
+    return jax.lax.concatenate([*pieces, joined[begin:]], 0)
 
 
 def _cut_plainly(vector: Float[Array, "N"], shapes: Sequence[tuple[int, ...]]) -> list[Array]:
