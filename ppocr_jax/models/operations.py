@@ -22,6 +22,23 @@ def identity(x: Float[Array, "..."]) -> Float[Array, "..."]:
     return x
 
 
+def apart(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Returns its input; on GPUs its gradient is not added to others inside a matrix product.
+
+    XLA lets a product add a map to its result, which costs nothing unless that map would otherwise
+    not be stored: the gradient of a mean pooling is four times as large as what it is made from.
+    """
+    return _apart(x) if platform() == "gpu" and isinstance(x, jax.Array) else x
+
+
+@jax.custom_vjp
+def _apart(x: Array) -> Array:
+    return x
+
+
+_apart.defvjp(lambda x: (_apart(x), None), lambda _, grad: (jax.lax.optimization_barrier(grad),))
+
+
 @operation("relu")
 def relu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """max(x, 0)."""
@@ -117,4 +134,9 @@ def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
 @operation("mean_pool")
 def mean_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
     """2x2 mean pooling with stride 2: h = H // 2, w = W // 2."""
+    if platform() == "gpu":
+        # A reshape and a mean, whose gradient is a plain broadcast.
+        batch, height, width, channels = x.shape
+        x = x[:, : height // 2 * 2, : width // 2 * 2]
+        return x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
     return nn.avg_pool(x, (2, 2), (2, 2))

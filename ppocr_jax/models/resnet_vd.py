@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from ppocr_jax.models.layers import ConvBN, rematerialised
-from ppocr_jax.models.operations import identity, max_pool, mean_pool, relu, relu_kept
+from ppocr_jax.models.operations import apart, identity, max_pool, mean_pool, relu, relu_kept
 from ppocr_jax.models.paddle_names import PaddleNames
 
 
@@ -36,7 +36,7 @@ class Bottleneck(nn.Module):
         def layer(name, features, size=1, stride=1, act=relu):
             return ConvBN(features, size, stride, act=act, dtype=self.dtype, name=name)
 
-        out = layer("conv0", self.width)(x, train)
+        out = layer("conv0", self.width)(apart(x) if self.stride == 2 else x, train)
         out = layer("conv1", self.width, 3, self.stride)(out, train)
         out = layer("conv2", 4 * self.width, act=identity)(out, train)
         if self.project:
@@ -102,5 +102,5 @@ class ResNetVD(nn.Module):
                     dtype=self.dtype,
                     name=f"bb_{stage}_{index}",
                 )(x, train)
-            taps.append(x)
+            taps.append(apart(x))
         return taps

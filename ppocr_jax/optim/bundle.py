@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 SMALL = 2048  # values that a small tensor has at most: a vector of a norm or a bias
-APART = 60  # tensors that are concatenated one by one, the largest of a tree
+APART = 60  # the largest tensors of a tree, concatenated one by one
 POOL = 65536  # values that a short vector of small tensors has at most, 256 KiB
 
 
@@ -47,7 +47,7 @@ class Bundle:
         return jax.tree.unflatten(self.structure, _cut(self.vector, self.shapes))
 
 
-def _join(parts: Sequence[Float[Array, "_"]]) -> Float[Array, "N"]:
+def _join_plainly(parts: Sequence[Float[Array, "_"]]) -> Float[Array, "N"]:
     """Concatenates vectors.
 
     XLA splits a concatenation of more than 128 arrays, and of its parts only the last is fused with
@@ -57,17 +57,17 @@ def _join(parts: Sequence[Float[Array, "_"]]) -> Float[Array, "N"]:
     if len(parts) <= APART:
         # `or`: nothing may be trainable, and an empty list cannot be concatenated.
         return jnp.concatenate(parts or [jnp.zeros(0)])
-    apart = sorted(range(len(parts)), key=lambda index: -parts[index].size)[:APART]
+    apart = set(sorted(range(len(parts)), key=lambda index: -parts[index].size)[:APART])
     joined = jnp.concatenate([part for index, part in enumerate(parts) if index not in apart])
     joined = jax.lax.optimization_barrier(joined)  # or XLA would undo the detour
-    pieces, begin, end = [], 0, 0
+    pieces, begin, end = [], 0, 0  # joined[begin:end]: the run since the last large vector
     for index, part in enumerate(parts):
         if index in apart:
             pieces += [joined[begin:end], part]
             begin = end
         else:
             end += part.size
-    return jax.lax.concatenate([*pieces, joined[begin:]], 0)
+    return jnp.concatenate([*pieces, joined[begin:]])
 
 
 def _cut_plainly(vector: Float[Array, "N"], shapes: Sequence[tuple[int, ...]]) -> list[Array]:
@@ -101,4 +101,5 @@ def _pools(shapes: Sequence[tuple[int, ...]]) -> list[list[int]]:
 
 
 # Jitted so that a call outside of `jit` compiles one program, not one per tensor.
+_join = jax.jit(_join_plainly, inline=True)
 _cut = jax.jit(_cut_plainly, static_argnums=1, inline=True)

@@ -13,7 +13,7 @@ from ppocr_jax.kernels import batch_norm
 from ppocr_jax.kernels.max_pool import max_pool
 from ppocr_jax.kernels.norm_sums import normalise_and_sum
 from ppocr_jax.models.detector import build_detector, init_variables
-from ppocr_jax.models.operations import hard_swish, relu, relu_kept
+from ppocr_jax.models.operations import apart, hard_swish, mean_pool, relu, relu_kept
 from ppocr_jax.runtime.platform import assume
 
 CPU_FORM, GPU_FORM = "cpu", "gpu"
@@ -117,6 +117,29 @@ def test_a_maximum_and_its_gradient_with_equal_values(sides):
     found, ours = jax.vjp(max_pool, x)
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_allclose(ours(grad)[0], pull(grad)[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("sides", [(8, 10), (7, 9)])
+def test_a_mean_and_its_gradient(sides):
+    rng = np.random.default_rng(0)
+    x = jnp.asarray(rng.normal(size=(2, *sides, 3)).astype("f4"))
+    grad = jnp.asarray(rng.normal(size=(2, sides[0] // 2, sides[1] // 2, 3)).astype("f4"))
+    found = {}
+    for form in (CPU_FORM, GPU_FORM):
+        with assume(form):
+            y, pull = jax.vjp(mean_pool, x)
+            found[form] = y, pull(grad)[0]
+    for ours, theirs in zip(found["gpu"], found["cpu"], strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-7)
+
+
+def test_a_gradient_kept_apart_is_the_same():
+    x = jnp.array([-2.0, 3.0])
+    with assume("gpu"):
+        text = jax.jit(jax.grad(lambda x: (apart(x) ** 2 + x).sum())).lower(x).as_text()
+        found = jax.grad(lambda x: (apart(x) ** 2 + x).sum())(x)
+    assert "optimization_barrier" in text
+    np.testing.assert_array_equal(found, [-3.0, 7.0])
 
 
 def test_a_kept_relu_has_the_same_gradient():
