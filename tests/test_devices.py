@@ -28,7 +28,7 @@ def free_port():
 def read_all(processes):
     """`(stdout, stderr)` of each. All are read at once: they wait for each other to end."""
     with concurrent.futures.ThreadPoolExecutor(len(processes)) as pool:
-        return list(pool.map(lambda process: process.communicate(timeout=300), processes))
+        return list(pool.map(lambda process: process.communicate(timeout=900), processes))
 
 
 RUNS = {
