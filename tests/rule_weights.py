@@ -1,9 +1,12 @@
-"""Weights of the recorded cases: made by their rule, or taken from the published student."""
+"""The recorded cases: their weights, and how their passes are compiled."""
 
 import zlib
 
+import jax
 import numpy as np
 
+from ppocr_jax.runtime.compiler import known_options
+from ppocr_jax.runtime.platform import platform
 from ppocr_jax.weights.pdparams import read_pdparams
 
 
@@ -42,3 +45,13 @@ def relative_l2(actual, expected):
     """|actual - expected| / |expected| over all elements."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     return np.linalg.norm(actual - expected) / max(np.linalg.norm(expected), 1e-30)
+
+
+def jit_in_form(function, **options):
+    """`jax.jit`, without YNNPACK where a function is traced in the forms of a GPU.
+
+    On a CPU, YNNPACK of jaxlib 0.10.2 computes the head's form for GPUs wrongly.
+    """
+    without = known_options({"xla_cpu_experimental_ynn_fusion_type": ""})
+    own, gpus = jax.jit(function, **options), jax.jit(function, compiler_options=without, **options)
+    return lambda *arguments: (gpus if platform() == "gpu" else own)(*arguments)

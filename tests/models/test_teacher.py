@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rule_weights import make_arrays, relative_l2
+from rule_weights import jit_in_form, make_arrays, relative_l2
 
 from configs import parts
 from ppocr_jax.models.db_fpn import DBFPN
@@ -41,7 +41,7 @@ def run(teacher, variables, image, train):
         maps, stats = teacher.apply(variables, image, **kwargs)
         return taps, maps, stats["batch_stats"]
 
-    return jax.jit(forward)(variables, nhwc(image))
+    return jit_in_form(forward)(variables, nhwc(image))
 
 
 def count(tree):

@@ -161,7 +161,10 @@ def test_a_run_with_a_batch_of_0(config_path, tmp_path, monkeypatch, capfd):
     loop.train(load_config(config_path, "batch_size=0"), tmp_path / "run")
     assert asked == [2, 4]
     said = capfd.readouterr().err
-    assert "batch_size=0: 4, as the run in" in said and "continuing from step 8 of 8" in said
+    assert (
+        "batch_size=0: 4, the batch size that the run in" in said
+        and "continuing from step 8 of 8" in said
+    )
 
 
 @pytest.mark.long
