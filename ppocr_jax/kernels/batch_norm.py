@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ppocr_jax.kernels.exact import centre, sum_pairs
 from ppocr_jax.runtime.platform import platform
 
 EPSILON = 1e-5  # PaddlePaddle's default
@@ -107,12 +108,13 @@ def statistics(
         mean = x.mean(PIXELS)
         # Two passes, because E[x^2] - E[x]^2 cancels badly when the mean is large.
         return mean, jnp.square(x - row(mean)).mean(PIXELS)
-    # One pass: the same cancellation, but only of the small difference to `shift`. Rounding can
-    # still make the variance negative, hence the maximum.
+    # One pass. If the shift is far from the mean, sum and sum of squares almost cancel, hence the
+    # pairs. Rounding can still make the variance negative, hence the maximum.
     off = x - row(shift)
+    total, squares = sum_pairs(sum_columns(off, jnp.square(off)), PIXELS[:-1])
     count = x.size // x.shape[-1]
-    mean, square = (total / count for total in sums(off, jnp.square(off)))
-    return shift + mean, jnp.maximum(square - jnp.square(mean), 0)
+    mean, spread = centre(total, squares, count)
+    return shift + mean, jnp.maximum(spread / count, 0)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
@@ -182,8 +184,22 @@ def sums(*maps: Float[Array, "B H W C"]) -> tuple[Float[Array, "C"], ...]:
     """Sums each map over its pixels; on GPUs all maps in a single pass."""
     if platform() != "gpu":
         return tuple(x.sum(PIXELS) for x in maps)
+    return _sum_together(sum_columns(*maps), PIXELS[:-1])
+
+
+def sum_columns(*maps: Float[Array, "B H W C"]) -> tuple[Float[Array, "B W C"], ...]:
+    """Sums each map over its height, all maps in a single pass.
+
+    The first half of a sum over pixels on GPUs. One sum over all pixels would be split by XLA,
+    which pads the maps to do so; and on CPUs, where tests run this form, it would be less accurate.
+    The batch is left for the second half, so that devices that share it exchange little.
+    """
+    return _sum_together(maps, (1,))
+
+
+def _sum_together(maps, axes):
     zeros = tuple(jnp.zeros((), x.dtype) for x in maps)
-    return jax.lax.reduce(maps, zeros, lambda a, b: tuple(map(jnp.add, a, b)), PIXELS)
+    return jax.lax.reduce(maps, zeros, lambda a, b: tuple(map(jnp.add, a, b)), axes)
 
 
 def input_gradient(
