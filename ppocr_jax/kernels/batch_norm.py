@@ -18,6 +18,7 @@ from ppocr_jax.runtime.platform import platform
 
 EPSILON = 1e-5  # PaddlePaddle's default
 PIXELS = (0, 1, 2)  # the axes that batch norm averages over
+WIDE = 64  # channels of a map, from which on XLA's own way to split a sum moves more bytes than ours
 
 Activation = Callable[[Array], Array]  # elementwise
 
@@ -184,6 +185,8 @@ def sums(*maps: Float[Array, "B H W C"]) -> tuple[Float[Array, "C"], ...]:
     """Sums each map over its pixels; on GPUs all maps in a single pass."""
     if platform() != "gpu":
         return tuple(x.sum(PIXELS) for x in maps)
+    if maps[0].shape[-1] < WIDE:
+        return _sum_together(maps, PIXELS)
     return _sum_together(sum_columns(*maps), PIXELS[:-1])
 
 
