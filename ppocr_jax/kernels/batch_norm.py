@@ -18,7 +18,7 @@ from ppocr_jax.runtime.platform import platform
 
 EPSILON = 1e-5  # PaddlePaddle's default
 PIXELS = (0, 1, 2)  # the axes that batch norm averages over
-WIDE = 64  # channels of a map, from which on XLA's own way to split a sum moves more bytes than ours
+WIDE = 64  # channels from which on our way to split a sum over pixels moves fewer bytes than XLA's
 
 Activation = Callable[[Array], Array]  # elementwise
 

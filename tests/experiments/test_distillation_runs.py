@@ -15,8 +15,9 @@ from ppocr_jax import config_files
 from ppocr_jax.errors import UserError
 
 HELD_OUT = {"all_alone": 0.5, "all_as_published": 0.51, "all_soft": 0.51, "all_soft_x4": 0.52,
+            "all_single_x4": 0.53,
             "few_alone": 0.4, "few_everywhere": 0.55, "few_soft": 0.45}  # fmt: skip
-HOW = ("alone", "as_published", "soft")
+HOW = ("alone", "as_published", "soft", "single_x4")
 
 
 class Trainer:
@@ -72,15 +73,15 @@ def test_compared_with_equal_steps_and_equal_time(made, tmp_path):
     argv, trainer = made
     assert command.main(argv) == 0
     tried = (tmp_path / "runs" / "tries.md").read_text()
-    assert "| all | 0.5000 | 0.5100 |  | 0.5100 | 0.5200 |" in tried
-    assert "| few | 0.4000 |  | 0.5500 | 0.4500 |  |" in tried
+    assert "| all | 0.5000 | 0.5100 |  | 0.5100 | 0.5200 | 0.5300 |" in tried
+    assert "| few | 0.4000 |  | 0.5500 | 0.4500 |  |  |" in tried
     updates = (tmp_path / "runs" / "updates.md").read_text()
     assert "| 11 | 0.6000, 0.5000 | 0.5000 | 0.6000, 0.5000 | 0.6000 | +0.1000 |" in updates
     assert "+0.1000 with the worst seed. The teacher's hmean is 0.7000." in updates
     time = (tmp_path / "runs" / "time.md").read_text()
     assert f"| 13 | {plan.STEPS * 2.5:.0f} | 0.5000 | 0.6000 | +0.1000 |" in time
     assert "2.50 times as long" in time and (tmp_path / "runs" / "curve.png").stat().st_size
-    assert trainer.calls.count("train") == 7 + 9 and trainer.calls.count("evaluate") == 10
+    assert trainer.calls.count("train") == 8 + 9 and trainer.calls.count("evaluate") == 10
     done = len(trainer.calls)
     command.main([*argv, "--only", "time"])
     assert len(trainer.calls) == done  # nothing is done again
@@ -90,7 +91,7 @@ def test_runs_differ_only_in_the_teacher(made):
     argv, trainer = made
     command.main([*argv, "--only", "tries"])
     records = {name: dict(configs.record(c)) for name, c in trainer.configs.items()}
-    alone, taught, soft = (records[f"all_{how}_seed1_steps300"] for how in HOW)
+    alone, taught, soft, single = (records[f"all_{how}_seed1_steps300"] for how in HOW)
     differing = {key for key in taught if alone[key] != taught[key]}
     assert differing == {"roles", "trainable", "init_from", "loss"}
     assert taught["roles"]["teacher"] == taught["roles"]["student"]
@@ -100,6 +101,8 @@ def test_runs_differ_only_in_the_teacher(made):
     assert soft["frozen_norm"] == "stored" and soft["loss"]["teacher"] == []
     pairs = [["student", "student2"], *(["student" + n, "teacher", 50.0] for n in ("", "2"))]
     assert soft["loss"]["mutual"] == pairs and taught["loss"]["mutual"] == pairs[:1]
+    assert single["trainable"] == ["student"] and "student2" not in single["roles"]
+    assert single["loss"]["mutual"] == [["student", "teacher", 200.0]]
 
 
 def test_with_few_labels_cml_also_sees_the_other_pictures(made):
