@@ -237,3 +237,11 @@ def test_impossible_minutes_are_refused(tmp_path, minutes, train, said):
     )
     with pytest.raises(UserError, match=said):
         benchmarks.check_minutes(args)
+
+
+def test_a_missing_device_is_named():
+    environment = {**os.environ, "JAX_PLATFORMS": "cuda", "CUDA_VISIBLE_DEVICES": ""}
+    command = [sys.executable, "-m", "experiments.benchmarks.device.case", "machine"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: JAX finds no cuda device here; ")

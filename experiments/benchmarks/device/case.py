@@ -21,6 +21,17 @@ def begin(phase: str) -> None:
     sys.stdin.readline()
 
 
+def require_device() -> None:
+    """Ends this process with one line where JAX has no device of the platform asked for."""
+    import jax
+
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError):  # the latter where the platform's plugin is missing
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        sys.exit(f"error: JAX finds no {asked} device here; --device cpu --quick rehearses the run")
+
+
 def main(argv: Sequence[str]) -> None:
     """Runs the case that the arguments name."""
     arguments = argparse.ArgumentParser(description=__doc__)
@@ -45,6 +56,7 @@ def main(argv: Sequence[str]) -> None:
 
         process.keep_freed_memory()
         process.keep_programs()
+        require_device()
         functions: dict[str, Callable[..., Iterable[dict[str, Any]]]] = {
             "machine": measures.describe,
             "profile": measures.profile,
