@@ -22,7 +22,7 @@ def two_sum(a: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
 
 
 def two_product(a: Float[Array, "..."], b: Float[Array, "..."]) -> Pair:
-    """`a * b` and its rounding error, exactly unless something overflows.
+    """`a * b` and its rounding error, exactly unless something overflows or underflows.
 
     Source: Dekker, A floating-point technique for extending the available precision, Numerische
     Mathematik 18 (1971), section 5.
